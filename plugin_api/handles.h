@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+//
+// The opaque objects of the ABI and what every entry does with its arguments: handles with a tag that tells kinds
+// apart, structs read by their size, errors written, and the fence that keeps exceptions in.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "backend/vulkan_backend.h"
+#include "runtime/device.h"
+#include "runtime/weight_upload.h"
+
+struct moe_instance {
+  uint32_t tag;
+  std::shared_ptr<moevk::SharedState> state;
+  std::shared_ptr<moevk::VulkanBackend> vulkan;  // null with MOE_INSTANCE_NO_VULKAN
+  std::string why_no_gpu;
+};
+struct moe_device {
+  uint32_t tag;
+  std::shared_ptr<moevk::SharedState> state;
+  std::shared_ptr<moevk::Device> object;
+};
+struct moe_upload {
+  uint32_t tag;
+  std::shared_ptr<moevk::SharedState> state;
+  std::shared_ptr<moevk::WeightUpload> object;
+};
+struct moe_layer {
+  uint32_t tag;
+  std::shared_ptr<moevk::SharedState> state;
+  std::shared_ptr<moevk::Layer> object;
+};
+struct moe_buffer {
+  uint32_t tag;
+  std::shared_ptr<moevk::SharedState> state;
+  std::shared_ptr<moevk::Buffer> object;
+};
+struct moe_context {
+  uint32_t tag;
+  std::shared_ptr<moevk::SharedState> state;
+  std::shared_ptr<moevk::Context> object;
+};
+
+namespace moevk {
+
+template <class Handle>
+inline constexpr uint32_t kTag = 0;
+template <>
+inline constexpr uint32_t kTag<moe_instance> = 0x6D6F6501;
+template <>
+inline constexpr uint32_t kTag<moe_device> = 0x6D6F6502;
+template <>
+inline constexpr uint32_t kTag<moe_upload> = 0x6D6F6503;
+template <>
+inline constexpr uint32_t kTag<moe_layer> = 0x6D6F6504;
+template <>
+inline constexpr uint32_t kTag<moe_buffer> = 0x6D6F6505;
+template <>
+inline constexpr uint32_t kTag<moe_context> = 0x6D6F6506;
+
+template <class Handle, class Object>
+Handle* new_handle(const std::shared_ptr<SharedState>& state, std::shared_ptr<Object> object) {
+  auto* handle = new Handle{kTag<Handle>, state, std::move(object)};
+  ++state->live_objects;
+  return handle;
+}
+
+template <class Handle>
+void delete_handle(Handle* handle) {
+  if (handle == nullptr || handle->tag != kTag<Handle>) return;
+  handle->tag = 0;
+  const std::shared_ptr<SharedState> state = handle->state;  // outlives the object
+  delete handle;
+  --state->live_objects;
+}
+
+template <class Handle>
+Status check_handle(const Handle* handle, const char* name) {
+  if (handle == nullptr) return invalid(name, "is NULL");
+  if (handle->tag != kTag<Handle>) return invalid(name, "is another kind of object, or destroyed");
+  return {};
+}
+
+template <class T>
+Status check_out(T* out, const char* name) {
+  return out != nullptr ? Status() : invalid(name, "is NULL");
+}
+
+// Copies a caller's struct. Nothing but this reads structs of the ABI.
+template <class T>
+Status read_struct(const T* in, const char* name, T* out) {
+  if (in == nullptr) return invalid(name, "is NULL");
+  const std::string path(name);
+  if (in->struct_size < sizeof(T)) {  // 0.1 is the first release: there is no shorter struct yet
+    return invalid(path + ".struct_size", "is " + std::to_string(in->struct_size) + ", less than the " +
+                                              std::to_string(sizeof(T)) + " bytes of version 0.1");
+  }
+  if (in->struct_size > (1u << 20)) return invalid(path + ".struct_size", "is " + std::to_string(in->struct_size) + ": uninitialised?");
+  const auto* bytes = reinterpret_cast<const unsigned char*>(in);
+  for (size_t i = sizeof(T); i < in->struct_size; ++i) {
+    if (bytes[i] != 0) {
+      return invalid(path, "byte " + std::to_string(i) + " is set, but this version knows " + std::to_string(sizeof(T)) +
+                               " bytes of the struct");
+    }
+  }
+  if (in->next != nullptr) {
+    return invalid(path + ".next", "chained struct of type " + std::to_string(in->next->type) + " is unknown to this version");
+  }
+  *out = *in;
+  return {};
+}
+
+// Fills a caller's struct up to the size it has, keeping its header.
+template <class T>
+Status write_struct(const T& value, T* out, const char* name) {
+  if (out == nullptr) return invalid(name, "is NULL");
+  constexpr size_t kHeader = offsetof(T, next) + sizeof(out->next);
+  if (out->struct_size < kHeader) return invalid(std::string(name) + ".struct_size", "is " + std::to_string(out->struct_size) + ", too small");
+  const size_t size = std::min<size_t>(out->struct_size, sizeof(T));
+  std::memcpy(reinterpret_cast<char*>(out) + kHeader, reinterpret_cast<const char*>(&value) + kHeader, size - kHeader);
+  return {};
+}
+
+template <size_t N>
+void copy_text(char (&to)[N], const std::string& from) {
+  const size_t length = std::min(from.size(), N - 1);
+  std::memcpy(to, from.data(), length);
+  std::memset(to + length, 0, N - length);
+}
+
+inline moe_status report(const Status& status, moe_error* error) {
+  if (error != nullptr) {
+    error->code = status.code();
+    error->vk_result = status.vk_result();
+    copy_text(error->argument, status.argument());
+    copy_text(error->text, status.text());
+  }
+  return status.code();
+}
+
+// Runs the body of an entry. No exception leaves; a moe_error that cannot be written to is refused.
+template <class Body>
+moe_status guarded(moe_error* error, Body body) noexcept {
+  if (error != nullptr && error->struct_size < sizeof(moe_error)) return MOE_ERROR_INVALID_ARGUMENT;
+  try {
+    return report(body(), error);
+  } catch (const std::bad_alloc&) {
+    return report(Status(MOE_ERROR_OUT_OF_HOST_MEMORY, "", "out of host memory"), error);
+  } catch (const std::exception& e) {
+    return report(Status(MOE_ERROR_INTERNAL, "", e.what()), error);
+  } catch (...) {
+    return report(Status(MOE_ERROR_INTERNAL, "", "unknown exception"), error);
+  }
+}
+
+const moe_introspection* introspection_table();
+
+}  // namespace moevk

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+//
+// What a device can do, as plain facts: all that planning knows of a device. Probed by the backend, or read from a
+// .caps file ("name = value" a line) where there is no such device. MOEVK_LIMITS lowers facts by the same names.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "runtime/status.h"
+
+namespace moevk {
+
+struct DeviceCaps {
+  std::string name;
+  std::string driver;
+  uint32_t kind = MOE_DEVICE_KIND_OTHER;
+  uint32_t vendor_id = 0;
+  uint32_t device_id = 0;
+  uint32_t api_version = 0;  // VK_MAKE_API_VERSION
+  uint32_t max_workgroup_invocations = 0;
+  uint32_t max_workgroup_size_x = 0;
+  uint32_t max_workgroup_count = 0;  // the least of the three dimensions
+  uint32_t shared_memory_bytes = 0;
+  uint32_t push_constant_bytes = 0;
+  uint32_t max_stage_storage_buffers = 0;
+  uint32_t max_bound_sets = 0;
+  uint64_t max_storage_buffer_range = 0;  // bytes
+  uint64_t max_allocation_bytes = 0;
+  uint32_t storage_offset_alignment = 0;  // bytes
+  uint32_t subgroup_size = 0;
+  uint32_t timeline_semaphore = 0;
+  uint32_t buffer_device_address = 0;
+  uint32_t storage_buffer_array_indexing = 0;  // by a workgroup-uniform index
+  uint32_t push_descriptors = 0;
+  uint32_t unified_memory = 0;  // device-local memory that the host maps
+  uint32_t timestamps = 0;
+  uint32_t float_controls_rte = 0;      // round to nearest even can be declared for f32
+  uint32_t float_controls_inf_nan = 0;  // so can the preservation of signed zero, infinity, NaN
+  double timestamp_period_ns = 0;
+  uint64_t device_local_bytes = 0;
+};
+
+std::string caps_text(const DeviceCaps& caps);
+// Unknown names and values that are no numbers are errors that name the line.
+Result<DeviceCaps> caps_from_text(const std::string& text);
+// "name=value,...": every fact named must exist and may only go down.
+Status lower_caps(const std::string& limits, DeviceCaps* caps);
+// Empty if the device reaches the floor, else every missing feature by name.
+std::string below_floor(const DeviceCaps& caps);
+
+}  // namespace moevk

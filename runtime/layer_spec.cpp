@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+//
+// Descriptor -> LayerSpec. Contradictions and unsupported wishes are told apart: the first are the caller's
+// mistake, the second a list that shrinks.
+#include "runtime/layer_spec.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernel_table.h"
+
+namespace moevk {
+namespace {
+
+constexpr uint32_t kKnownFlags = (MOE_LAYER_BATCH_INVARIANT << 1) - 1;
+constexpr uint32_t kMaxWidth = 1u << 20;       // keeps every in-expert offset within 32 bits
+constexpr uint32_t kMaxJoinedShared = 8;       // shared experts that become slots of their own
+
+std::string number(uint64_t value) { return std::to_string(value); }
+
+Status check_range(const char* field, uint32_t value, uint32_t least, uint32_t most) {
+  if (value >= least && value <= most) return {};
+  return invalid(std::string("desc.") + field,
+                 "is " + number(value) + "; it must be within " + number(least) + ".." + number(most));
+}
+
+Status validate_enums(const moe_layer_desc& d) {
+  MOE_RETURN_IF_ERROR(check_range("route_source", d.route_source, 0, MOE_ROUTE_FROM_TOKEN_TABLE));
+  MOE_RETURN_IF_ERROR(check_range("score", d.score, 0, MOE_SCORE_SQRT_SOFTPLUS));
+  MOE_RETURN_IF_ERROR(check_range("selection", d.selection, 0, MOE_SELECT_EXPERT_CHOICE));
+  MOE_RETURN_IF_ERROR(check_range("group_score", d.group_score, 0, MOE_GROUP_SCORE_SUM_TOP_N));
+  MOE_RETURN_IF_ERROR(check_range("weight", d.weight, 0, MOE_WEIGHT_SIGMOID));
+  MOE_RETURN_IF_ERROR(check_range("normalize", d.normalize, 0, MOE_NORMALIZE_P_NORM));
+  MOE_RETURN_IF_ERROR(check_range("capacity", d.capacity, 0, MOE_CAPACITY_BATCH_PRIORITISED));
+  MOE_RETURN_IF_ERROR(check_range("activation", d.activation, 0, MOE_ACTIVATION_SITU));
+  MOE_RETURN_IF_ERROR(check_range("gate_up_layout", d.gate_up_layout, 0, MOE_GATE_UP_INTERLEAVED));
+  MOE_RETURN_IF_ERROR(check_range("matrix_order", d.matrix_order, 0, MOE_MATRIX_IN_OUT));
+  MOE_RETURN_IF_ERROR(check_range("shared_gate", d.shared_gate, 0, MOE_SHARED_GATE_CONSTANT));
+  MOE_RETURN_IF_ERROR(check_range("precision", d.precision, 0, MOE_PRECISION_INT8));
+  MOE_RETURN_IF_ERROR(check_range("reserved", d.reserved, 0, 0));
+  if ((d.flags & ~kKnownFlags) != 0) {
+    return invalid("desc.flags", "has unknown bits: " + number(d.flags & ~kKnownFlags));
+  }
+  return {};
+}
+
+Status validate_floats(const moe_layer_desc& d) {
+  const struct {
+    const char* field;
+    float value;
+    bool may_be_negative;
+  } floats[] = {{"logit_soft_cap", d.logit_soft_cap, false},     {"normalize_eps", d.normalize_eps, false},
+                {"normalize_p", d.normalize_p, false},           {"routed_scale", d.routed_scale, true},
+                {"sparsemixer_eps", d.sparsemixer_eps, false},   {"router_input_multiplier", d.router_input_multiplier, true},
+                {"capacity_factor", d.capacity_factor, false},   {"activation_alpha", d.activation_alpha, true},
+                {"activation_beta", d.activation_beta, true},    {"activation_limit", d.activation_limit, true},
+                {"lora_alpha", d.lora_alpha, true},              {"norm_eps", d.norm_eps, false},
+                {"shared_constant", d.shared_constant, true},    {"out_scale", d.out_scale, true}};
+  for (const auto& one : floats) {
+    if (!std::isfinite(one.value)) return invalid(std::string("desc.") + one.field, "is not finite");
+    if (!one.may_be_negative && one.value < 0) return invalid(std::string("desc.") + one.field, "is negative");
+  }
+  return {};
+}
+
+Status validate_routing(const moe_layer_desc& d) {
+  const bool computed = d.route_source == MOE_ROUTE_FROM_ROUTER || d.route_source == MOE_ROUTE_FROM_TOKEN_TABLE;
+  const bool scored = computed || d.route_source == MOE_ROUTE_FROM_LOGITS;
+  if (!computed && (d.flags & MOE_LAYER_ROUTER_BIAS) != 0) {
+    return invalid("desc.flags", "MOE_LAYER_ROUTER_BIAS needs a router: route_source gives routes from elsewhere");
+  }
+  if (!scored && (d.flags & MOE_LAYER_SELECTION_BIAS) != 0) {
+    return invalid("desc.flags", "MOE_LAYER_SELECTION_BIAS needs logits: with this route_source the host has selected or scored");
+  }
+  if (!scored && d.score != MOE_SCORE_IDENTITY) {
+    return invalid("desc.score", "must be MOE_SCORE_IDENTITY: with this route_source no logits are scored");
+  }
+  if (d.route_source == MOE_ROUTE_DENSE && (d.experts != 1 || d.top_k != 1)) {
+    return invalid("desc.route_source", "MOE_ROUTE_DENSE needs experts = 1 and top_k = 1");
+  }
+  if (d.groups > 1 && (d.experts % d.groups != 0 || d.groups_kept == 0 || d.groups_kept > d.groups)) {
+    return invalid("desc.groups", "must divide experts, and groups_kept be within 1..groups");
+  }
+  if (d.normalize == MOE_NORMALIZE_SUM_FLOOR && d.normalize_eps <= 0) {
+    return invalid("desc.normalize_eps", "must be positive: it is the floor");
+  }
+  return {};
+}
+
+Status validate_ffn(const moe_layer_desc& d) {
+  const bool ungated = (d.flags & MOE_LAYER_UNGATED) != 0;
+  if (ungated && d.activation >= MOE_ACTIVATION_SWIGLU_OAI) {
+    return invalid("desc.activation", "needs a gate, but MOE_LAYER_UNGATED is set");
+  }
+  if (ungated && d.gate_up_layout != MOE_GATE_UP_SEPARATE) {
+    return invalid("desc.gate_up_layout", "must be MOE_GATE_UP_SEPARATE: there is no gate");
+  }
+  const bool joined = d.gate_up_layout != MOE_GATE_UP_SEPARATE;
+  const auto differ = [](const moe_weight_format& a, const moe_weight_format& b) {
+    return a.element != b.element || a.bits != b.bits || a.block_columns != b.block_columns ||
+           a.block_rows != b.block_rows || a.scale != b.scale || a.zero_point != b.zero_point ||
+           a.packing != b.packing || a.preset != b.preset;
+  };
+  if (joined && differ(d.gate_format, d.up_format)) {
+    return invalid("desc.up_format", "must equal gate_format: both are in one tensor");
+  }
+  if (joined && d.shared_intermediate != 0 && differ(d.shared_gate_format, d.shared_up_format)) {
+    return invalid("desc.shared_up_format", "must equal shared_gate_format: both are in one tensor");
+  }
+  if (d.shared_intermediate == 0 && d.shared_gate != MOE_SHARED_GATE_ONE) {
+    return invalid("desc.shared_gate", "is set, but shared_intermediate is 0");
+  }
+  return {};
+}
+
+}  // namespace
+
+Status validate_layer(const moe_layer_desc& d) {
+  MOE_RETURN_IF_ERROR(check_range("hidden", d.hidden, 1, kMaxWidth));
+  MOE_RETURN_IF_ERROR(check_range("intermediate", d.intermediate, 1, kMaxWidth));
+  MOE_RETURN_IF_ERROR(check_range("shared_intermediate", d.shared_intermediate, 0, kMaxWidth));
+  MOE_RETURN_IF_ERROR(check_range("experts", d.experts, 1, kNumberMaxExperts));
+  MOE_RETURN_IF_ERROR(check_range("identity_experts", d.identity_experts, 0, kNumberMaxExperts));
+  MOE_RETURN_IF_ERROR(check_range("top_k", d.top_k, 1, std::min(kNumberLanes, d.experts + d.identity_experts)));
+  MOE_RETURN_IF_ERROR(validate_enums(d));
+  MOE_RETURN_IF_ERROR(validate_floats(d));
+  MOE_RETURN_IF_ERROR(validate_routing(d));
+  return validate_ffn(d);
+}
+
+Status check_layer_supported(const moe_layer_desc& d) {
+  const auto flag = [&](uint32_t bit) { return (d.flags & bit) != 0; };
+  const struct {
+    bool asked;
+    const char* field;
+    const char* what;
+  } wishes[] = {
+      {d.identity_experts != 0, "identity_experts", "identity experts are"},
+      {d.route_source == MOE_ROUTE_FROM_TOKEN_TABLE, "route_source", "routing by a token table is"},
+      {d.logit_soft_cap != 0, "logit_soft_cap", "a soft cap on logits is"},
+      {d.score == MOE_SCORE_SQRT_SOFTPLUS, "score", "square-root-softplus scores are"},
+      {d.selection == MOE_SELECT_SPARSEMIXER, "selection", "sparsemixer is"},
+      {d.selection == MOE_SELECT_EXPERT_CHOICE, "selection", "expert choice is"},
+      {d.groups > 1, "groups", "group-limited selection is"},
+      {d.normalize == MOE_NORMALIZE_P_NORM, "normalize", "normalisation by a p-norm is"},
+      {d.router_input_multiplier != 0 && d.router_input_multiplier != 1, "router_input_multiplier", "a router input multiplier is"},
+      {d.capacity != MOE_CAPACITY_NONE, "capacity", "expert capacity is"},
+      {d.activation == MOE_ACTIVATION_SITU, "activation", "the SiTU activation is"},
+      {d.latent != 0, "latent", "experts in a latent space are"},
+      {d.lora_rank != 0, "lora_rank", "expert LoRA is"},
+      {flag(MOE_LAYER_WEIGHT_ON_INPUT), "flags", "MOE_LAYER_WEIGHT_ON_INPUT is"},
+      {flag(MOE_LAYER_PER_EXPERT_SCALE), "flags", "MOE_LAYER_PER_EXPERT_SCALE is"},
+      {flag(MOE_LAYER_LATENT_NORM), "flags", "MOE_LAYER_LATENT_NORM is"},
+      {flag(MOE_LAYER_SEPARATE_ROUTER_INPUT), "flags", "MOE_LAYER_SEPARATE_ROUTER_INPUT is"},
+      {flag(MOE_LAYER_ROUTER_INPUT_NORM), "flags", "MOE_LAYER_ROUTER_INPUT_NORM is"},
+      {flag(MOE_LAYER_ROUTER_INPUT_SCALE), "flags", "MOE_LAYER_ROUTER_INPUT_SCALE is"},
+      {flag(MOE_LAYER_NOISY_TOP_K), "flags", "MOE_LAYER_NOISY_TOP_K is"},
+      {flag(MOE_LAYER_BATCH_INVARIANT), "flags", "MOE_LAYER_BATCH_INVARIANT is"},
+      {d.precision == MOE_PRECISION_MATRIX, "precision", "precision \"matrix\" is"},
+      {d.precision == MOE_PRECISION_INT8, "precision", "precision \"int8\" is"},
+  };
+  for (const auto& wish : wishes) {
+    if (wish.asked) return unsupported(std::string("desc.") + wish.field, std::string(wish.what) + " not done yet");
+  }
+  return {};
+}
+
+Result<LayerSpec> make_layer_spec(const moe_layer_desc& desc) {
+  MOE_RETURN_IF_ERROR(validate_layer(desc));
+  MOE_RETURN_IF_ERROR(check_layer_supported(desc));
+  LayerSpec spec;
+  spec.desc = desc;
+  spec.desc.next = nullptr;
+  moe_layer_desc& d = spec.desc;
+  if (d.routed_scale == 0) d.routed_scale = 1;
+  if (d.out_scale == 0) d.out_scale = 1;
+  if (d.norm_eps == 0) d.norm_eps = 1e-6f;
+  if (d.activation == MOE_ACTIVATION_SWIGLU_OAI && d.activation_alpha == 0) d.activation_alpha = 1.702f;
+  spec.gated = !spec.has(MOE_LAYER_UNGATED);
+
+  const auto pad = [](uint32_t columns) { return (columns + kNumberPadColumns - 1) / kNumberPadColumns * kNumberPadColumns; };
+  spec.hidden_padded = pad(d.hidden);
+  Segment& routed = spec.segment[0];
+  routed = {0, d.experts, d.intermediate, pad(d.intermediate), {}, {}, {}};
+  MOE_ASSIGN_OR_RETURN(routed.up, weight_format(d.up_format, "desc.up_format"));
+  MOE_ASSIGN_OR_RETURN(routed.down, weight_format(d.down_format, "desc.down_format"));
+  routed.gate = routed.up;
+  if (spec.gated) {
+    MOE_ASSIGN_OR_RETURN(routed.gate, weight_format(d.gate_format, "desc.gate_format"));
+  }
+  if (d.shared_intermediate != 0) {
+    Segment shared = {d.experts, 1, d.shared_intermediate, pad(d.shared_intermediate), {}, {}, {}};
+    MOE_ASSIGN_OR_RETURN(shared.up, weight_format(d.shared_up_format, "desc.shared_up_format"));
+    MOE_ASSIGN_OR_RETURN(shared.down, weight_format(d.shared_down_format, "desc.shared_down_format"));
+    shared.gate = shared.up;
+    if (spec.gated) {
+      MOE_ASSIGN_OR_RETURN(shared.gate, weight_format(d.shared_gate_format, "desc.shared_gate_format"));
+    }
+    const uint32_t times = d.shared_intermediate / d.intermediate;
+    const bool joins = d.shared_intermediate % d.intermediate == 0 && times <= kMaxJoinedShared &&
+                       shared.gate == routed.gate && shared.up == routed.up && shared.down == routed.down;
+    if (joins) {
+      routed.experts += times;
+      spec.shared_slots = times;
+    } else {
+      spec.segments = 2;
+      spec.segment[1] = shared;
+      spec.shared_slots = 1;
+    }
+  }
+  spec.slots = d.top_k + spec.shared_slots;
+  spec.experts_total = d.experts + spec.shared_slots;
+  return spec;
+}
+
+uint64_t total_parameters(const LayerSpec& spec) {
+  const moe_layer_desc& d = spec.desc;
+  const uint64_t matrices = spec.gated ? 3 : 2;
+  uint64_t total = matrices * d.hidden * (uint64_t{d.experts} * d.intermediate + d.shared_intermediate);
+  total += uint64_t{spec.router_rows()} * d.hidden;
+  if (spec.has(MOE_LAYER_ROUTER_BIAS)) total += d.experts;
+  if (spec.has(MOE_LAYER_SELECTION_BIAS)) total += d.experts;
+  if (spec.has(MOE_LAYER_INPUT_NORM)) total += d.hidden;
+  if (spec.has(MOE_LAYER_EXPERT_BIAS)) total += uint64_t{d.experts} * ((matrices - 1) * d.intermediate + d.hidden);
+  return total;
+}
+
+uint64_t active_parameters(const LayerSpec& spec) {
+  const moe_layer_desc& d = spec.desc;
+  const uint64_t matrices = spec.gated ? 3 : 2;
+  uint64_t idle = matrices * d.hidden * uint64_t{d.intermediate} * (d.experts - d.top_k);
+  if (spec.has(MOE_LAYER_EXPERT_BIAS)) {
+    idle += uint64_t{d.experts - d.top_k} * ((matrices - 1) * d.intermediate + d.hidden);
+  }
+  return total_parameters(spec) - idle;
+}
+
+}  // namespace moevk

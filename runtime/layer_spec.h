@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+//
+// A host's layer descriptor, checked, with defaults filled in and with what follows from it: formats the kernels
+// know, slots, and segments (runs of experts of one width and format). Everything later works on this.
+#pragma once
+
+#include "runtime/weight_format.h"
+
+namespace moevk {
+
+// Experts that share a width and formats. Shared experts join the routed ones where both agree (a shared width of
+// n times F becomes n further experts); else they are a segment of their own, one expert wide.
+struct Segment {
+  uint32_t first_expert = 0;
+  uint32_t experts = 0;
+  uint32_t intermediate = 0;         // F of this segment
+  uint32_t intermediate_padded = 0;  // to kNumberPadColumns
+  WeightFormat gate = WeightFormat::kF32;
+  WeightFormat up = WeightFormat::kF32;
+  WeightFormat down = WeightFormat::kF32;
+};
+
+struct LayerSpec {
+  moe_layer_desc desc{};  // defaults resolved
+  bool gated = true;
+  uint32_t hidden_padded = 0;
+  uint32_t shared_slots = 0;   // routes that every token has besides its k
+  uint32_t slots = 0;          // k + shared_slots
+  uint32_t experts_total = 0;  // E + shared experts
+  uint32_t segments = 1;
+  Segment segment[2];
+
+  bool has(uint32_t flag) const { return (desc.flags & flag) != 0; }
+  bool shared_router() const { return desc.shared_intermediate != 0 && desc.shared_gate == MOE_SHARED_GATE_SIGMOID; }
+  // Rows of the router matrix as the device holds it: the experts', then the shared gate's.
+  uint32_t router_rows() const {
+    return (desc.route_source == MOE_ROUTE_FROM_ROUTER ? desc.experts : 0) + (shared_router() ? 1 : 0);
+  }
+  uint32_t widest() const {  // padded
+    return segments == 2 && segment[1].intermediate_padded > segment[0].intermediate_padded
+               ? segment[1].intermediate_padded
+               : segment[0].intermediate_padded;
+  }
+};
+
+// MOE_ERROR_INVALID_ARGUMENT where the descriptor contradicts itself.
+Status validate_layer(const moe_layer_desc& desc);
+// MOE_ERROR_UNSUPPORTED, with the field and the reason, where it asks for what is not done yet.
+Status check_layer_supported(const moe_layer_desc& desc);
+// Both of the above, then the spec.
+Result<LayerSpec> make_layer_spec(const moe_layer_desc& desc);
+
+// Parameters of the whole layer, and those that one token meets.
+uint64_t total_parameters(const LayerSpec& spec);
+uint64_t active_parameters(const LayerSpec& spec);
+
+}  // namespace moevk

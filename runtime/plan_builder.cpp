@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+//
+// The order of the steps for each stage, and the small parts that all of them use.
+#include "runtime/plan_builder.h"
+
+#include <algorithm>
+
+namespace moevk {
+
+PlanBuilder::PlanBuilder(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, const CallShape& shape,
+                         Plan* plan, uint64_t first_token, uint64_t tokens)
+    : spec_(spec),
+      layout_(layout),
+      caps_(caps),
+      shape_(shape),
+      plan_(plan),
+      first_token_(first_token),
+      tokens_(static_cast<uint32_t>(tokens)),
+      routes_(static_cast<uint32_t>(tokens * spec.slots)),
+      small_(tokens <= kNumberMaxSmallTokens),
+      one_sort_(routes_ <= kNumberMaxSortRoutes) {
+  const bool router = spec.desc.route_source == MOE_ROUTE_FROM_ROUTER;
+  split_ = one_sort_ && router;
+  has_logits_ = router || spec.shared_router();
+}
+
+void PlanBuilder::build() {
+  switch (shape_.stage) {
+    case Stage::kForward:
+      route();
+      if (!small_) sort(false);
+      gate_up();
+      down();
+      break;
+    case Stage::kRoute: route(); break;
+    case Stage::kPlanDispatch: {
+      step("import");
+      import_rows(ViewId::kIds, Region::kIds, tokens_, spec_.slots, spec_.experts_total);
+      sort(true);
+      const uint32_t total = spec_.experts_total;
+      export_rows(Region::kOrder, 0, ViewId::kOrder, 1, routes_);
+      export_rows(Region::kOffsets, 0, ViewId::kOffsets, 1, total + 1);
+      break;
+    }
+    case Stage::kExperts:
+      import_for_experts();
+      gate_up();
+      down();
+      export_expert_out();
+      break;
+    case Stage::kCombine:
+      step("import");
+      import_rows(ViewId::kIds, Region::kIds, tokens_, spec_.slots, spec_.experts_total);
+      combine();
+      break;
+  }
+  if (!next_.empty()) step("export");
+}
+
+Step& PlanBuilder::step(const char* name) {
+  Step s;
+  s.name = name;
+  s.first_token = first_token_;
+  s.tokens = tokens_;
+  plan_->steps.push_back(std::move(s));
+  unused_in_step_ = 0;
+  std::vector<Dispatch> waiting = std::move(next_);
+  next_.clear();
+  for (Dispatch& d : waiting) add(std::move(d));
+  return plan_->steps.back();
+}
+
+Dispatch PlanBuilder::dispatch(KernelId kernel, std::string why) const {
+  Dispatch d;
+  d.kernel = kernel;
+  std::copy_n(kConstantDefaults, kConstantCount, d.constants.begin());
+  set(&d, Constant::kResidualDtype, kNumberNone);
+  d.why = std::move(why);
+  return d;
+}
+
+void PlanBuilder::add(Dispatch d) {
+  // Constants that the kernel does not read stay at their defaults, so that pipelines are shared.
+  for (size_t i = 0; i < kConstantCount; ++i) {
+    if ((kKernels[static_cast<size_t>(d.kernel)].constants >> i & 1) == 0) d.constants[i] = kConstantDefaults[i];
+  }
+  for (Binding& binding : d.bindings) {
+    if (binding.kind == Binding::Kind::kRegion && static_cast<Region>(binding.index) == Region::kUnused) {
+      binding.unused = static_cast<uint8_t>(unused_in_step_++);
+      uint64_t& bytes = plan_->region_bytes[static_cast<size_t>(Region::kUnused)];
+      bytes = std::max<uint64_t>(bytes, unused_in_step_ * 256ull);
+    }
+  }
+  plan_->steps.back().dispatches.push_back(std::move(d));
+}
+
+void PlanBuilder::add_next(Dispatch d) { next_.push_back(std::move(d)); }
+
+Binding PlanBuilder::region(Region r, uint64_t bytes) {
+  uint64_t& most = plan_->region_bytes[static_cast<size_t>(r)];
+  most = std::max({most, bytes, uint64_t{16}});
+  return {Binding::Kind::kRegion, static_cast<uint8_t>(r), 0};
+}
+
+// For a binding that the kernel declares but, with these constants, never touches. Each has memory of its own, so
+// that what validation believes to be written is written once.
+Binding PlanBuilder::unused() { return {Binding::Kind::kRegion, static_cast<uint8_t>(Region::kUnused), 0}; }
+
+void PlanBuilder::refuse(std::string text) {
+  if (std::find(plan_->refused.begin(), plan_->refused.end(), text) == plan_->refused.end()) plan_->refused.push_back(std::move(text));
+}
+
+Dispatch PlanBuilder::copy_rows(Binding from, Binding to, uint32_t rows, uint32_t columns, std::string why) const {
+  Dispatch d = dispatch(KernelId::kCopyRows, std::move(why));
+  d.bindings = {from, to};
+  d.grid = {(columns + kNumberWorkgroup - 1) / kNumberWorkgroup, rows, 1};
+  d.bytes = 8.0 * rows * columns;
+  return d;
+}
+
+void PlanBuilder::import_rows(ViewId from, Region to, uint32_t rows, uint32_t columns, uint32_t id_limit) {
+  Dispatch d = copy_rows(view(from), region(to, uint64_t{rows} * columns * 4), rows, columns,
+                         std::string("the host's ") + view_name(from) + " into the workspace");
+  set_push(&d, CopyRowsPush{rows, columns, 0, 0, 0, columns, id_limit});
+  patch(&d, offsetof(CopyRowsPush, from_offset), from, Patch::Kind::kOffsetWords);
+  patch(&d, offsetof(CopyRowsPush, from_stride), from, Patch::Kind::kStrideWords);
+  add(std::move(d));
+}
+
+void PlanBuilder::export_rows(Region from, uint32_t from_stride, ViewId to, uint32_t rows, uint32_t columns) {
+  Dispatch d = copy_rows(region(from, 0), view(to), rows, columns, std::string(view_name(to)) + " for the host");
+  set_push(&d, CopyRowsPush{rows, columns, 0, from_stride, 0, 0, 0});
+  patch(&d, offsetof(CopyRowsPush, to_offset), to, Patch::Kind::kOffsetWords);
+  patch(&d, offsetof(CopyRowsPush, to_stride), to, Patch::Kind::kStrideWords);
+  add_next(std::move(d));
+}
+
+}  // namespace moevk

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+//
+// Builds the steps of one chunk of tokens. The stages of the ABI are the same pieces in other company: a stage
+// imports what an earlier one exported, so that staged and fused calls run the same kernels on the same numbers.
+#pragma once
+
+#include <cstring>
+
+#include "push_constants.h"
+#include "runtime/plan.h"
+
+namespace moevk {
+
+class PlanBuilder {
+ public:
+  PlanBuilder(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, const CallShape& shape, Plan* plan,
+              uint64_t first_token, uint64_t tokens);
+  void build();
+
+  // Tokens per workgroup of the fused router: as many as share reads of the router, while 32 workgroups remain.
+  static uint32_t fused_tokens_per_group(const LayerSpec& spec, uint64_t tokens);
+
+ private:
+  // plan_route.cpp
+  void route();
+  void router_logits();
+  void route_tokens();
+  void export_routes();
+  void sort(bool from_ids);
+  // plan_experts.cpp
+  void prepare();
+  void gate_up();
+  void down();
+  void combine();
+  void import_for_experts();
+  void export_expert_out();
+  GateUpPush gate_up_push() const;
+  DownPush down_push() const;
+  bool fuses_combine();
+  void set_formats(Dispatch* d) const;
+  void estimate_matmul(Dispatch* d, bool gate_up) const;
+  void set_y(Dispatch* d, size_t y_offset, size_t y_stride, size_t residual_offset, size_t residual_stride, size_t beta) const;
+  // plan_builder.cpp
+  Step& step(const char* name);
+  Dispatch dispatch(KernelId kernel, std::string why) const;
+  void add(Dispatch d);
+  void add_next(Dispatch d);  // with the next step: nothing in between waits for it
+  Dispatch copy_rows(Binding from, Binding to, uint32_t rows, uint32_t columns, std::string why) const;
+  void import_rows(ViewId from, Region to, uint32_t rows, uint32_t columns, uint32_t id_limit = 0);
+  void export_rows(Region from, uint32_t from_stride, ViewId to, uint32_t rows, uint32_t columns);
+  Binding region(Region r, uint64_t bytes);
+  Binding unused();
+  static Binding view(ViewId id) { return {Binding::Kind::kView, static_cast<uint8_t>(id), 0}; }
+  static Binding aux() { return {Binding::Kind::kAux, 0, 0}; }
+  void refuse(std::string text);
+
+  template <class Push>
+  static void set_push(Dispatch* d, const Push& push) {
+    static_assert(sizeof(Push) <= sizeof d->push);
+    d->push_words = sizeof(Push) / 4;
+    std::memcpy(d->push.data(), &push, sizeof(Push));
+  }
+  static void set(Dispatch* d, Constant constant, uint32_t value) { d->constants[static_cast<size_t>(constant)] = value; }
+  static void patch(Dispatch* d, size_t byte, ViewId id, Patch::Kind kind) {
+    d->patches.push_back({kind, static_cast<uint8_t>(byte / 4), id});
+  }
+
+  const LayerSpec& spec_;
+  const WeightLayout& layout_;
+  const DeviceCaps& caps_;
+  const CallShape& shape_;
+  Plan* plan_;
+  uint64_t first_token_;
+  uint32_t tokens_;
+  uint32_t routes_;
+  bool small_;       // the small-token kernels: no sort
+  bool one_sort_;    // one workgroup sorts
+  bool split_;       // router logits in a step of their own
+  bool has_logits_;  // the logits region is filled before route_tokens, or by it
+  std::vector<Dispatch> next_;
+  uint32_t unused_in_step_ = 0;
+};
+
+}  // namespace moevk

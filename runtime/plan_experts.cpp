@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+//
+// Steps of the experts: gate + up + activation, down with the routing weight, combination; and what brings x and
+// the routes of an earlier stage into the workspace.
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/plan_builder.h"
+
+namespace moevk {
+namespace {
+
+uint32_t small_tokens_per_group(uint32_t tokens) { return tokens > 4 ? 8 : tokens > 2 ? 4 : tokens; }
+
+// Distinct experts that `tokens` tokens meet under uniform routing: E (1 - (1 - k/E)^T).
+double distinct_experts(const moe_layer_desc& d, double tokens) {
+  const double share = static_cast<double>(d.top_k) / d.experts;
+  return d.experts * (1 - std::pow(1 - share, tokens));
+}
+
+std::string passes_text(size_t pass, size_t passes) {
+  if (passes == 1) return "";
+  return "; weights in binding pass " + std::to_string(pass + 1) + " of " + std::to_string(passes);
+}
+
+}  // namespace
+
+// x as f32 rows padded with zeros, normalised: what the matmuls read. Left out where x is like that already.
+void PlanBuilder::prepare() {
+  if (shape_.x_direct || (shape_.stage != Stage::kForward && shape_.stage != Stage::kExperts)) return;
+  Dispatch d = dispatch(KernelId::kPrepare, spec_.has(MOE_LAYER_INPUT_NORM) ? "x, normalised, as padded f32 rows"
+                                                                           : "x as padded f32 rows");
+  set(&d, Constant::kXDtype, shape_.x_dtype);
+  set(&d, Constant::kInputNorm, spec_.has(MOE_LAYER_INPUT_NORM) ? 1 : 0);
+  set_push(&d, PreparePush{tokens_, spec_.desc.hidden, spec_.hidden_padded, 0, 0, layout_.norm, spec_.desc.norm_eps});
+  patch(&d, offsetof(PreparePush, x_offset), ViewId::kX, Patch::Kind::kOffsetWords);
+  patch(&d, offsetof(PreparePush, x_stride), ViewId::kX, Patch::Kind::kStrideWords);
+  d.bindings = {view(ViewId::kX), aux(), region(Region::kPrepared, uint64_t{tokens_} * spec_.hidden_padded * 4)};
+  d.grid = {tokens_, 1, 1};
+  d.bytes = static_cast<double>(tokens_) * spec_.hidden_padded * 8;
+  add(std::move(d));
+}
+
+void PlanBuilder::import_for_experts() {
+  step("import");
+  prepare();
+  import_rows(ViewId::kIds, Region::kIds, tokens_, spec_.slots, spec_.experts_total);
+  import_rows(ViewId::kWeights, Region::kWeights, tokens_, spec_.slots);
+  if (small_) return;  // no sort: the order is not needed
+  import_rows(ViewId::kOrder, Region::kOrder, 1, routes_);
+  import_rows(ViewId::kOffsets, Region::kOffsets, 1, spec_.experts_total + 1);
+  step("tiles");
+  const uint32_t tiles = routes_ / kNumberTileRows + std::min(spec_.experts_total, routes_);
+  const auto column_blocks = [](uint32_t columns) { return (columns + kNumberTileColumns - 1) / kNumberTileColumns; };
+  Dispatch d = dispatch(KernelId::kScan, "tiles from the offsets of plan_dispatch");
+  set(&d, Constant::kFromOffsets, 1);
+  set_push(&d, SortPush{routes_, spec_.experts_total, 0, 0, tiles, column_blocks(spec_.widest()), column_blocks(spec_.desc.hidden)});
+  d.bindings = {unused(), region(Region::kOffsets, 0), region(Region::kTiles, uint64_t{tiles} * 16), region(Region::kIndirect, 24)};
+  add(std::move(d));
+}
+
+GateUpPush PlanBuilder::gate_up_push() const {
+  GateUpPush push{};
+  push.slots = spec_.slots;
+  push.routes = routes_;
+  push.x_stride4 = spec_.hidden_padded / 4;
+  push.chunks = spec_.hidden_padded / 8;
+  push.h_stride = spec_.widest();
+  push.segment_split = spec_.segments == 2 ? spec_.segment[1].first_expert : spec_.experts_total;
+  push.activation = spec_.desc.activation;
+  push.alpha = spec_.desc.activation_alpha;
+  push.beta = spec_.desc.activation_beta;
+  push.limit = spec_.desc.activation_limit;
+  for (uint32_t i = 0; i < spec_.segments; ++i) {
+    const MatrixLayout& gate = layout_.at(i, MatrixKind::kGate);
+    const uint32_t bias = i == 0 ? layout_.up_bias : kNumberNone;
+    push.segment[i] = {spec_.segment[i].first_expert, spec_.segment[i].intermediate, gate.first_entry,
+                       static_cast<uint32_t>(gate.places.size()), gate.pieces, gate.rows_per_piece,
+                       i == 0 ? layout_.gate_bias : kNumberNone, bias};
+  }
+  return push;
+}
+
+DownPush PlanBuilder::down_push() const {
+  DownPush push{};
+  push.slots = spec_.slots;
+  push.routes = routes_;
+  push.hidden = spec_.desc.hidden;
+  push.h_stride4 = spec_.widest() / 4;
+  push.out_stride = spec_.hidden_padded;
+  push.segment_split = spec_.segments == 2 ? spec_.segment[1].first_expert : spec_.experts_total;
+  push.out_scale = spec_.desc.out_scale;
+  for (uint32_t i = 0; i < spec_.segments; ++i) {
+    const MatrixLayout& down = layout_.at(i, MatrixKind::kDown);
+    push.segment[i] = {spec_.segment[i].first_expert, spec_.segment[i].intermediate_padded / 8, down.first_entry, down.pieces,
+                       down.rows_per_piece, i == 0 ? layout_.down_bias : kNumberNone};
+  }
+  return push;
+}
+
+void PlanBuilder::set_formats(Dispatch* d) const {
+  const Segment& routed = spec_.segment[0];
+  const Segment& shared = spec_.segment[spec_.segments - 1];
+  set(d, Constant::kGateFormat, static_cast<uint32_t>(routed.gate));
+  set(d, Constant::kUpFormat, static_cast<uint32_t>(routed.up));
+  set(d, Constant::kDownFormat, static_cast<uint32_t>(routed.down));
+  set(d, Constant::kSharedGateFormat, static_cast<uint32_t>(shared.gate));
+  set(d, Constant::kSharedUpFormat, static_cast<uint32_t>(shared.up));
+  set(d, Constant::kSharedDownFormat, static_cast<uint32_t>(shared.down));
+  set(d, Constant::kGated, spec_.gated ? 1 : 0);
+}
+
+void PlanBuilder::estimate_matmul(Dispatch* d, bool gate_up) const {
+  const double routed = distinct_experts(spec_.desc, tokens_) + (spec_.segments == 1 ? spec_.shared_slots : 0);
+  const double matrices = gate_up && spec_.gated ? 2 : 1;
+  double weights = 0, flops = 0;
+  for (uint32_t i = 0; i < spec_.segments; ++i) {
+    const Segment& s = spec_.segment[i];
+    const double elements = static_cast<double>(s.intermediate) * spec_.desc.hidden;
+    const double bytes = static_cast<double>(gate_up ? element_bytes(s.up) + (spec_.gated ? element_bytes(s.gate) : 0) : element_bytes(s.down));
+    weights += elements * bytes * (i == 0 ? routed : 1);
+    const double slots = i == 0 ? (spec_.segments == 1 ? spec_.slots : spec_.desc.top_k) : spec_.shared_slots;
+    flops += 2 * elements * matrices * slots * tokens_;
+  }
+  const double wide = gate_up ? spec_.desc.hidden * (1.0 / spec_.slots) : spec_.widest();
+  const double out = gate_up ? spec_.widest() : spec_.desc.hidden;
+  d->bytes = weights + 4.0 * routes_ * (wide + out);
+  d->flops = flops;
+}
+
+void PlanBuilder::gate_up() {
+  const uint32_t rows = spec_.widest();
+  for (size_t pass = 0; pass < layout_.gate_up_passes.size(); ++pass) {
+    step("gate_up");
+    Dispatch d = dispatch(small_ ? KernelId::kGateUpSmall : KernelId::kGateUpTile,
+                          (small_ ? "few tokens: no sort, each weight read once" : "tiles of one expert's tokens, gathered") +
+                              passes_text(pass, layout_.gate_up_passes.size()));
+    set_formats(&d);
+    GateUpPush push = gate_up_push();
+    push.binding_pass = static_cast<uint32_t>(pass);
+    set_push(&d, push);
+    Binding x = region(Region::kPrepared, 0);
+    if (shape_.x_direct) {
+      x = view(ViewId::kX);
+      patch(&d, offsetof(GateUpPush, x_offset4), ViewId::kX, Patch::Kind::kOffsetVec4);
+      patch(&d, offsetof(GateUpPush, x_stride4), ViewId::kX, Patch::Kind::kStrideVec4);
+    }
+    const Binding table = {Binding::Kind::kTable, 0, 0};
+    const Binding h = region(Region::kH, uint64_t{routes_} * rows * 4);
+    if (small_) {
+      set(&d, Constant::kTokensPerGroup, small_tokens_per_group(tokens_));
+      d.bindings = {table, x, region(Region::kIds, 0), aux(), h};
+      d.grid = {(rows + kNumberSmallRows - 1) / kNumberSmallRows, routes_, 1};
+    } else {
+      d.bindings = {table, x, region(Region::kOrder, 0), region(Region::kTiles, 0), aux(), h};
+      d.indirect = true;
+    }
+    d.weight_set = WeightSet::kGateUp;
+    d.binding_pass = static_cast<uint32_t>(pass);
+    estimate_matmul(&d, true);
+    add(std::move(d));
+  }
+}
+
+bool PlanBuilder::fuses_combine() {
+  if (shape_.stage != Stage::kForward || !small_) return false;
+  if (routes_ > kNumberMaxFusedRoutes) {
+    refuse("combination inside down: " + std::to_string(routes_) + " routes exceed its shared memory for " + std::to_string(kNumberMaxFusedRoutes));
+    return false;
+  }
+  if (layout_.down_passes.size() > 1) {
+    refuse("combination inside down: the weights need " + std::to_string(layout_.down_passes.size()) + " binding passes");
+    return false;
+  }
+  return true;
+}
+
+void PlanBuilder::set_y(Dispatch* d, size_t y_offset, size_t y_stride, size_t residual_offset, size_t residual_stride,
+                        size_t beta) const {
+  set(d, Constant::kYDtype, shape_.y_dtype);
+  set(d, Constant::kResidualDtype, shape_.residual_dtype);
+  patch(d, y_offset, ViewId::kY, Patch::Kind::kOffsetWords);
+  patch(d, y_stride, ViewId::kY, Patch::Kind::kStrideWords);
+  if (shape_.residual_dtype == kNumberNone) return;
+  patch(d, residual_offset, ViewId::kResidual, Patch::Kind::kOffsetWords);
+  patch(d, residual_stride, ViewId::kResidual, Patch::Kind::kStrideWords);
+  patch(d, beta, ViewId::kResidual, Patch::Kind::kBeta);
+}
+
+void PlanBuilder::down() {
+  const bool fused = fuses_combine();
+  const bool residual = fused && shape_.residual_dtype != kNumberNone;
+  for (size_t pass = 0; pass < layout_.down_passes.size(); ++pass) {
+    step(fused ? "down+combine" : "down");
+    Dispatch d = dispatch(small_ ? KernelId::kDownSmall : KernelId::kDownTile,
+                          (fused    ? "few tokens: slots are added where they are made"
+                           : small_ ? "few tokens: each weight read once"
+                                    : "tiles; the routing weight is applied here") +
+                              passes_text(pass, layout_.down_passes.size()));
+    set_formats(&d);
+    DownPush push = down_push();
+    push.binding_pass = static_cast<uint32_t>(pass);
+    set_push(&d, push);
+    const Binding table = {Binding::Kind::kTable, 0, 0};
+    Binding out = view(ViewId::kY);
+    if (fused) {
+      set_y(&d, offsetof(DownPush, out_offset), offsetof(DownPush, out_stride), offsetof(DownPush, residual_offset),
+            offsetof(DownPush, residual_stride), offsetof(DownPush, beta));
+    } else {
+      out = region(Region::kExpertOut, uint64_t{routes_} * spec_.hidden_padded * 4);
+    }
+    set(&d, Constant::kCombine, fused ? 1 : 0);
+    const Binding h = region(Region::kH, 0), weights = region(Region::kWeights, 0);
+    if (small_) {
+      set(&d, Constant::kTokensPerGroup, small_tokens_per_group(tokens_));
+      d.bindings = {table, h, region(Region::kIds, 0), weights, aux(), out, residual ? view(ViewId::kResidual) : aux()};
+      d.grid = {(spec_.desc.hidden + kNumberSmallRows - 1) / kNumberSmallRows, 1, 1};
+    } else {
+      d.bindings = {table, h, region(Region::kOrder, 0), weights, aux(), out, region(Region::kTiles, 0)};
+      d.indirect = true;
+      d.indirect_offset_bytes = 12;
+    }
+    d.weight_set = WeightSet::kDown;
+    d.binding_pass = static_cast<uint32_t>(pass);
+    estimate_matmul(&d, false);
+    add(std::move(d));
+  }
+  if (shape_.stage == Stage::kForward && !fused) combine();
+}
+
+void PlanBuilder::combine() {
+  step("combine");
+  const bool staged = shape_.stage == Stage::kCombine;
+  Dispatch d = dispatch(KernelId::kCombine, "each token's slots, in slot order");
+  CombinePush push{};
+  push.tokens = tokens_;
+  push.slots = spec_.slots;
+  push.hidden = spec_.desc.hidden;
+  push.in_stride = spec_.hidden_padded;
+  push.out_scale = spec_.desc.out_scale;
+  set_push(&d, push);
+  Binding in = region(Region::kExpertOut, 0);
+  if (staged) {
+    in = view(ViewId::kExpertOut);
+    patch(&d, offsetof(CombinePush, in_offset), ViewId::kExpertOut, Patch::Kind::kOffsetWords);
+    patch(&d, offsetof(CombinePush, in_stride), ViewId::kExpertOut, Patch::Kind::kStrideWords);
+  }
+  set_y(&d, offsetof(CombinePush, y_offset), offsetof(CombinePush, y_stride), offsetof(CombinePush, residual_offset),
+        offsetof(CombinePush, residual_stride), offsetof(CombinePush, beta));
+  d.bindings = {in, region(Region::kIds, 0), shape_.residual_dtype != kNumberNone ? view(ViewId::kResidual) : aux(), view(ViewId::kY)};
+  d.grid = {(spec_.desc.hidden + 2 * kNumberWorkgroup - 1) / (2 * kNumberWorkgroup), tokens_, 1};
+  d.bytes = 4.0 * spec_.desc.hidden * (routes_ + tokens_);
+  add(std::move(d));
+}
+
+// combine.comp with one slot a token: rows of skipped routes become zeros.
+void PlanBuilder::export_expert_out() {
+  Dispatch d = dispatch(KernelId::kCombine, "expert_out for the host");
+  CombinePush push{};
+  push.tokens = routes_;
+  push.slots = 1;
+  push.hidden = spec_.desc.hidden;
+  push.in_stride = spec_.hidden_padded;
+  push.out_scale = 1;
+  set_push(&d, push);
+  patch(&d, offsetof(CombinePush, y_offset), ViewId::kExpertOut, Patch::Kind::kOffsetWords);
+  patch(&d, offsetof(CombinePush, y_stride), ViewId::kExpertOut, Patch::Kind::kStrideWords);
+  d.bindings = {region(Region::kExpertOut, 0), region(Region::kIds, 0), aux(), view(ViewId::kExpertOut)};
+  d.grid = {(spec_.desc.hidden + 2 * kNumberWorkgroup - 1) / (2 * kNumberWorkgroup), routes_, 1};
+  add_next(std::move(d));
+}
+
+}  // namespace moevk

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+//
+// Steps of routing and sorting: x or the host's logits -> ids and weights -> routes sorted by expert, tiles.
+#include <algorithm>
+
+#include "runtime/plan_builder.h"
+
+namespace moevk {
+
+uint32_t PlanBuilder::fused_tokens_per_group(const LayerSpec& spec, uint64_t tokens) {
+  uint32_t block = 8;
+  while (block > 2 && (block * spec.desc.experts > kNumberLogitCapacity || tokens / block < 32)) block /= 2;
+  return block;
+}
+
+void PlanBuilder::route() {
+  const bool router = spec_.desc.route_source == MOE_ROUTE_FROM_ROUTER;
+  if (split_ || (has_logits_ && !router)) {
+    router_logits();
+  } else if (router) {
+    refuse("split router: " + std::to_string(routes_) + " routes need a block sort, and token blocks are enough to fill a device");
+  }
+  route_tokens();
+}
+
+// One workgroup for few experts and a few tokens; every invocation of the device gets a share of the router.
+void PlanBuilder::router_logits() {
+  step("logits");
+  prepare();
+  const uint32_t rows = spec_.router_rows();
+  const uint32_t block = tokens_ >= 8 ? 8 : tokens_ > 2 ? 4 : tokens_;
+  Dispatch d = dispatch(KernelId::kRouterLogits,
+                        spec_.desc.route_source == MOE_ROUTE_FROM_ROUTER
+                            ? "few tokens: the router is split over experts, the selection follows"
+                            : "the shared experts' gate; the routes come from the host");
+  set(&d, Constant::kXDtype, shape_.x_dtype);
+  set(&d, Constant::kInputNorm, spec_.has(MOE_LAYER_INPUT_NORM) ? 1 : 0);
+  set(&d, Constant::kTokensPerGroup, block);
+  RoutePush push{};
+  push.tokens = tokens_;
+  push.hidden = spec_.desc.hidden;
+  push.experts = spec_.desc.route_source == MOE_ROUTE_FROM_ROUTER ? spec_.desc.experts : 0;
+  push.router_stride = layout_.router_stride;
+  push.router_bias = layout_.router_bias;
+  push.norm_offset = layout_.norm;
+  push.norm_eps = spec_.desc.norm_eps;
+  push.logit_stride = rows;
+  set_push(&d, push);
+  patch(&d, offsetof(RoutePush, x_offset), ViewId::kX, Patch::Kind::kOffsetWords);
+  patch(&d, offsetof(RoutePush, x_stride), ViewId::kX, Patch::Kind::kStrideWords);
+  d.bindings = {view(ViewId::kX), {Binding::Kind::kRouter, 0, 0}, aux(), region(Region::kLogits, uint64_t{tokens_} * rows * 4)};
+  d.grid = {(rows + kNumberGroups - 1) / kNumberGroups, (tokens_ + block - 1) / block, 1};
+  d.flops = 2.0 * tokens_ * rows * spec_.desc.hidden;
+  d.bytes = 4.0 * rows * spec_.desc.hidden * d.grid[1] + 4.0 * tokens_ * (spec_.desc.hidden + rows);
+  add(std::move(d));
+}
+
+void PlanBuilder::route_tokens() {
+  const moe_layer_desc& desc = spec_.desc;
+  const bool router = desc.route_source == MOE_ROUTE_FROM_ROUTER;
+  const bool fused = router && !split_;
+  step("route");
+  if (!split_ && !(has_logits_ && !router)) prepare();
+  const bool histogram = shape_.stage == Stage::kForward && !one_sort_;
+  const uint32_t wide = desc.experts * kNumberGroups <= kNumberLogitCapacity ? kNumberGroups : 2;
+  const uint32_t block = histogram || fused ? fused_tokens_per_group(spec_, tokens_) : wide;
+  Dispatch d = dispatch(KernelId::kRoute, fused ? "router and selection in one: no trip of the logits through a barrier"
+                                                : router ? "selection from the logits of the step before" : "selection from what the host gave");
+  set(&d, Constant::kXDtype, fused ? shape_.x_dtype : 0);
+  set(&d, Constant::kInputNorm, fused && spec_.has(MOE_LAYER_INPUT_NORM) ? 1 : 0);
+  set(&d, Constant::kTokensPerGroup, block);
+  set(&d, Constant::kRouteSource, split_ ? MOE_ROUTE_FROM_LOGITS : desc.route_source);
+  set(&d, Constant::kWriteScores, shape_.wants(ViewId::kScores) ? 1 : 0);
+  set(&d, Constant::kWriteHistogram, histogram ? 1 : 0);
+
+  const uint32_t rows = spec_.router_rows();
+  const uint32_t a_stride = rows;  // of the split logits; the host's are patched in
+  RoutePush push{};
+  push.tokens = tokens_;
+  push.hidden = desc.hidden;
+  push.experts = desc.experts;
+  push.experts_total = spec_.experts_total;
+  push.top_k = desc.top_k;
+  push.slots = spec_.slots;
+  push.a_stride = a_stride;
+  push.router_stride = layout_.router_stride;
+  push.router_bias = layout_.router_bias;
+  push.selection_bias = layout_.selection_bias;
+  push.norm_offset = layout_.norm;
+  push.norm_eps = desc.norm_eps;
+  push.normalize_eps = desc.normalize_eps;
+  push.normalize_p = desc.normalize_p;
+  push.routed_scale = desc.routed_scale;
+  push.shared_constant = desc.shared_constant;
+  push.modes = desc.score | desc.weight << 4 | desc.normalize << 8 | (spec_.has(MOE_LAYER_NORMALIZE_SINGLE) ? 1u << 12 : 0u) |
+               desc.shared_gate << 13;
+  push.logit_stride = rows;
+  set_push(&d, push);
+
+  const uint64_t routes_bytes = uint64_t{routes_} * 4;
+  const Binding logits = has_logits_ ? region(Region::kLogits, uint64_t{tokens_} * rows * 4) : unused();
+  Binding input_a = aux(), input_b = aux();
+  const auto take = [&](ViewId id, size_t offset, size_t stride) {
+    patch(&d, offset, id, Patch::Kind::kOffsetWords);
+    patch(&d, stride, id, Patch::Kind::kStrideWords);
+    return view(id);
+  };
+  constexpr size_t kAOffset = offsetof(RoutePush, a_offset), kAStride = offsetof(RoutePush, a_stride);
+  if (split_) input_a = logits;
+  if (desc.route_source == MOE_ROUTE_FROM_LOGITS) input_a = take(ViewId::kLogitsIn, kAOffset, kAStride);
+  if (desc.route_source == MOE_ROUTE_FROM_SCORES) input_a = take(ViewId::kScoresIn, kAOffset, kAStride);
+  if (desc.route_source == MOE_ROUTE_FROM_IDS) input_a = take(ViewId::kIdsIn, kAOffset, kAStride);
+  if (desc.route_source == MOE_ROUTE_FROM_SCORES || desc.route_source == MOE_ROUTE_FROM_IDS) {
+    input_b = take(ViewId::kWeightsIn, offsetof(RoutePush, b_offset), offsetof(RoutePush, b_stride));
+  }
+  Binding x = aux();
+  if (fused) x = take(ViewId::kX, offsetof(RoutePush, x_offset), offsetof(RoutePush, x_stride));
+  const uint32_t blocks = (tokens_ + block - 1) / block;
+  d.bindings = {x,
+                fused ? Binding{Binding::Kind::kRouter, 0, 0} : aux(),
+                aux(),
+                input_a,
+                input_b,
+                logits,
+                shape_.wants(ViewId::kScores) ? region(Region::kScores, uint64_t{tokens_} * desc.experts * 4) : unused(),
+                region(Region::kIds, routes_bytes),
+                region(Region::kWeights, routes_bytes),
+                histogram ? region(Region::kHistogram, uint64_t{blocks} * spec_.experts_total * 4) : unused()};
+  d.grid = {blocks, 1, 1};
+  d.flops = fused ? 2.0 * tokens_ * rows * desc.hidden : 0;
+  d.bytes = 8.0 * tokens_ * desc.experts + (fused ? 4.0 * rows * desc.hidden * blocks + 4.0 * tokens_ * desc.hidden : 0);
+  add(std::move(d));
+  export_routes();
+}
+
+void PlanBuilder::export_routes() {
+  const uint32_t experts = spec_.desc.experts;
+  if (shape_.wants(ViewId::kIds)) export_rows(Region::kIds, spec_.slots, ViewId::kIds, tokens_, shape_.ids_columns);
+  if (shape_.wants(ViewId::kWeights)) export_rows(Region::kWeights, spec_.slots, ViewId::kWeights, tokens_, shape_.weights_columns);
+  if (shape_.wants(ViewId::kLogits)) export_rows(Region::kLogits, spec_.router_rows(), ViewId::kLogits, tokens_, experts);
+  if (shape_.wants(ViewId::kScores)) export_rows(Region::kScores, experts, ViewId::kScores, tokens_, experts);
+  if (!shape_.wants(ViewId::kCounts)) return;
+  Dispatch d = dispatch(KernelId::kCounts, "routes per expert for the host");
+  d.bindings = {region(Region::kIds, 0), view(ViewId::kCounts)};
+  set_push(&d, CountsPush{routes_, experts, 0, first_token_ != 0 ? 1u : 0u});
+  patch(&d, offsetof(CountsPush, out_offset), ViewId::kCounts, Patch::Kind::kOffsetWords);
+  d.grid = {(experts + kNumberWorkgroup - 1) / kNumberWorkgroup, 1, 1};
+  add_next(std::move(d));
+}
+
+// from_ids: the ids came from a host, so there is no histogram yet.
+void PlanBuilder::sort(bool from_ids) {
+  const uint32_t total = spec_.experts_total;
+  const uint32_t tiles = routes_ / kNumberTileRows + std::min(total, routes_);
+  const uint32_t block_tokens = fused_tokens_per_group(spec_, tokens_);
+  const uint32_t per_block = block_tokens * spec_.slots;
+  const uint32_t blocks = (tokens_ + block_tokens - 1) / block_tokens;
+  const auto column_blocks = [](uint32_t columns) { return (columns + kNumberTileColumns - 1) / kNumberTileColumns; };
+  const SortPush push = {routes_, total, blocks, per_block, tiles, column_blocks(spec_.widest()), column_blocks(spec_.desc.hidden)};
+
+  const Binding ids = region(Region::kIds, uint64_t{routes_} * 4);
+  const Binding offsets = region(Region::kOffsets, (uint64_t{total} + 1) * 4);
+  const Binding tile_list = region(Region::kTiles, uint64_t{tiles} * 16);
+  const Binding indirect = region(Region::kIndirect, 24);
+  const Binding order = region(Region::kOrder, uint64_t{routes_} * 4);
+  if (from_ids && shape_.wants(ViewId::kCounts)) {
+    Dispatch d = dispatch(KernelId::kCounts, "routes per expert for the host");
+    d.bindings = {ids, view(ViewId::kCounts)};
+    set_push(&d, CountsPush{routes_, spec_.desc.experts, 0, 0});
+    patch(&d, offsetof(CountsPush, out_offset), ViewId::kCounts, Patch::Kind::kOffsetWords);
+    d.grid = {(spec_.desc.experts + kNumberWorkgroup - 1) / kNumberWorkgroup, 1, 1};
+    add_next(std::move(d));
+  }
+  if (one_sort_) {
+    step("sort");
+    Dispatch d = dispatch(KernelId::kSortSmall, std::to_string(routes_) + " routes: one workgroup sorts them in one step");
+    d.bindings = {ids, offsets, tile_list, indirect, order};
+    set_push(&d, push);
+    add(std::move(d));
+    return;
+  }
+  refuse("one-workgroup sort: " + std::to_string(routes_) + " routes, at most " + std::to_string(kNumberMaxSortRoutes));
+  const Binding histogram = region(Region::kHistogram, uint64_t{blocks} * total * 4);
+  if (from_ids) {
+    step("histogram");
+    Dispatch d = dispatch(KernelId::kHistogram, "the ids come from the host");
+    d.bindings = {ids, histogram};
+    set_push(&d, push);
+    d.grid = {blocks, 1, 1};
+    add(std::move(d));
+  }
+  step("scan");
+  Dispatch scan = dispatch(KernelId::kScan, std::to_string(blocks) + " histograms become positions, tiles and grids");
+  scan.bindings = {histogram, offsets, tile_list, indirect};
+  set_push(&scan, push);
+  scan.bytes = 8.0 * blocks * total;
+  add(std::move(scan));
+  step("scatter");
+  Dispatch scatter = dispatch(KernelId::kScatter, "routes go to their places, stable in token order");
+  scatter.bindings = {ids, histogram, offsets, order};
+  set_push(&scatter, push);
+  scatter.grid = {blocks, 1, 1};
+  scatter.bytes = 8.0 * routes_;
+  add(std::move(scatter));
+}
+
+}  // namespace moevk

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+//
+// Descriptor -> list of tensors. A name means the same in every layer; layout and order fields change shapes only.
+#include "runtime/tensor_catalogue.h"
+
+namespace moevk {
+namespace {
+
+class Lister {
+ public:
+  explicit Lister(const LayerSpec& spec) : spec_(spec) {}
+
+  std::vector<TensorSpec> list() {
+    const moe_layer_desc& d = spec_.desc;
+    const bool router = d.route_source == MOE_ROUTE_FROM_ROUTER;
+    if (router) vector("router.weight", VectorKind::kRouter, d.experts, d.hidden, true);
+    if (spec_.has(MOE_LAYER_ROUTER_BIAS)) vector("router.bias", VectorKind::kRouterBias, d.experts, 1, true);
+    if (spec_.has(MOE_LAYER_SELECTION_BIAS)) {
+      vector("router.selection_bias", VectorKind::kSelectionBias, d.experts, 1, true);
+    }
+    if (spec_.has(MOE_LAYER_INPUT_NORM)) vector("norm.weight", VectorKind::kNorm, 0, d.hidden, false);
+    const Segment& routed = spec_.segment[0];
+    feed_forward("experts", false, d.experts, d.intermediate, routed);
+    if (spec_.has(MOE_LAYER_EXPERT_BIAS)) biases();
+    if (d.shared_intermediate != 0) {
+      feed_forward("shared", true, 0, d.shared_intermediate, spec_.segment[spec_.segments - 1]);
+      if (spec_.shared_router()) {
+        vector("shared.router", VectorKind::kRouter, 0, d.hidden, false);
+        tensors_.back().vector_first = uint64_t{router ? d.experts : 0} * d.hidden;
+      }
+    }
+    return std::move(tensors_);
+  }
+
+ private:
+  // per_expert: the first axis is the expert's, so that a host may give some experts only.
+  void vector(const char* name, VectorKind kind, uint32_t experts, uint32_t columns, bool per_expert) {
+    TensorSpec t;
+    t.name = name;
+    t.role = TensorSpec::Role::kVector;
+    t.vector = kind;
+    t.experts = per_expert ? experts : 0;
+    t.rows = 1;
+    t.columns = columns;
+    tensors_.push_back(t);
+  }
+
+  void matrix(const std::string& name, TensorSpec::Role role, MatrixKind kind, bool shared, uint32_t experts,
+              uint32_t rows, uint32_t columns, WeightFormat format) {
+    TensorSpec t;
+    t.name = name;
+    t.role = role;
+    t.shared = shared;
+    t.matrix = kind;
+    t.experts = experts;
+    const bool transposed = spec_.desc.matrix_order == MOE_MATRIX_IN_OUT;
+    t.rows = transposed ? columns : rows;
+    t.columns = transposed ? rows : columns;
+    t.dtype = dtype_of(format);
+    tensors_.push_back(t);
+  }
+
+  void feed_forward(const std::string& prefix, bool shared, uint32_t experts, uint32_t width, const Segment& s) {
+    const uint32_t hidden = spec_.desc.hidden;
+    using Role = TensorSpec::Role;
+    if (spec_.gated && spec_.desc.gate_up_layout != MOE_GATE_UP_SEPARATE) {
+      matrix(prefix + ".gate_up", Role::kGateUpMatrix, MatrixKind::kUp, shared, experts, 2 * width, hidden, s.up);
+    } else {
+      if (spec_.gated) matrix(prefix + ".gate", Role::kMatrix, MatrixKind::kGate, shared, experts, width, hidden, s.gate);
+      matrix(prefix + ".up", Role::kMatrix, MatrixKind::kUp, shared, experts, width, hidden, s.up);
+    }
+    matrix(prefix + ".down", Role::kMatrix, MatrixKind::kDown, shared, experts, hidden, width, s.down);
+  }
+
+  void biases() {
+    const moe_layer_desc& d = spec_.desc;
+    if (spec_.gated && d.gate_up_layout != MOE_GATE_UP_SEPARATE) {
+      vector("experts.gate_up.bias", VectorKind::kUpBias, d.experts, 2 * d.intermediate, true);
+      tensors_.back().role = TensorSpec::Role::kGateUpVector;
+    } else {
+      if (spec_.gated) vector("experts.gate.bias", VectorKind::kGateBias, d.experts, d.intermediate, true);
+      vector("experts.up.bias", VectorKind::kUpBias, d.experts, d.intermediate, true);
+    }
+    vector("experts.down.bias", VectorKind::kDownBias, d.experts, d.hidden, true);
+  }
+
+  const LayerSpec& spec_;
+  std::vector<TensorSpec> tensors_;
+};
+
+}  // namespace
+
+std::vector<TensorSpec> list_tensors(const LayerSpec& spec) { return Lister(spec).list(); }
+
+}  // namespace moevk

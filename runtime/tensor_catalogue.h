@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+//
+// The tensors that a layer needs, by the names and shapes in which a host stores them (docs/weights.md).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "runtime/layer_spec.h"
+#include "runtime/weight_layout.h"
+
+namespace moevk {
+
+// f32 vectors and the router, as the device holds them.
+enum class VectorKind : uint32_t {
+  kRouter,         // [router_rows, hidden], the shared gate's row last
+  kRouterBias,     // [experts]
+  kSelectionBias,  // [experts]
+  kNorm,           // [hidden]
+  kGateBias,       // [experts, intermediate]
+  kUpBias,         // [experts, intermediate]
+  kDownBias,       // [experts, hidden]
+};
+
+struct TensorSpec {
+  enum class Role { kMatrix, kGateUpMatrix, kVector, kGateUpVector };
+  std::string name;
+  Role role = Role::kMatrix;
+  bool shared = false;      // of the shared experts
+  MatrixKind matrix = MatrixKind::kUp;
+  VectorKind vector = VectorKind::kRouter;
+  uint64_t vector_first = 0;  // where in the vector it begins
+  uint32_t experts = 0;       // length of the expert axis; 0: none
+  uint32_t rows = 0;          // as the host stores it
+  uint32_t columns = 0;
+  uint32_t dtype = MOE_DTYPE_F32;  // matrices: fixed by the format; vectors: f16 and bf16 are taken too
+
+  bool is_matrix() const { return role == Role::kMatrix || role == Role::kGateUpMatrix; }
+  uint64_t elements_per_expert() const { return uint64_t{rows} * columns; }
+};
+
+std::vector<TensorSpec> list_tensors(const LayerSpec& spec);
+
+}  // namespace moevk

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+//
+// Formats as data -> the formats that kernels know; exact conversions of 16-bit floats.
+#include "runtime/weight_format.h"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace moevk {
+
+Result<WeightFormat> weight_format(const moe_weight_format& format, const std::string& argument) {
+  if (format.element > MOE_ELEMENT_CODEBOOK) return invalid(argument + ".element", "is no MOE_ELEMENT_* value");
+  if (format.scale > MOE_SCALE_E4M3) return invalid(argument + ".scale", "is no MOE_SCALE_* value");
+  if (format.zero_point > MOE_ZERO_POINT_MINIMUM) return invalid(argument + ".zero_point", "is no MOE_ZERO_POINT_* value");
+  const bool plain = format.element <= MOE_ELEMENT_BF16;
+  const bool blocks = format.block_columns != 0 || format.block_rows > 1 || format.scale != MOE_SCALE_NONE ||
+                      format.zero_point != MOE_ZERO_POINT_NONE || format.packing != 0 || format.preset != 0;
+  if (!plain || blocks) return unsupported(argument, "quantised weight formats are not done yet; f32, f16 and bf16 are");
+  const uint32_t bits = format.element == MOE_ELEMENT_F32 ? 32 : 16;
+  if (format.bits != 0 && format.bits != bits) {
+    return invalid(argument + ".bits", "is " + std::to_string(format.bits) + " where the element type has " + std::to_string(bits));
+  }
+  return static_cast<WeightFormat>(format.element);
+}
+
+const char* format_name(WeightFormat format) { return dtype_name(dtype_of(format)); }
+
+uint32_t dtype_of(WeightFormat format) { return static_cast<uint32_t>(format); }
+
+uint64_t row_bytes(WeightFormat format, uint64_t columns) { return columns * element_bytes(format); }
+
+float half_to_float(uint16_t half) {
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
+  const uint32_t exponent = (half >> 10) & 31u;
+  const uint32_t mantissa = half & 1023u;
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  const uint32_t bits = exponent == 31 ? 0x7F800000u | (mantissa << 13) : ((exponent + 112) << 23) | (mantissa << 13);
+  return std::bit_cast<float>(sign | bits);
+}
+
+float bfloat_to_float(uint16_t bfloat) { return std::bit_cast<float>(static_cast<uint32_t>(bfloat) << 16); }
+
+uint16_t float_to_half(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint32_t sign = (bits >> 16) & 0x8000u;
+  const uint32_t magnitude = bits & 0x7FFFFFFFu;
+  if (magnitude > 0x7F800000u) return static_cast<uint16_t>(sign | 0x7E00u);
+  if (magnitude >= 0x477FF000u) return static_cast<uint16_t>(sign | 0x7C00u);
+  if (magnitude < 0x38800000u) {
+    return static_cast<uint16_t>(sign | static_cast<uint32_t>(std::nearbyint(std::bit_cast<float>(magnitude) * 0x1p24f)));
+  }
+  const uint32_t rounded = magnitude + 0xFFFu + ((magnitude >> 13) & 1u);
+  return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
+}
+
+uint16_t float_to_bfloat(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+}
+
+float load_element(uint32_t dtype, const void* data, uint64_t index) {
+  if (dtype == MOE_DTYPE_F32) {
+    float value;
+    std::memcpy(&value, static_cast<const char*>(data) + index * 4, 4);
+    return value;
+  }
+  uint16_t half;
+  std::memcpy(&half, static_cast<const char*>(data) + index * 2, 2);
+  return dtype == MOE_DTYPE_F16 ? half_to_float(half) : bfloat_to_float(half);
+}
+
+void store_element(uint32_t dtype, void* data, uint64_t index, float value) {
+  if (dtype == MOE_DTYPE_F32) {
+    std::memcpy(static_cast<char*>(data) + index * 4, &value, 4);
+    return;
+  }
+  const uint16_t half = dtype == MOE_DTYPE_F16 ? float_to_half(value) : float_to_bfloat(value);
+  std::memcpy(static_cast<char*>(data) + index * 2, &half, 2);
+}
+
+const char* dtype_name(uint32_t dtype) {
+  switch (dtype) {
+    case MOE_DTYPE_F32: return "f32";
+    case MOE_DTYPE_F16: return "f16";
+    case MOE_DTYPE_BF16: return "bf16";
+    case MOE_DTYPE_I32: return "i32";
+    default: return "unknown";
+  }
+}
+
+}  // namespace moevk

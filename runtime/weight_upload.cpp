@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT
+//
+// The transaction's checks and the cutting of tensors into rows. Files are read with pread, not mapped: a file
+// that shrinks under us is then an error, not a signal that kills the host.
+#include "runtime/weight_upload.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include "kernel_table.h"
+
+namespace moevk {
+namespace {
+
+constexpr uint64_t kChunkBytes = 4u << 20;  // read at a time from a file or callback
+
+}  // namespace
+
+// Bytes of one tensor, from memory, a file or a callback.
+class WeightUpload::Reader {
+ public:
+  Reader(const moe_tensor_source& source, std::shared_ptr<SharedState> state) : source_(source), state_(std::move(state)) {}
+
+  Status open() {
+    if (source_.source != MOE_SOURCE_FILE) return {};
+    file_.open(source_.path, std::ios::binary);
+    if (!file_) return {MOE_ERROR_IO, "source.path", std::string("cannot open ") + source_.path + ": " + std::strerror(errno)};
+    file_.seekg(0, std::ios::end);
+    const auto end = static_cast<uint64_t>(file_.tellg());
+    if (source_.file_offset > end || source_.bytes > end - source_.file_offset) {
+      return {MOE_ERROR_IO, "source.file_offset",
+              std::string(source_.path) + " ends at byte " + std::to_string(end) + ", before the tensor does (" +
+                  std::to_string(source_.file_offset) + " + " + std::to_string(source_.bytes) + ")"};
+    }
+    return {};
+  }
+
+  // A pointer to `bytes` bytes from `offset` of the tensor; valid until the next call.
+  Result<const std::byte*> bytes(uint64_t offset, uint64_t bytes) {
+    if (source_.source == MOE_SOURCE_MEMORY) return static_cast<const std::byte*>(source_.memory) + offset;
+    if (scratch_.bytes() < bytes) {
+      MOE_ASSIGN_OR_RETURN(scratch_, HostMemory::allocate(state_, bytes));
+    }
+    if (source_.source == MOE_SOURCE_FILE) {
+      file_.clear();
+      file_.seekg(static_cast<std::streamoff>(source_.file_offset + offset));
+      file_.read(reinterpret_cast<char*>(scratch_.data()), static_cast<std::streamsize>(bytes));
+      if (static_cast<uint64_t>(file_.gcount()) != bytes) {
+        return Status(MOE_ERROR_IO, "source.path",
+                      std::string(source_.path) + ": cannot read " + std::to_string(bytes) + " bytes at " +
+                          std::to_string(source_.file_offset + offset));
+      }
+    } else if (const int32_t code = source_.read(source_.user, offset, scratch_.data(), bytes); code != 0) {
+      return Status(MOE_ERROR_IO, "source.read", "the callback returned error " + std::to_string(code));
+    }
+    return static_cast<const std::byte*>(scratch_.data());
+  }
+
+ private:
+  const moe_tensor_source& source_;
+  std::shared_ptr<SharedState> state_;
+  std::ifstream file_;
+  HostMemory scratch_;
+};
+
+WeightUpload::WeightUpload(std::shared_ptr<Device> device, std::shared_ptr<SharedState> state, LayerSpec spec,
+                           std::unique_ptr<WeightSink> sink, Progress progress)
+    : device_(std::move(device)),
+      state_(std::move(state)),
+      spec_(std::move(spec)),
+      sink_(std::move(sink)),
+      progress_(progress) {
+  for (TensorSpec& tensor : list_tensors(spec_)) {
+    const uint32_t experts = std::max(tensor.experts, 1u);
+    total_bytes_ += experts * tensor.elements_per_expert() * dtype_bytes(tensor.dtype);
+    tensors_.push_back({std::move(tensor), std::vector<bool>(experts, false)});
+  }
+}
+
+Status WeightUpload::add_tensor(const moe_tensor_source& source) {
+  if (stopped_) return {MOE_ERROR_STATE, "upload", "was stopped or failed half-way; only cancel_weights is left"};
+  if (committed_) return {MOE_ERROR_STATE, "upload", "is committed"};
+  if (source.name == nullptr) return invalid("source.name", "is NULL");
+  const auto found = std::find_if(tensors_.begin(), tensors_.end(), [&](const Tensor& t) { return t.spec.name == source.name; });
+  if (found == tensors_.end()) {
+    std::string names;
+    for (const Tensor& t : tensors_) names += (names.empty() ? "" : ", ") + t.spec.name;
+    return invalid("source.name", std::string("\"") + source.name + "\" is no tensor of this layer; it has " + names);
+  }
+  const TensorSpec& tensor = found->spec;
+  if (source.dtype > MOE_DTYPE_BF16 || (tensor.is_matrix() && source.dtype != tensor.dtype)) {
+    return invalid("source.dtype", tensor.name + " is " + dtype_name(source.dtype) + "; " +
+                                       (tensor.is_matrix() ? std::string("the descriptor says ") + dtype_name(tensor.dtype)
+                                                           : "f32, f16 or bf16 is needed"));
+  }
+  const uint32_t all = static_cast<uint32_t>(found->present.size());
+  uint32_t first = 0, count = 1;
+  if (tensor.experts != 0) {
+    first = source.expert_first;
+    if (first >= all) {
+      return invalid("source.expert_first", tensor.name + " has " + std::to_string(all) + " experts, none at " + std::to_string(first));
+    }
+    count = source.expert_count != 0 ? source.expert_count : all - first;
+    if (count > all - first) {
+      return invalid("source.expert_count", tensor.name + " has " + std::to_string(all) + " experts; " + std::to_string(first) +
+                                                " + " + std::to_string(count) + " is beyond");
+    }
+  }
+  for (uint32_t e = first; e < first + count; ++e) {
+    if (found->present[e]) {
+      return invalid("source.expert_first", tensor.name + (tensor.experts != 0 ? " of expert " + std::to_string(e) : std::string()) +
+                                                " has been added before");
+    }
+  }
+  const uint64_t expert_bytes = tensor.elements_per_expert() * dtype_bytes(source.dtype);
+  if (source.bytes != count * expert_bytes) {
+    return invalid("source.bytes", tensor.name + ": " + std::to_string(source.bytes) + " bytes given, " +
+                                       std::to_string(count * expert_bytes) + " needed (" + std::to_string(count) + " x " +
+                                       std::to_string(tensor.rows) + " x " + std::to_string(tensor.columns) + " " +
+                                       dtype_name(source.dtype) + ")");
+  }
+  if (source.source > MOE_SOURCE_CALLBACK) return invalid("source.source", "is no MOE_SOURCE_* value");
+  if (source.source == MOE_SOURCE_MEMORY && source.memory == nullptr) return invalid("source.memory", "is NULL");
+  if (source.source == MOE_SOURCE_FILE && source.path == nullptr) return invalid("source.path", "is NULL");
+  if (source.source == MOE_SOURCE_CALLBACK && source.read == nullptr) return invalid("source.read", "is NULL");
+
+  Reader reader(source, state_);
+  MOE_RETURN_IF_ERROR(reader.open());
+  Tensor actual = {tensor, {}};
+  actual.spec.dtype = source.dtype;
+  for (uint32_t i = 0; i < count; ++i) {
+    const bool transposed = tensor.is_matrix() && spec_.desc.matrix_order == MOE_MATRIX_IN_OUT;
+    Status status = !tensor.is_matrix() ? store_vector(actual, first + i, reader, i * expert_bytes)
+                    : transposed        ? store_transposed(actual, first + i, reader, i * expert_bytes)
+                                        : store_matrix(actual, first + i, reader, i * expert_bytes);
+    if (!status.ok()) {
+      // Experts that came whole stay; a half-written one may be sent again.
+      stopped_ = stopped_ || status.code() == MOE_ERROR_CANCELLED || status.code() == MOE_ERROR_DEVICE_LOST;
+      return status;
+    }
+    found->present[first + i] = true;
+  }
+  return {};
+}
+
+Status WeightUpload::store_matrix(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset) {
+  const TensorSpec& t = tensor.spec;
+  const uint64_t row = uint64_t{t.columns} * dtype_bytes(t.dtype);
+  uint32_t at_a_time = static_cast<uint32_t>(std::clamp<uint64_t>(kChunkBytes / row, 1, t.rows));
+  if (t.role == TensorSpec::Role::kGateUpMatrix) at_a_time += at_a_time % 2;  // keep interleaved pairs together
+  for (uint32_t first = 0; first < t.rows; first += at_a_time) {
+    const uint32_t rows = std::min(at_a_time, t.rows - first);
+    MOE_ASSIGN_OR_RETURN(const std::byte* data, reader.bytes(offset + first * row, rows * row));
+    MOE_RETURN_IF_ERROR(store_host_rows(t, expert, first, rows, data, row));
+    MOE_RETURN_IF_ERROR(report(rows * row));
+  }
+  return {};
+}
+
+Status WeightUpload::store_transposed(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset) {
+  const TensorSpec& t = tensor.spec;
+  const uint64_t bytes = t.elements_per_expert() * dtype_bytes(t.dtype);
+  MOE_ASSIGN_OR_RETURN(const std::byte* data, reader.bytes(offset, bytes));
+  MOE_ASSIGN_OR_RETURN(HostMemory turned, HostMemory::allocate(state_, bytes));
+  const auto turn = [&](auto element) {
+    using Element = decltype(element);
+    constexpr uint32_t kBlock = 32;  // both sides stay within a few cache lines
+    for (uint32_t r0 = 0; r0 < t.rows; r0 += kBlock) {
+      for (uint32_t c = 0; c < t.columns; ++c) {
+        for (uint32_t r = r0; r < std::min(r0 + kBlock, t.rows); ++r) {
+          std::memcpy(turned.data() + (uint64_t{c} * t.rows + r) * sizeof(Element),
+                      data + (uint64_t{r} * t.columns + c) * sizeof(Element), sizeof(Element));
+        }
+      }
+    }
+  };
+  if (dtype_bytes(t.dtype) == 4) {
+    turn(uint32_t{});
+  } else {
+    turn(uint16_t{});
+  }
+  TensorSpec host = t;
+  std::swap(host.rows, host.columns);
+  MOE_RETURN_IF_ERROR(store_host_rows(host, expert, 0, host.rows, turned.data(), uint64_t{host.columns} * dtype_bytes(t.dtype)));
+  return report(bytes);
+}
+
+// Rows of [out, in] order as the host lays gate and up together -> rows of the device's matrices.
+Status WeightUpload::store_host_rows(const TensorSpec& t, uint32_t expert, uint32_t first_row, uint32_t rows,
+                                     const std::byte* data, uint64_t stride) {
+  if (t.role == TensorSpec::Role::kMatrix) return store_rows(t, t.matrix, expert, first_row, rows, data, stride);
+  if (spec_.desc.gate_up_layout == MOE_GATE_UP_INTERLEAVED) {  // first_row is even
+    MOE_RETURN_IF_ERROR(store_rows(t, MatrixKind::kGate, expert, first_row / 2, (rows + 1) / 2, data, 2 * stride));
+    return store_rows(t, MatrixKind::kUp, expert, first_row / 2, rows / 2, data + stride, 2 * stride);
+  }
+  const bool up_first = spec_.desc.gate_up_layout == MOE_GATE_UP_CONCATENATED_UP_FIRST;
+  const MatrixKind kinds[2] = {up_first ? MatrixKind::kUp : MatrixKind::kGate, up_first ? MatrixKind::kGate : MatrixKind::kUp};
+  const uint32_t width = t.rows / 2;
+  const uint32_t in_first = first_row < width ? std::min(rows, width - first_row) : 0;
+  if (in_first != 0) MOE_RETURN_IF_ERROR(store_rows(t, kinds[0], expert, first_row, in_first, data, stride));
+  if (in_first == rows) return {};
+  return store_rows(t, kinds[1], expert, first_row + in_first - width, rows - in_first, data + in_first * stride, stride);
+}
+
+// Shared experts that join the routed ones are cut: rows of gate and up, columns of down.
+Status WeightUpload::store_rows(const TensorSpec& t, MatrixKind kind, uint32_t expert, uint32_t first_row, uint32_t rows,
+                                const std::byte* data, uint64_t stride) {
+  if (rows == 0) return {};
+  if (!t.shared) return sink_->store_rows(0, kind, expert, first_row, rows, data, stride);
+  if (spec_.segments == 2) return sink_->store_rows(1, kind, 0, first_row, rows, data, stride);
+  const uint32_t width = spec_.desc.intermediate;
+  const uint32_t experts = spec_.desc.experts;
+  if (kind == MatrixKind::kDown) {
+    for (uint32_t part = 0; part < spec_.shared_slots; ++part) {
+      const uint64_t skip = uint64_t{part} * width * dtype_bytes(t.dtype);
+      MOE_RETURN_IF_ERROR(sink_->store_rows(0, kind, experts + part, first_row, rows, data + skip, stride));
+    }
+    return {};
+  }
+  while (rows != 0) {
+    const uint32_t part = first_row / width;
+    const uint32_t run = std::min(rows, (part + 1) * width - first_row);
+    MOE_RETURN_IF_ERROR(sink_->store_rows(0, kind, experts + part, first_row % width, run, data, stride));
+    first_row += run;
+    rows -= run;
+    data += run * stride;
+  }
+  return {};
+}
+
+Status WeightUpload::store_vector(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset) {
+  const TensorSpec& t = tensor.spec;
+  const uint64_t bytes = uint64_t{t.columns} * dtype_bytes(t.dtype);
+  MOE_ASSIGN_OR_RETURN(const std::byte* data, reader.bytes(offset, bytes));
+  std::vector<float> values(t.columns);
+  for (uint32_t i = 0; i < t.columns; ++i) values[i] = load_element(t.dtype, data, i);
+  if (t.role == TensorSpec::Role::kGateUpVector) {
+    const uint32_t width = t.columns / 2;
+    std::vector<float> gate(width), up(width);
+    for (uint32_t i = 0; i < width; ++i) {
+      const bool interleaved = spec_.desc.gate_up_layout == MOE_GATE_UP_INTERLEAVED;
+      const bool up_first = spec_.desc.gate_up_layout == MOE_GATE_UP_CONCATENATED_UP_FIRST;
+      const float a = values[interleaved ? 2 * i : i];
+      const float b = values[interleaved ? 2 * i + 1 : width + i];
+      gate[i] = up_first ? b : a;
+      up[i] = up_first ? a : b;
+    }
+    MOE_RETURN_IF_ERROR(sink_->store_vector(VectorKind::kGateBias, uint64_t{expert} * width, gate.data(), width));
+    MOE_RETURN_IF_ERROR(sink_->store_vector(VectorKind::kUpBias, uint64_t{expert} * width, up.data(), width));
+  } else {
+    MOE_RETURN_IF_ERROR(sink_->store_vector(t.vector, t.vector_first + uint64_t{expert} * t.columns, values.data(), t.columns));
+  }
+  return report(bytes);
+}
+
+Status WeightUpload::report(uint64_t bytes) {
+  done_bytes_ += bytes;
+  if (progress_.report == nullptr || progress_.report(progress_.user, std::min(done_bytes_, total_bytes_), total_bytes_) == 0) {
+    return {};
+  }
+  stopped_ = true;
+  return {MOE_ERROR_CANCELLED, "upload.progress", "asked to stop"};
+}
+
+Result<std::shared_ptr<Layer>> WeightUpload::commit() {
+  if (stopped_) return Status(MOE_ERROR_STATE, "upload", "was stopped; only cancel_weights is left");
+  for (const Tensor& tensor : tensors_) {
+    const auto missing = std::find(tensor.present.begin(), tensor.present.end(), false);
+    if (missing == tensor.present.end()) continue;
+    const std::string expert = std::to_string(missing - tensor.present.begin());
+    return Status(MOE_ERROR_STATE, tensor.spec.name,
+                  "tensor " + tensor.spec.name + (tensor.spec.experts != 0 ? " of expert " + expert : std::string()) + " is missing");
+  }
+  MOE_RETURN_IF_ERROR(report(0));
+  MOE_ASSIGN_OR_RETURN(std::shared_ptr<Layer> layer, sink_->finish());
+  committed_ = true;
+  return layer;
+}
+
+}  // namespace moevk

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+//
+// A weight transaction: checks each tensor against the catalogue, keeps count of what has come, and cuts the
+// host's layouts (concatenated, interleaved, transposed) into rows for the device's sink. Nothing is held of the
+// host's memory or files after add_tensor returns.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "runtime/device.h"
+
+namespace moevk {
+
+class WeightUpload {
+ public:
+  // progress may be empty. Returns false to ask for a stop.
+  struct Progress {
+    void* user = nullptr;
+    int32_t(MOE_CALL* report)(void* user, uint64_t done_bytes, uint64_t total_bytes) = nullptr;
+  };
+
+  WeightUpload(std::shared_ptr<Device> device, std::shared_ptr<SharedState> state, LayerSpec spec,
+               std::unique_ptr<WeightSink> sink, Progress progress);
+
+  Status add_tensor(const moe_tensor_source& source);
+  // Missing tensors are named; the transaction then stays open.
+  Result<std::shared_ptr<Layer>> commit();
+  const std::shared_ptr<Device>& device() const { return device_; }
+
+ private:
+  struct Tensor {
+    TensorSpec spec;
+    std::vector<bool> present;  // per expert, or one entry
+  };
+  class Reader;
+
+  Status store_matrix(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset);
+  Status store_transposed(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset);
+  Status store_host_rows(const TensorSpec& tensor, uint32_t expert, uint32_t first_row, uint32_t rows,
+                         const std::byte* data, uint64_t stride);
+  Status store_rows(const TensorSpec& tensor, MatrixKind kind, uint32_t expert, uint32_t first_row, uint32_t rows,
+                    const std::byte* data, uint64_t stride);
+  Status store_vector(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset);
+  Status report(uint64_t bytes);
+
+  std::shared_ptr<Device> device_;
+  std::shared_ptr<SharedState> state_;
+  LayerSpec spec_;
+  std::unique_ptr<WeightSink> sink_;
+  Progress progress_;
+  std::vector<Tensor> tensors_;
+  uint64_t done_bytes_ = 0;
+  uint64_t total_bytes_ = 0;
+  bool stopped_ = false;    // cancelled, or failed half-way through a tensor
+  bool committed_ = false;
+};
+
+}  // namespace moevk

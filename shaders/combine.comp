@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+//
+// Weighted expert outputs [tokens * slots, hidden] -> y: the sum over a token's slots in slot order, scaled, plus
+// beta times the residual. One invocation two columns; grid: column blocks, tokens.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "spec_constants.glsl"
+#include "push_constants.h"
+
+layout(local_size_x = WORKGROUP) in;
+layout(push_constant) uniform Push { CombinePush p; };
+layout(set = 0, binding = 0, std430) readonly buffer ExpertOut { float expert_out[]; };
+layout(set = 0, binding = 1, std430) readonly buffer Ids { int ids[]; };
+layout(set = 0, binding = 2, std430) readonly buffer Residual { uint residual_words[]; };
+layout(set = 0, binding = 3, std430) buffer Y { uint y_words[]; };
+
+#include "numerics.glsl"
+#define Y_WORDS y_words
+#define RESIDUAL_WORDS residual_words
+#include "activations_out.glsl"
+
+void main() {
+  uint token = gl_WorkGroupID.y;
+  uint column = gl_GlobalInvocationID.x * 2u;
+  if (column >= p.hidden) return;
+  precise vec2 z = vec2(0.0);
+  for (uint slot = 0u; slot < p.slots; ++slot) {
+    uint route = token * p.slots + slot;
+    if (ids[route] < 0) continue;
+    uint at = p.in_offset + route * p.in_stride + column;
+    z = z + vec2(expert_out[at], column + 1u < p.hidden ? expert_out[at + 1u] : 0.0);
+  }
+  store_pair(p.y_offset + token * p.y_stride, p.residual_offset + token * p.residual_stride, column, p.hidden, z,
+             p.out_scale, p.beta);
+}

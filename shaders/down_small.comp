@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+//
+// h -> weighted expert outputs for at most MAX_SMALL_TOKENS tokens; with COMBINE straight to y. One workgroup makes
+// SMALL_ROWS columns of the output for all routes: expert by expert (each weight is read once), results kept in
+// shared memory, then added per token in slot order - the same sum, in the same order, as combine.comp.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#ifdef MOE_WEIGHTS_BDA
+#extension GL_EXT_buffer_reference : require
+#extension GL_EXT_buffer_reference_uvec2 : require
+#endif
+#include "spec_constants.glsl"
+#include "push_constants.h"
+
+layout(local_size_x = WORKGROUP) in;
+layout(push_constant) uniform Push { DownPush p; };
+layout(set = 0, binding = 0, std430) readonly buffer Table { uvec2 table[]; };
+layout(set = 0, binding = 1, std430) readonly buffer H { vec4 h[]; };
+layout(set = 0, binding = 2, std430) readonly buffer Ids { int ids[]; };
+layout(set = 0, binding = 3, std430) readonly buffer Weights { float weights[]; };
+layout(set = 0, binding = 4, std430) readonly buffer Aux { float aux[]; };
+layout(set = 0, binding = 5, std430) buffer Out { uint out_words[]; };  // expert_out as floats, or y
+layout(set = 0, binding = 6, std430) readonly buffer Residual { uint residual_words[]; };
+
+const uint kStride = WORKGROUP + 1u;
+shared float lane_sums[TOKENS_PER_GROUP * kStride];
+shared float route_out[COMBINE != 0u ? MAX_FUSED_ROUTES * SMALL_ROWS : 1u];
+shared uint leaders[MAX_SORT_ROUTES / 32];  // bit per route: the first of its expert
+
+#include "numerics.glsl"
+#define Y_WORDS out_words
+#define RESIDUAL_WORDS residual_words
+#include "activations_out.glsl"
+#include "weights.glsl"
+#include "small_tokens.glsl"
+
+void find_leaders() {
+  for (uint i = gl_LocalInvocationIndex; i < MAX_SORT_ROUTES / 32u; i += WORKGROUP) leaders[i] = 0u;
+  barrier();
+  for (uint route = gl_LocalInvocationIndex; route < p.routes; route += WORKGROUP) {
+    int expert = ids[route];
+    bool first = expert >= 0;
+    for (uint i = 0u; first && i < route; ++i) first = ids[i] != expert;
+    if (first) atomicOr(leaders[route / 32u], 1u << (route % 32u));
+  }
+  barrier();
+}
+
+// All routes of one expert, from its first route on.
+void serve_expert(uint leader, uint first_row) {
+  int expert = ids[leader];
+  bool is_shared = uint(expert) >= p.segment_split;
+  DownSegment s = p.segment[is_shared ? 1 : 0];
+  uint format = is_shared ? SHARED_DOWN_FORMAT : DOWN_FORMAT;
+  uint lane = gl_LocalInvocationIndex % LANES;
+  uint row = first_row + gl_LocalInvocationIndex / LANES;
+  uint stored_row = min(row, p.hidden - 1u);
+  uint local_expert = uint(expert) - s.first_expert;
+  uint piece_index = first_row / s.rows_per_piece;
+  uvec2 piece = table[s.table + local_expert * s.pieces + piece_index];
+  if (!in_binding_pass(piece, p.binding_pass)) return;
+  uint weight_row = (stored_row - piece_index * s.rows_per_piece) * row_units(format, s.chunks);
+
+  uint from = leader;
+  while (from < p.routes) {
+    find_members(expert, from, p.routes);
+    uint count = member_count;
+    from = next_route;
+    if (count == 0u) break;
+    uint h_rows[TOKENS_PER_GROUP];
+    float sums[TOKENS_PER_GROUP];
+    for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+      h_rows[i] = members[i] * p.h_stride4;
+      sums[i] = 0.0;
+    }
+    for (uint chunk = lane; chunk < s.chunks; chunk += LANES) {
+      vec4 wa, wb;
+      load_weights(format, piece, weight_row, chunk, wa, wb);
+      for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+        sums[i] = dot8(sums[i], wa, wb, h[h_rows[i] + 2u * chunk], h[h_rows[i] + 2u * chunk + 1u]);
+      }
+    }
+    for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) lane_sums[i * kStride + gl_LocalInvocationIndex] = sums[i];
+    barrier();
+    if (lane < count && row < p.hidden) {
+      precise float value = add_lanes(lane * kStride + gl_LocalInvocationIndex - lane);
+      if (s.down_bias != NONE) value = value + aux[s.down_bias + local_expert * p.hidden + row];
+      uint route = members[lane];
+      value = value * weights[route];
+      if (COMBINE != 0u) {
+        route_out[route * SMALL_ROWS + row - first_row] = value;
+      } else {
+        out_words[p.out_offset + route * p.out_stride + row] = floatBitsToUint(value);
+      }
+    }
+  }
+}
+
+void main() {
+  uint first_row = gl_WorkGroupID.x * SMALL_ROWS;
+  find_leaders();
+  for (uint route = 0u; route < p.routes; ++route) {
+    if ((leaders[route / 32u] & (1u << (route % 32u))) != 0u) serve_expert(route, first_row);
+  }
+  if (COMBINE == 0u) return;
+  barrier();
+  uint tokens = p.routes / p.slots;
+  for (uint i = gl_LocalInvocationIndex; i < tokens * SMALL_ROWS / 2u; i += WORKGROUP) {
+    uint token = i / (SMALL_ROWS / 2u);
+    uint pair = i % (SMALL_ROWS / 2u) * 2u;
+    uint column = first_row + pair;
+    if (column >= p.hidden) continue;
+    precise vec2 z = vec2(0.0);
+    for (uint route = token * p.slots; route < (token + 1u) * p.slots; ++route) {
+      if (ids[route] < 0) continue;
+      uint at = route * SMALL_ROWS + pair;
+      z = z + vec2(route_out[at], column + 1u < p.hidden ? route_out[at + 1u] : 0.0);
+    }
+    store_pair(p.out_offset + token * p.out_stride, p.residual_offset + token * p.residual_stride, column, p.hidden, z,
+               p.out_scale, p.beta);
+  }
+}

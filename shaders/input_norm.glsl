@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+//
+// RMSNorm of the input: x / sqrt(mean(x^2) + eps) * weight. One fixed summation tree for a row, whatever the
+// batch: the router's and the experts' inputs agree. Needs aux[] and activations_in.glsl.
+
+shared float norm_partial[WORKGROUP];
+
+// Called by the whole workgroup.
+float inverse_rms(uint row, uint columns, float eps) {
+  float sum = 0.0;
+  for (uint column = gl_LocalInvocationIndex; column < columns; column += WORKGROUP) {
+    float x = x_element(X_DTYPE, row, column);
+    sum = fma(x, x, sum);
+  }
+  barrier();  // the row before may still be read
+  norm_partial[gl_LocalInvocationIndex] = sum;
+  barrier();
+  float total = 0.0;
+  for (uint i = 0u; i < WORKGROUP; ++i) total += norm_partial[i];
+  return 1.0 / sqrt(total / float(columns) + eps);
+}
+
+float router_input(uint row, uint column, float scale, uint norm_offset) {
+  float x = x_element(X_DTYPE, row, column);
+  return INPUT_NORM != 0u ? x * scale * aux[norm_offset + column] : x;
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+//
+// Routing of TOKENS_PER_GROUP tokens by one workgroup: router logits (or what the host gave instead), scores,
+// top-k with ties to the lowest id, routing weights, and the block's histogram of routes per expert.
+// LANES invocations serve a token; lane j owns the experts j, j + LANES, ... Writes ids and weights [tokens, slots].
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "spec_constants.glsl"
+#include "push_constants.h"
+
+layout(local_size_x = WORKGROUP) in;
+layout(push_constant) uniform Push { RoutePush p; };
+layout(set = 0, binding = 0, std430) readonly buffer X { uint x_words[]; };
+layout(set = 0, binding = 1, std430) readonly buffer Router { float router[]; };
+layout(set = 0, binding = 2, std430) readonly buffer Aux { float aux[]; };
+layout(set = 0, binding = 3, std430) readonly buffer InputA { uint input_a[]; };
+layout(set = 0, binding = 4, std430) readonly buffer InputB { float input_b[]; };
+layout(set = 0, binding = 5, std430) buffer Logits { float logits[]; };
+layout(set = 0, binding = 6, std430) writeonly buffer Scores { float scores[]; };
+layout(set = 0, binding = 7, std430) writeonly buffer Ids { int ids[]; };
+layout(set = 0, binding = 8, std430) writeonly buffer Weights { float weights[]; };
+layout(set = 0, binding = 9, std430) writeonly buffer Histogram { uint histogram[]; };
+
+#include "numerics.glsl"
+#define X_WORDS x_words
+#include "activations_in.glsl"
+#include "input_norm.glsl"
+#include "router_dot.glsl"
+
+// ROUTE_SOURCE
+const uint kRouter = 0u, kLogits = 1u, kScores = 2u, kIds = 3u, kDense = 4u;
+const uint kNoCandidate = 0xFFFFFFFFu;
+
+shared uint keys[LOGIT_CAPACITY];  // [token of the block, expert]; read only by the lane that wrote
+shared int chosen[TOKENS_PER_GROUP * MAX_SLOTS];
+shared uint best_key[WORKGROUP];
+shared uint best_id[WORKGROUP];
+shared float lane_value[WORKGROUP];
+
+uint mode(uint shift, uint bits) { return bitfieldExtract(p.modes, int(shift), int(bits)); }
+
+float logit_of(uint token, uint expert) {
+  if (ROUTE_SOURCE == kRouter) return logits[token * p.logit_stride + expert];
+  return uintBitsToFloat(input_a[p.a_offset + token * p.a_stride + expert]);
+}
+
+float key_value(uint key) { return uintBitsToFloat((key & 0x80000000u) != 0u ? key & 0x7FFFFFFFu : ~key); }
+
+float score_of(float logit, float largest, float exp_sum) {
+  switch (mode(0u, 4u)) {
+    case 1u: return accurate_exp(logit - largest) / exp_sum;
+    case 2u: return sigmoid(logit);
+    default: return logit;
+  }
+}
+
+void compute_logits(uint first_token) {
+  uint lane = gl_LocalInvocationIndex % LANES;
+  uint group = gl_LocalInvocationIndex / LANES;
+  uint rows[TOKENS_PER_GROUP];
+  float scales[TOKENS_PER_GROUP];
+  for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+    rows[i] = p.x_offset + min(first_token + i, p.tokens - 1u) * p.x_stride;
+    scales[i] = INPUT_NORM != 0u ? inverse_rms(rows[i], p.hidden, p.norm_eps) : 1.0;
+  }
+  uint token = first_token + lane;
+  for (uint first = 0u; first < p.logit_stride; first += GROUPS) {
+    uint expert = first + group;
+    float logit = router_logit(min(expert, p.logit_stride - 1u) * p.router_stride, rows, scales);
+    if (lane < TOKENS_PER_GROUP && token < p.tokens && expert < p.logit_stride) {
+      if (p.router_bias != NONE && expert < p.experts) logit += aux[p.router_bias + expert];
+      logits[token * p.logit_stride + expert] = logit;
+    }
+  }
+  memoryBarrierBuffer();
+  barrier();
+}
+
+// Largest logit that is a number, and the sum of exp(logit - largest): one value for all lanes of a token.
+void softmax_over_experts(uint token, bool serves, out float largest, out float exp_sum) {
+  uint lane = gl_LocalInvocationIndex % LANES;
+  uint group_first = gl_LocalInvocationIndex - lane;
+  uint key = 0u;
+  for (uint e = lane; serves && e < p.experts; e += LANES) key = max(key, sortable_key(logit_of(token, e)));
+  best_key[gl_LocalInvocationIndex] = key;
+  barrier();
+  for (uint i = 0u; i < LANES; ++i) key = max(key, best_key[group_first + i]);
+  largest = key_value(key);
+  float sum = 0.0;
+  for (uint e = lane; serves && e < p.experts; e += LANES) sum += accurate_exp(logit_of(token, e) - largest);
+  lane_value[gl_LocalInvocationIndex] = sum;
+  barrier();
+  exp_sum = 0.0;
+  for (uint i = 0u; i < LANES; ++i) exp_sum += lane_value[group_first + i];
+  barrier();
+}
+
+void make_keys(uint token, uint key_row, bool serves, float largest, float exp_sum) {
+  uint lane = gl_LocalInvocationIndex % LANES;
+  for (uint e = lane; serves && e < p.experts; e += LANES) {
+    precise float value = logit_of(token, e);  // the host's scores, if ROUTE_SOURCE is kScores
+    if (ROUTE_SOURCE != kScores && p.selection_bias != NONE) {
+      value = score_of(value, largest, exp_sum);
+      value = value + aux[p.selection_bias + e];
+    }
+    keys[key_row + e] = sortable_key(value);
+    if (WRITE_SCORES != 0u) scores[token * p.experts + e] = value;
+  }
+}
+
+bool better(uint key, uint id, uint other_key, uint other_id) {
+  if (id == kNoCandidate) return false;
+  return other_id == kNoCandidate || key > other_key || (key == other_key && id < other_id);
+}
+
+// top_k rounds: each lane offers its best expert that is not taken, all lanes find the winner.
+void select_top_k(uint block_token, uint key_row, bool serves) {
+  uint lane = gl_LocalInvocationIndex % LANES;
+  uint group_first = gl_LocalInvocationIndex - lane;
+  uint taken = 0u;  // bit i: expert lane + LANES i
+  for (uint slot = 0u; slot < p.top_k; ++slot) {
+    uint key = 0u, id = kNoCandidate;
+    for (uint e = lane, bit = 1u; serves && e < p.experts; e += LANES, bit <<= 1) {
+      uint candidate = keys[key_row + e];
+      if ((taken & bit) == 0u && better(candidate, e, key, id)) {
+        key = candidate;
+        id = e;
+      }
+    }
+    best_key[gl_LocalInvocationIndex] = key;
+    best_id[gl_LocalInvocationIndex] = id;
+    barrier();
+    for (uint i = group_first; i < group_first + LANES; ++i) {
+      if (better(best_key[i], best_id[i], key, id)) {
+        key = best_key[i];
+        id = best_id[i];
+      }
+    }
+    if (id % LANES == lane) taken |= 1u << (id / LANES);
+    if (serves && lane == 0u) chosen[block_token * MAX_SLOTS + slot] = int(id);
+    barrier();
+  }
+}
+
+// Routing weight of slot `lane`; the sums run over the slots in order. Skipped routes weigh nothing.
+float routing_weight(uint token, int id, bool used, float largest, float exp_sum) {
+  uint lane = gl_LocalInvocationIndex % LANES;
+  uint group_first = gl_LocalInvocationIndex - lane;
+  precise float w = 0.0;
+  if (used) {
+    w = 1.0;
+    if (ROUTE_SOURCE <= kLogits) w = score_of(logit_of(token, uint(id)), largest, exp_sum);
+    if (ROUTE_SOURCE == kScores) w = input_b[p.b_offset + token * p.b_stride + uint(id)];
+    if (ROUTE_SOURCE == kIds) w = input_b[p.b_offset + token * p.b_stride + lane];
+  }
+  best_id[gl_LocalInvocationIndex] = used ? 1u : 0u;
+  lane_value[gl_LocalInvocationIndex] = w;
+  barrier();
+  uint kind = mode(4u, 4u);
+  if (kind == 1u) {
+    float most = -kInfinity;
+    for (uint i = group_first; i < group_first + p.top_k; ++i) {
+      if (best_id[i] != 0u && lane_value[i] > most) most = lane_value[i];
+    }
+    precise float sum = 0.0;
+    for (uint i = group_first; i < group_first + p.top_k; ++i) {
+      if (best_id[i] != 0u) sum = sum + accurate_exp(lane_value[i] - most);
+    }
+    if (used) w = accurate_exp(w - most) / sum;
+  } else if (kind == 2u && used) {
+    w = sigmoid(w);
+  }
+  barrier();
+  lane_value[gl_LocalInvocationIndex] = w;
+  barrier();
+  uint normalize = mode(8u, 4u);
+  if (normalize != 0u && (p.top_k > 1u || mode(12u, 1u) != 0u)) {
+    precise float sum = 0.0;
+    for (uint i = group_first; i < group_first + p.top_k; ++i) {
+      if (best_id[i] != 0u) sum = sum + lane_value[i];
+    }
+    if (normalize == 1u) sum = sum + p.normalize_eps;
+    if (normalize == 2u && sum < p.normalize_eps) sum = p.normalize_eps;
+    if (used) w = w / sum;
+  }
+  barrier();
+  return used ? w * p.routed_scale : 0.0;
+}
+
+float shared_weight(uint token) {
+  switch (mode(13u, 2u)) {
+    case 1u: return sigmoid(logits[token * p.logit_stride + p.logit_stride - 1u]);
+    case 2u: return p.shared_constant;
+    default: return 1.0;
+  }
+}
+
+void route_token(uint token, uint block_token, bool serves) {
+  uint lane = gl_LocalInvocationIndex % LANES;
+  uint key_row = block_token * p.experts;
+  float largest = 0.0, exp_sum = 1.0;
+  if (ROUTE_SOURCE <= kLogits && mode(0u, 4u) == 1u) softmax_over_experts(token, serves, largest, exp_sum);
+  if (ROUTE_SOURCE <= kScores) {
+    make_keys(token, key_row, serves, largest, exp_sum);
+    select_top_k(block_token, key_row, serves);
+  } else {
+    if (serves && lane < p.top_k) {
+      int id = ROUTE_SOURCE == kIds ? int(input_a[p.a_offset + token * p.a_stride + lane]) : 0;
+      chosen[block_token * MAX_SLOTS + lane] = id >= 0 && id < int(p.experts) ? id : -1;
+    }
+    barrier();
+  }
+  int id = serves && lane < p.top_k ? chosen[block_token * MAX_SLOTS + lane] : -1;
+  float weight = routing_weight(token, id, id >= 0, largest, exp_sum);
+  if (!serves) return;
+  if (lane < p.top_k) {
+    ids[token * p.slots + lane] = id;
+    weights[token * p.slots + lane] = weight;
+  }
+  for (uint slot = p.top_k + lane; slot < p.slots; slot += LANES) {
+    int shared_id = int(p.experts + slot - p.top_k);
+    chosen[block_token * MAX_SLOTS + slot] = shared_id;
+    ids[token * p.slots + slot] = shared_id;
+    weights[token * p.slots + slot] = shared_weight(token);
+  }
+}
+
+void main() {
+  uint group = gl_LocalInvocationIndex / LANES;
+  uint first_token = gl_WorkGroupID.x * TOKENS_PER_GROUP;
+  if (ROUTE_SOURCE == kRouter) compute_logits(first_token);
+  for (uint first = 0u; first < TOKENS_PER_GROUP; first += GROUPS) {
+    uint block_token = first + group;
+    uint token = first_token + block_token;
+    bool serves = block_token < TOKENS_PER_GROUP && token < p.tokens;
+    route_token(serves ? token : first_token, serves ? block_token : 0u, serves);
+  }
+  if (WRITE_HISTOGRAM == 0u) return;
+  barrier();
+  uint block_tokens = min(TOKENS_PER_GROUP, p.tokens - first_token);
+  for (uint e = gl_LocalInvocationIndex; e < p.experts_total; e += WORKGROUP) {
+    uint count = 0u;
+    for (uint t = 0u; t < block_tokens; ++t) {
+      for (uint slot = 0u; slot < p.slots; ++slot) count += chosen[t * MAX_SLOTS + slot] == int(e) ? 1u : 0u;
+    }
+    histogram[gl_WorkGroupID.x * p.experts_total + e] = count;
+  }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+//
+// Router logits: LANES invocations share one expert and TOKENS_PER_GROUP tokens; lane j sums the columns
+// 4(j + LANES i) .. + 3 for rising i, then the lanes are added in order. This tree is the same for every batch
+// and for both kernels that use it, so a token's route never depends on the tokens beside it.
+// Needs router[] (rows padded to PAD_COLUMNS), aux[], input_norm.glsl.
+
+shared float lane_sums[TOKENS_PER_GROUP * (WORKGROUP + 1)];
+
+// Called by the whole workgroup; groups may have different rows. On return lane i < TOKENS_PER_GROUP of each
+// group holds the logit of token i.
+float router_logit(uint router_row, uint rows[TOKENS_PER_GROUP], float scales[TOKENS_PER_GROUP]) {
+  uint lane = gl_LocalInvocationIndex % LANES;
+  float sums[TOKENS_PER_GROUP];
+  for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) sums[i] = 0.0;
+  for (uint column = 4u * lane; column < p.hidden; column += 4u * LANES) {
+    uint last = min(column + 4u, p.hidden);
+    for (uint c = column; c < last; ++c) {
+      float w = router[router_row + c];
+      for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+        sums[i] = fma(w, router_input(rows[i], c, scales[i], p.norm_offset), sums[i]);
+      }
+    }
+  }
+  barrier();  // the sums of the expert before may still be read
+  for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) lane_sums[i * (WORKGROUP + 1u) + gl_LocalInvocationIndex] = sums[i];
+  barrier();
+  float logit = 0.0;
+  if (lane < TOKENS_PER_GROUP) {
+    uint first = lane * (WORKGROUP + 1u) + gl_LocalInvocationIndex - lane;
+    for (uint i = 0u; i < LANES; ++i) logit += lane_sums[first + i];
+  }
+  return logit;
+}

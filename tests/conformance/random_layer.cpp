@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: MIT
+//
+// Draws a layer: shape, route, network, shared experts, numbers, arrangement of memory, in this order.
+// Each step reads the choices before it, so that what comes out is legal.
+#include "tests/conformance/random_layer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+#include "tests/conformance/oracle.h"
+
+namespace moe_conformance {
+namespace {
+
+constexpr uint32_t kDtypes[] = {MOE_DTYPE_F32, MOE_DTYPE_F16, MOE_DTYPE_BF16};
+
+std::vector<float> draw(Random& random, size_t count, float scale, float mean, uint32_t dtype) {
+  std::vector<float> values(count);
+  for (float& value : values) value = round_to(dtype, mean + scale * random.normal());
+  return values;
+}
+
+uint32_t draw_width(Random& random) {
+  static constexpr uint32_t kTiny[] = {1, 2, 3, 5, 7};
+  static constexpr uint32_t kPrimes[] = {11, 13, 31, 37, 61, 97, 127, 131, 251, 257};
+  static constexpr uint32_t kRound[] = {8, 16, 32, 64, 96, 128, 256};
+  const double kind = random.uniform();
+  if (kind < 0.12) return random.pick(kTiny);
+  if (kind < 0.3) return random.pick(kPrimes);
+  if (kind < 0.5) return random.pick(kRound);
+  return kind < 0.8 ? random.between(8, 80) : random.between(81, 300);
+}
+
+void draw_shape(LayerCase& c, Random& random, bool long_run) {
+  static constexpr uint32_t kTokens[] = {1, 1, 2, 8, 9, 16, 17, 33, 64};
+  moe_layer_desc& d = c.desc;
+  const double kind = random.uniform();
+  d.experts = kind < 0.15   ? random.between(1, 4)
+              : kind < 0.65 ? random.between(5, 64)
+              : kind < 0.85 ? random.between(65, 256)
+              : kind < 0.95 ? random.between(257, 512)
+                            : random.between(513, 1024);
+  const double many = random.uniform();
+  d.top_k = std::min(d.experts, random.between(1, many < 0.7 ? 8 : many < 0.93 ? 16 : 32));
+  d.hidden = draw_width(random);
+  d.intermediate = draw_width(random);
+  const double tokens = random.uniform();
+  c.tokens = tokens < 0.6 ? random.pick(kTokens) : tokens < 0.9 ? random.between(1, 80) : random.between(100, 400);
+  if (long_run) {
+    d.hidden *= random.between(1, 8);
+    d.intermediate *= random.between(1, 8);
+    c.tokens *= random.between(1, 4);
+  }
+}
+
+// Halves what is largest until the case is cheap.
+void shrink(LayerCase& c, bool long_run) {
+  moe_layer_desc& d = c.desc;
+  const double factor = long_run ? 100 : 1;
+  for (;;) {
+    const double hidden = d.hidden, width = d.intermediate;
+    const double weights = 3 * hidden * width * d.experts + hidden * d.experts;
+    const double call = static_cast<double>(c.tokens) * 2 * hidden * (d.experts + 3 * width * (d.top_k + 2));
+    if (weights <= 1.8e6 * factor && call <= 1.6e7 * factor) return;
+    const bool many_tokens = weights <= 1.8e6 * factor && c.tokens > 20 && static_cast<double>(c.tokens) > std::max(hidden, width);
+    if (many_tokens) {
+      c.tokens /= 2;
+    } else if (d.hidden >= d.intermediate) {
+      d.hidden = (d.hidden + 1) / 2;
+    } else {
+      d.intermediate = (d.intermediate + 1) / 2;
+    }
+  }
+}
+
+void draw_route(LayerCase& c, Random& random) {
+  static constexpr float kEps[] = {1e-20f, 1e-9f, 1e-3f};
+  static constexpr float kFloor[] = {1e-12f, 0.01f, 0.5f};
+  moe_layer_desc& d = c.desc;
+  const double source = random.uniform();
+  d.route_source = source < 0.66   ? MOE_ROUTE_FROM_ROUTER
+                   : source < 0.78 ? MOE_ROUTE_FROM_LOGITS
+                   : source < 0.86 ? MOE_ROUTE_FROM_SCORES
+                   : source < 0.94 ? MOE_ROUTE_FROM_IDS
+                                   : MOE_ROUTE_DENSE;
+  if (d.route_source == MOE_ROUTE_DENSE) {
+    d.experts = d.top_k = 1;
+    return;
+  }
+  bool positive = true;  // are the weights, so that dividing by their sum is sane?
+  const double kind = random.uniform();
+  if (d.route_source == MOE_ROUTE_FROM_ROUTER || d.route_source == MOE_ROUTE_FROM_LOGITS) {
+    if (kind < 0.35) {
+      d.score = MOE_SCORE_SOFTMAX;
+    } else if (kind < 0.6) {
+      d.score = MOE_SCORE_SIGMOID;
+    } else if (kind < 0.7) {
+      positive = false;
+    } else if (kind < 0.85) {
+      d.weight = MOE_WEIGHT_SOFTMAX;
+    } else if (kind < 0.95) {
+      d.weight = MOE_WEIGHT_SIGMOID;
+    } else {
+      d.score = random.chance(0.5) ? MOE_SCORE_SOFTMAX : MOE_SCORE_SIGMOID;
+      d.weight = random.chance(0.5) ? MOE_WEIGHT_SOFTMAX : MOE_WEIGHT_SIGMOID;
+    }
+    if (random.chance(0.35)) d.flags |= MOE_LAYER_SELECTION_BIAS;
+    if (d.route_source == MOE_ROUTE_FROM_ROUTER && random.chance(0.25)) d.flags |= MOE_LAYER_ROUTER_BIAS;
+  } else if (d.route_source == MOE_ROUTE_FROM_SCORES && kind < 0.3) {
+    d.weight = kind < 0.15 ? MOE_WEIGHT_SOFTMAX : MOE_WEIGHT_SIGMOID;
+  }
+  if (positive) {
+    const double normalize = random.uniform();
+    if (normalize < 0.35) {
+      d.normalize = MOE_NORMALIZE_SUM_EPS;
+      d.normalize_eps = random.pick(kEps);
+    } else if (normalize < 0.6) {
+      d.normalize = MOE_NORMALIZE_SUM_FLOOR;
+      d.normalize_eps = random.pick(kFloor);
+    }
+    if (d.normalize != MOE_NORMALIZE_NONE && random.chance(0.3)) d.flags |= MOE_LAYER_NORMALIZE_SINGLE;
+  }
+  if (random.chance(0.3)) d.routed_scale = random.chance(0.5) ? 2.5f : 0.3f;
+}
+
+void draw_network(LayerCase& c, Random& random) {
+  moe_layer_desc& d = c.desc;
+  if (random.chance(0.2)) {
+    d.flags |= MOE_LAYER_UNGATED;
+    d.activation = random.below(MOE_ACTIVATION_RELU2 + 1);
+  } else {
+    d.activation = random.chance(0.3) ? MOE_ACTIVATION_SILU : random.below(MOE_ACTIVATION_SWIGLU_CLAMP_POST + 1);
+    d.gate_up_layout = random.below(MOE_GATE_UP_INTERLEAVED + 1);
+  }
+  if (d.activation == MOE_ACTIVATION_SWIGLU_OAI) {
+    d.activation_alpha = random.chance(0.5) ? 0.0f : 1.2f;
+    d.activation_beta = random.chance(0.7) ? 1.0f : 0.25f;
+    d.activation_limit = random.chance(0.5) ? 7.0f : 0.8f;
+  } else if (d.activation == MOE_ACTIVATION_SWIGLU_CLAMP_PRE || d.activation == MOE_ACTIVATION_SWIGLU_CLAMP_POST) {
+    const double kind = random.uniform();
+    d.activation_limit = kind < 0.4 ? 10.0f : kind < 0.9 ? 0.7f : 0.0f;
+  }
+  if (random.chance(0.3)) d.matrix_order = MOE_MATRIX_IN_OUT;
+  if (random.chance(0.25)) d.flags |= MOE_LAYER_EXPERT_BIAS;
+  if (random.chance(0.25)) {
+    d.flags |= MOE_LAYER_INPUT_NORM;
+    d.norm_eps = random.chance(0.5) ? 0.0f : 1e-5f;
+  }
+  if (random.chance(0.35)) {
+    d.shared_intermediate = random.chance(0.5) ? d.intermediate * random.between(1, 3) : random.between(1, 2 * d.intermediate);
+    d.shared_gate = random.below(MOE_SHARED_GATE_CONSTANT + 1);
+    if (d.shared_gate == MOE_SHARED_GATE_CONSTANT) d.shared_constant = random.chance(0.5) ? 0.4f : -1.5f;
+  }
+  if (random.chance(0.2)) d.out_scale = random.chance(0.5) ? 0.5f : 3.0f;
+}
+
+void draw_formats(LayerCase& c, Random& random) {
+  moe_layer_desc& d = c.desc;
+  const bool joint = d.gate_up_layout != MOE_GATE_UP_SEPARATE;
+  const bool one = has_flag(d, MOE_LAYER_UNGATED) || joint;
+  const auto formats = [&](moe_weight_format& gate, moe_weight_format& up, moe_weight_format& down) {
+    const double kind = random.uniform();
+    const uint32_t all = kind < 0.4 ? MOE_DTYPE_F32 : random.pick(kDtypes);
+    gate = up = down = plain_format(all);
+    if (kind > 0.85) {
+      up = plain_format(random.pick(kDtypes));
+      gate = one ? up : plain_format(random.pick(kDtypes));
+      down = plain_format(random.pick(kDtypes));
+    }
+  };
+  formats(d.gate_format, d.up_format, d.down_format);
+  if (d.shared_intermediate != 0) {
+    if (random.chance(0.6)) {
+      d.shared_gate_format = d.gate_format;
+      d.shared_up_format = d.up_format;
+      d.shared_down_format = d.down_format;
+    } else {
+      formats(d.shared_gate_format, d.shared_up_format, d.shared_down_format);
+    }
+  }
+  c.weights.router_dtype = random.chance(0.6) ? MOE_DTYPE_F32 : random.pick(kDtypes);
+}
+
+Placement draw_placement(Random& random) {
+  static constexpr uint32_t kOffsets[] = {0, 0, 4, 12, 20, 64, 100};
+  static constexpr uint32_t kPaddings[] = {0, 0, 0, 4, 12, 36, 64};
+  Placement place;
+  place.device = random.chance(0.45);
+  place.offset_bytes = random.pick(kOffsets);
+  place.padding_bytes = random.pick(kPaddings);
+  return place;
+}
+
+void draw_arrangement(LayerCase& c, Random& random) {
+  Arrangement& a = c.arrangement;
+  LayerInputs& in = c.inputs;
+  in.x_dtype = random.chance(0.5) ? MOE_DTYPE_F32 : random.pick(kDtypes);
+  in.y_dtype = random.chance(0.5) ? MOE_DTYPE_F32 : random.pick(kDtypes);
+  in.residual_dtype = random.chance(0.5) ? MOE_DTYPE_F32 : random.pick(kDtypes);
+  if (random.chance(0.3)) in.beta = random.chance(0.5) ? 1.0f : -0.75f;
+  a.x = draw_placement(random);
+  a.y = draw_placement(random);
+  a.residual = draw_placement(random);
+  a.route_in = draw_placement(random);
+  a.route_out = draw_placement(random);
+  if (a.x.device && random.chance(0.2)) {
+    a.y_alias = Alias::kX;
+    a.y = a.x;
+    in.y_dtype = in.x_dtype;
+  } else if (in.beta != 0 && a.residual.device && random.chance(0.4)) {
+    a.y_alias = Alias::kResidual;
+    a.y = a.residual;
+    in.y_dtype = in.residual_dtype;
+  }
+  a.wide_routes = random.chance(0.5);
+  a.staged_on_device = random.chance(0.5);
+  a.upload_by_callback = random.chance(0.15);
+  if (random.chance(0.25)) a.upload_parts = random.between(2, 4);
+}
+
+LayerCase draw_case(uint64_t seed, uint32_t index, uint32_t attempt, bool long_run) {
+  Random random(seed, index, attempt);
+  LayerCase c;
+  c.name = "random";
+  c.desc = MOE_INIT(moe_layer_desc);
+  draw_shape(c, random, long_run);
+  shrink(c, long_run);
+  draw_route(c, random);
+  draw_network(c, random);
+  draw_formats(c, random);
+  draw_arrangement(c, random);
+  draw_weights(c, random);
+  static constexpr float kScales[] = {1, 1, 1, 0.125f, 4};
+  draw_inputs(c, random, random.pick(kScales));
+  return c;
+}
+
+bool well_conditioned(const LayerCase& c) {
+  if (c.tokens * c.desc.hidden > 64) return true;  // the largest of many outputs is never a small one
+  const RouteOracle route = route_oracle(c);
+  const OutputOracle out = output_oracle(c, route.ids, weights_oracle(c, route, route.ids));
+  const auto larger = [](double a, double b) { return std::fabs(a) < std::fabs(b); };
+  const double y = std::fabs(*std::max_element(out.y.begin(), out.y.end(), larger));
+  const double typical = *std::max_element(out.typical.begin(), out.typical.end(), larger);
+  return y >= 0.1 * typical;
+}
+
+}  // namespace
+
+void draw_weights(LayerCase& c, Random& random) {
+  const moe_layer_desc& d = c.desc;
+  LayerWeights& w = c.weights;
+  const size_t experts = d.experts, hidden = d.hidden, width = d.intermediate, shared = d.shared_intermediate;
+  const auto scale = [](size_t inputs) { return 1 / std::sqrt(static_cast<float>(inputs)); };
+  const bool gated = !has_flag(d, MOE_LAYER_UNGATED);
+  if (d.route_source == MOE_ROUTE_FROM_ROUTER) w.router = draw(random, experts * hidden, scale(hidden), 0, w.router_dtype);
+  if (has_flag(d, MOE_LAYER_ROUTER_BIAS)) w.router_bias = draw(random, experts, 0.3f, 0, w.router_dtype);
+  if (has_flag(d, MOE_LAYER_SELECTION_BIAS)) w.selection_bias = draw(random, experts, 0.2f, 0, w.router_dtype);
+  if (has_flag(d, MOE_LAYER_INPUT_NORM)) w.norm = draw(random, hidden, 0.2f, 1, w.router_dtype);
+  if (gated) w.gate = draw(random, experts * width * hidden, scale(hidden), 0, d.gate_format.element);
+  w.up = draw(random, experts * width * hidden, scale(hidden), 0, d.up_format.element);
+  w.down = draw(random, experts * hidden * width, scale(width), 0, d.down_format.element);
+  if (has_flag(d, MOE_LAYER_EXPERT_BIAS)) {
+    if (gated) w.gate_bias = draw(random, experts * width, 0.2f, 0, w.router_dtype);
+    w.up_bias = draw(random, experts * width, 0.2f, 0, w.router_dtype);
+    w.down_bias = draw(random, experts * hidden, 0.2f, 0, w.router_dtype);
+  }
+  if (shared != 0) {
+    if (gated) w.shared_gate = draw(random, shared * hidden, scale(hidden), 0, d.shared_gate_format.element);
+    w.shared_up = draw(random, shared * hidden, scale(hidden), 0, d.shared_up_format.element);
+    w.shared_down = draw(random, hidden * shared, scale(shared), 0, d.shared_down_format.element);
+    if (d.shared_gate == MOE_SHARED_GATE_SIGMOID) w.shared_router = draw(random, hidden, scale(hidden), 0, w.router_dtype);
+  }
+}
+
+void draw_inputs(LayerCase& c, Random& random, float x_scale) {
+  const moe_layer_desc& d = c.desc;
+  LayerInputs& in = c.inputs;
+  const size_t experts = d.experts, hidden = d.hidden, k = d.top_k, tokens = c.tokens;
+  in.x = draw(random, tokens * hidden, x_scale, 0, in.x_dtype);
+  if (in.beta != 0) in.residual = draw(random, tokens * hidden, 1, 0, in.residual_dtype);
+  if (d.route_source == MOE_ROUTE_FROM_LOGITS) in.logits = draw(random, tokens * experts, 2, 0, MOE_DTYPE_F32);
+  if (d.route_source == MOE_ROUTE_FROM_SCORES) {
+    in.scores = draw(random, tokens * experts, 1, 0, MOE_DTYPE_F32);
+    // Coarse scores tie often; ties go to the lowest id.
+    if (random.chance(0.3)) std::transform(in.scores.begin(), in.scores.end(), in.scores.begin(), [](float s) { return std::floor(2 * s) + 0.5f; });
+    in.weights.resize(tokens * experts);
+    for (float& weight : in.weights) weight = static_cast<float>(0.05 + random.uniform());
+  }
+  if (d.route_source != MOE_ROUTE_FROM_IDS) return;
+  // Weights are divided by their sum only where every route counts.
+  const bool outside = d.normalize == MOE_NORMALIZE_NONE && random.chance(0.4);
+  static constexpr int32_t kOutside[] = {-1, -2147483647 - 1, 2147483647};
+  std::vector<int32_t> all(experts);
+  for (size_t e = 0; e < experts; ++e) all[e] = static_cast<int32_t>(e);
+  for (size_t t = 0; t < tokens; ++t) {
+    for (size_t s = 0; s < k; ++s) {  // the first k of a shuffle: no expert twice
+      std::swap(all[s], all[s + random.below(static_cast<uint32_t>(experts - s))]);
+      const int32_t beyond = random.chance(0.5) ? static_cast<int32_t>(experts) : random.pick(kOutside);
+      in.ids.push_back(outside && random.chance(0.2) ? beyond : all[s]);
+      in.weights.push_back(static_cast<float>(0.05 + random.uniform()));
+    }
+  }
+}
+
+LayerCase random_layer(uint64_t seed, uint32_t index, bool long_run) {
+  constexpr uint32_t kAttempts = 50;
+  for (uint32_t attempt = 0;; ++attempt) {
+    LayerCase c = draw_case(seed, index, attempt, long_run);
+    if (attempt + 1 == kAttempts || well_conditioned(c)) return c;
+  }
+}
+
+}  // namespace moe_conformance

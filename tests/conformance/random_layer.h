@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+//
+// Seeded random layers over the whole space that a device must support, with weights, inputs and an
+// arrangement of memory. The same seed and index give the same case on every machine.
+#ifndef MOE_TESTS_CONFORMANCE_RANDOM_LAYER_H_
+#define MOE_TESTS_CONFORMANCE_RANDOM_LAYER_H_
+
+#include <cstdint>
+
+#include "tests/conformance/layer_case.h"
+#include "tests/conformance/numbers.h"
+
+namespace moe_conformance {
+
+// A legal layer of at most 0.016 GFLOP a call (100 times that if long_run). Draws whose whole output
+// is the difference of far larger terms are drawn again: for them no relative bound means anything.
+LayerCase random_layer(uint64_t seed, uint32_t index, bool long_run);
+
+// Weights that c.desc asks for, of size 1 / sqrt(inputs), rounded to the formats of c.desc and to
+// c.weights.router_dtype.
+void draw_weights(LayerCase& c, Random& random);
+
+// x, residual (if beta is not 0) and whatever the route source takes, rounded to the types of c.inputs.
+void draw_inputs(LayerCase& c, Random& random, float x_scale);
+
+}  // namespace moe_conformance
+
+#endif  // MOE_TESTS_CONFORMANCE_RANDOM_LAYER_H_

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+//
+// In:  the shape of a small model.
+// Out: a GGUF writer holding its metadata and tensors, one function per family of moe_model.h.
+// Why: shared by the tests and by the seeds of the fuzzer. All sizes differ: a swapped axis shows.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "tests/model/gguf_writer.h"
+
+namespace moevk::model {
+
+struct SampleShape {
+  uint32_t hidden = 8;
+  uint32_t intermediate = 6;
+  uint32_t experts = 4;
+  uint32_t top_k = 2;
+  uint32_t shared = 10;  // qwen2moe only
+  uint32_t blocks = 2;
+  uint32_t type = kGgmlF16;  // of the expert matrices
+};
+
+inline void sample_metadata(GgufWriter& file, const std::string& arch, const SampleShape& shape) {
+  file.string("general.architecture", arch).string("general.name", "sample");
+  file.u32(arch + ".block_count", shape.blocks).u32(arch + ".embedding_length", shape.hidden);
+  file.u32(arch + ".expert_count", shape.experts).u32(arch + ".expert_used_count", shape.top_k);
+}
+
+inline void sample_frame(GgufWriter& file, const SampleShape& shape) {
+  file.tensor("token_embd.weight", {shape.hidden, 5});
+  file.tensor("output_norm.weight", {shape.hidden}, kGgmlF32);
+  file.tensor("output.weight", {shape.hidden, 5});
+}
+
+inline void sample_stacked_block(GgufWriter& file, uint32_t block, const SampleShape& shape) {
+  const std::string p = "blk." + std::to_string(block) + ".";
+  const uint64_t h = shape.hidden, f = shape.intermediate, e = shape.experts;
+  file.tensor(p + "ffn_norm.weight", {h}, kGgmlF32);
+  file.tensor(p + "ffn_gate_inp.weight", {h, e}, kGgmlF32);
+  file.tensor(p + "ffn_gate_exps.weight", {h, f, e}, shape.type);
+  file.tensor(p + "ffn_up_exps.weight", {h, f, e}, shape.type);
+  file.tensor(p + "ffn_down_exps.weight", {f, h, e}, shape.type);
+}
+
+inline GgufWriter sample_qwen3moe(const SampleShape& shape = {}) {
+  GgufWriter file;
+  sample_metadata(file, "qwen3moe", shape);
+  file.u32("qwen3moe.feed_forward_length", 99)
+      .u32("qwen3moe.expert_feed_forward_length", shape.intermediate);
+  sample_frame(file, shape);
+  for (uint32_t b = 0; b < shape.blocks; ++b) {
+    sample_stacked_block(file, b, shape);
+  }
+  return file;
+}
+
+inline GgufWriter sample_qwen2moe(const SampleShape& shape = {}) {
+  GgufWriter file;
+  sample_metadata(file, "qwen2moe", shape);
+  file.u32("qwen2moe.expert_feed_forward_length", shape.intermediate);
+  file.u32("qwen2moe.expert_shared_feed_forward_length", shape.shared);
+  sample_frame(file, shape);
+  for (uint32_t b = 0; b < shape.blocks; ++b) {
+    const std::string p = "blk." + std::to_string(b) + ".";
+    sample_stacked_block(file, b, shape);
+    file.tensor(p + "ffn_gate_inp_shexp.weight", {shape.hidden}, kGgmlF32);
+    file.tensor(p + "ffn_gate_shexp.weight", {shape.hidden, shape.shared}, kGgmlBf16);
+    file.tensor(p + "ffn_up_shexp.weight", {shape.hidden, shape.shared}, kGgmlF32);
+    file.tensor(p + "ffn_down_shexp.weight", {shape.shared, shape.hidden});
+  }
+  return file;
+}
+
+inline GgufWriter sample_olmoe(const SampleShape& shape = {}) {
+  GgufWriter file;
+  sample_metadata(file, "olmoe", shape);
+  file.u32("olmoe.feed_forward_length", shape.intermediate);
+  sample_frame(file, shape);
+  for (uint32_t b = 0; b < shape.blocks; ++b) {
+    sample_stacked_block(file, b, shape);
+  }
+  return file;
+}
+
+// `split`: a tensor per expert, as Mixtral files before April 2024 have them.
+inline GgufWriter sample_mixtral(bool split, const SampleShape& shape = {}) {
+  GgufWriter file;
+  sample_metadata(file, "llama", shape);
+  file.u32("llama.feed_forward_length", shape.intermediate);
+  file.strings("tokenizer.ggml.tokens", {"a", "b", "", "cd", "e"});
+  file.array<int32_t>("tokenizer.ggml.token_type", ValueType::i32, {1, 1, 3, 1, 1});
+  sample_frame(file, shape);
+  for (uint32_t b = 0; b < shape.blocks; ++b) {
+    if (!split) {
+      sample_stacked_block(file, b, shape);
+      continue;
+    }
+    const std::string p = "blk." + std::to_string(b) + ".";
+    file.tensor(p + "ffn_gate_inp.weight", {shape.hidden, shape.experts}, kGgmlF32);
+    for (uint32_t e = 0; e < shape.experts; ++e) {
+      std::string end = ".";
+      end.append(std::to_string(e)).append(".weight");
+      file.tensor(p + "ffn_gate" + end, {shape.hidden, shape.intermediate}, shape.type);
+      file.tensor(p + "ffn_down" + end, {shape.intermediate, shape.hidden}, shape.type);
+      file.tensor(p + "ffn_up" + end, {shape.hidden, shape.intermediate}, shape.type);
+    }
+  }
+  return file;
+}
+
+// One metadata value of every type, two tensors: the file that tests cut and bend at every byte.
+inline GgufWriter sample_all_types(uint32_t version = 3) {
+  GgufWriter file(version, 64);
+  file.scalar<uint8_t>("t.u8", ValueType::u8, 200).scalar<int8_t>("t.i8", ValueType::i8, -5);
+  file.scalar<uint16_t>("t.u16", ValueType::u16, 60000)
+      .scalar<int16_t>("t.i16", ValueType::i16, -6);
+  file.u32("t.u32", 4000000000u).scalar<int32_t>("t.i32", ValueType::i32, 7);
+  file.f32("t.f32", 1.5f).boolean("t.bool", true).string("t.string", "text");
+  file.scalar<uint64_t>("t.u64", ValueType::u64, uint64_t{1} << 40)
+      .scalar<int64_t>("t.i64", ValueType::i64, -8);
+  file.scalar<double>("t.f64", ValueType::f64, 0.1);
+  file.array<uint32_t>("t.numbers", ValueType::u32, {1, 2, 3})
+      .strings("t.strings", {"one", "", "three"});
+  file.array<uint8_t>("t.flags", ValueType::boolean, {0, 1});
+  file.u32("general.alignment", 64);
+  file.tensor("a", {3, 2}, kGgmlF32).tensor("b", {32, 2}, 8);
+  return file;
+}
+
+}  // namespace moevk::model

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+//
+// In:  the built moevk program and library, the shipped model, and small GGUF files made here.
+// Out: tests of exit codes, of the lines that scripts grep for, and of error messages.
+// Why: the command line is what people meet first. Its output is an interface, too.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "tests/model/sample_models.h"
+
+namespace {
+
+const std::string kModel = MOEVK_SOURCE_DIR "/models/tiny-moe-f16.gguf";
+
+struct Output {
+  int code = -1;  // exit code; -1: ended by a signal
+  std::string out;
+  std::string err;
+};
+
+std::string read_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+// A path of this test's own: tests run side by side.
+std::string temporary(const std::string& name) {
+  const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+  return ::testing::TempDir() + "moevk_" + test->name() + "_" + name;
+}
+
+Output run_command(const std::string& command) {
+  const std::string out = temporary("stdout");
+  const std::string err = temporary("stderr");
+  const int status = std::system((command + " >'" + out + "' 2>'" + err + "'").c_str());
+  Output output{WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_text(out), read_text(err)};
+  std::filesystem::remove(out);
+  std::filesystem::remove(err);
+  return output;
+}
+
+Output run_moevk(const std::string& arguments) {
+  return run_command("'" MOEVK_PROGRAM "' --library '" MOEVK_PLUGIN "' " + arguments);
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// Exit code 2 and one line on stderr that holds `part`.
+void expect_refused(const std::string& arguments, const std::string& part) {
+  const Output output = run_moevk(arguments);
+  EXPECT_EQ(output.code, 2) << arguments << "\n" << output.out << output.err;
+  EXPECT_TRUE(contains(output.err, part)) << arguments << "\n" << output.err;
+  EXPECT_EQ(output.err.find('\n'), output.err.size() - 1) << output.err;
+}
+
+}  // namespace
+
+TEST(Cli, HelpOfEveryCommandHasAnExample) {
+  EXPECT_EQ(run_moevk("--help").code, 0);
+  for (const char* command : {"devices", "info", "run", "plan", "check", "bench"}) {
+    const Output output = run_moevk(command + std::string(" --help"));
+    EXPECT_EQ(output.code, 0) << command;
+    EXPECT_TRUE(contains(output.out, std::string("  moevk ") + command)) << output.out;
+  }
+}
+
+TEST(Cli, DevicesListsTheReferenceAndAChoice) {
+  const Output output = run_moevk("devices");
+  EXPECT_EQ(output.code, 0) << output.err;
+  EXPECT_TRUE(contains(output.out, "reference")) << output.out;
+  EXPECT_TRUE(contains(output.out, "\nchosen: ")) << output.out;
+  EXPECT_FALSE(contains(output.out, "\x1b")) << "colour in a file: " << output.out;
+}
+
+TEST(Cli, InfoCountsParametersAndBytes) {
+  const std::string path = temporary("sample.gguf");
+  const std::vector<std::byte> bytes = moevk::model::sample_qwen3moe().bytes();
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
+  // H=8 F=6 E=4 k=2, two blocks: router 32 and experts 3*8*6*4 = 576 each; norms, embeddings,
+  // output.
+  const Output output = run_moevk("info '" + path + "'");
+  EXPECT_EQ(output.code, 0) << output.err;
+  EXPECT_TRUE(contains(output.out, "qwen3moe")) << output.out;
+  EXPECT_TRUE(contains(output.out, "E = 4 of width F = 6, k = 2")) << output.out;
+  EXPECT_TRUE(contains(output.out, "MoE: 0-1 (2)")) << output.out;
+  EXPECT_TRUE(contains(output.out, "1,320")) << output.out;  // 2 * 608 + 40 + 8 + 40 + 2 * 8
+  EXPECT_TRUE(contains(output.out, "1,216")) << output.out;  // MoE parameters
+  EXPECT_TRUE(contains(output.out, " 640")) << output.out;   // active ones: 2 * (32 + 288)
+  std::filesystem::remove(path);
+}
+
+TEST(Cli, RunAgreesOnTheShippedModel) {
+  const Output output = run_moevk("run '" + kModel + "'");
+  EXPECT_EQ(output.code, 0) << output.out << output.err;
+  EXPECT_TRUE(contains(output.out, "ok: 4 of 4 layers agree")) << output.out;
+  EXPECT_TRUE(contains(output.out, "experts the same for 256 of 256 tokens")) << output.out;
+  EXPECT_TRUE(contains(output.out, "oracle ")) << output.out;
+  EXPECT_TRUE(contains(output.out, "GFLOP/s")) << output.out;
+  EXPECT_TRUE(contains(output.out, "█")) << output.out;
+}
+
+TEST(Cli, RunTakesRandomTokensAndOneLayer) {
+  const Output output = run_moevk("run '" + kModel + "' --layer 2 --tokens 5 --repeat 3");
+  EXPECT_EQ(output.code, 0) << output.out << output.err;
+  EXPECT_TRUE(contains(output.out, "layer 2  5 tokens")) << output.out;
+  EXPECT_FALSE(contains(output.out, "layer 1")) << output.out;
+}
+
+TEST(Cli, ReferenceAgreesWithTheOracle) {
+  const Output output = run_moevk("run '" + kModel + "' --layer 0 --device reference");
+  EXPECT_EQ(output.code, 0) << output.out << output.err;
+  EXPECT_TRUE(contains(output.out, "oracle ")) << output.out;
+}
+
+TEST(Cli, RunFailsWhenTheOracleDiffers) {
+  // Inputs and experts of layer 0, with the outputs of layer 1.
+  const std::filesystem::path oracle = temporary("oracle");
+  const std::filesystem::path shipped = MOEVK_SOURCE_DIR "/models/oracle";
+  std::filesystem::remove_all(oracle);
+  std::filesystem::create_directories(oracle);
+  std::filesystem::copy(shipped / "l0.moe_in.npy", oracle / "l0.moe_in.npy");
+  std::filesystem::copy(shipped / "l0.selected.npy", oracle / "l0.selected.npy");
+  std::filesystem::copy(shipped / "l1.moe_out.npy", oracle / "l0.moe_out.npy");
+  const Output output =
+      run_moevk("run '" + kModel + "' --layer 0 --oracle '" + oracle.string() + "'");
+  EXPECT_EQ(output.code, 1) << output.out << output.err;
+  EXPECT_TRUE(contains(output.out, "FAIL: 1 of 1 layers disagree")) << output.out;
+  std::filesystem::remove_all(oracle);
+}
+
+TEST(Cli, PlanNeedsNoGpu) {
+  std::string caps;
+  std::error_code none;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(MOEVK_SOURCE_DIR "/tests/devices", none)) {
+    if (entry.path().extension() == ".caps") caps = entry.path().string();
+  }
+  if (caps.empty()) GTEST_SKIP() << "tests/devices holds no .caps file";
+  const Output output = run_moevk("plan --shape 64,128,8,2 --tokens 1,512 --caps '" + caps + "'");
+  EXPECT_EQ(output.code, 0) << output.err;
+  EXPECT_TRUE(contains(output.out, "T=1,")) << output.out;
+  EXPECT_TRUE(contains(output.out, "T=512,")) << output.out;
+  EXPECT_TRUE(contains(output.out, "route")) << output.out;
+  const Output again = run_moevk("plan --shape 64,128,8,2 --tokens 1,512 --caps '" + caps + "'");
+  EXPECT_EQ(output.out, again.out);
+}
+
+TEST(Cli, BenchWritesJson) {
+  const std::string path = temporary("rows.json");
+  const std::string arguments =
+      "bench --shape 64,32,8,2 --tokens 1,9 --format f16,f32 --repeat 3 --json";
+  const Output output = run_moevk(arguments + " '" + path + "'");
+  EXPECT_EQ(output.code, 0) << output.out << output.err;
+  EXPECT_TRUE(contains(output.out, "median ms")) << output.out;
+  const std::string judge = "'" MOEVK_CMAKE "' '-DFILE=" + path +
+                            "' -DROWS=4 -P '" MOEVK_SOURCE_DIR
+                            "/tests/tools/check_bench_json.cmake'";
+  const Output judged = run_command(judge);
+  EXPECT_EQ(judged.code, 0) << judged.err << read_text(path);
+
+  // Without a file: the array alone on stdout.
+  const Output bare = run_moevk(arguments);
+  EXPECT_EQ(bare.code, 0) << bare.err;
+  std::ofstream(path, std::ios::binary) << bare.out;
+  EXPECT_EQ(run_command(judge).code, 0) << bare.out;
+  std::filesystem::remove(path);
+}
+
+TEST(Cli, BenchKnowsRoutingAndSharedExperts) {
+  const Output output = run_moevk(
+      "bench --shape 64,32,8,2 --shared 48 --tokens 40 --repeat 2 --format bf16 --routing onehot");
+  EXPECT_EQ(output.code, 0) << output.out << output.err;
+  EXPECT_TRUE(contains(output.out, "onehot routing")) << output.out;
+  EXPECT_TRUE(contains(output.out, "bf16    40      2.0")) << output.out;  // two experts are read
+}
+
+TEST(Cli, CheckRunsOneLayerAndSumsUp) {
+  const std::string path = temporary("report.json");
+  const Output output = run_moevk("check --index 0 --report '" + path + "'");
+  EXPECT_EQ(output.code, 0) << output.out << output.err;
+  EXPECT_TRUE(contains(output.out, "1 passed, 0 failed, 0 skipped\n") ||
+              contains(output.out, "0 passed, 0 failed, 1 skipped\n"))
+      << output.out;
+  EXPECT_TRUE(read_text(path).starts_with("{"));
+  std::filesystem::remove(path);
+  EXPECT_GT(run_moevk("check --list").out.size(), 10u);
+}
+
+TEST(Cli, RefusesBadUsageInOneLine) {
+  expect_refused("", "COMMAND");
+  expect_refused("devicez", "devicez");
+  expect_refused("run /no/such/file.gguf", "/no/such/file.gguf");
+  expect_refused("info '" + kModel + "/oracle'", "FILE");
+  expect_refused("info " MOEVK_SOURCE_DIR "/models/oracle/l0.logits.npy", "not a GGUF file");
+  expect_refused("run '" + kModel + "' --device no-such-gpu", "no-such-gpu");
+  expect_refused("run '" + kModel + "' --device 999", "--device");
+  expect_refused("run '" + kModel + "' --layer 4", "--layer");
+  expect_refused("run '" + kModel + "' --input /no/such.npy", "/no/such.npy");
+  expect_refused("run '" + kModel + "' --input " MOEVK_SOURCE_DIR "/models/oracle/l0.logits.npy",
+                 "[256, 8]");
+  expect_refused("run '" + kModel + "' --oracle /no/such/folder", "/no/such/folder");
+  for (const char* shape : {"64,128,8", "64,128,8,2,1", "64,128,8,0", "64,x,8,2", "-1,1,1,1",
+                            "64,128,8,9", "99999999999,1,1,1", "''"}) {
+    expect_refused(std::string("plan --shape=") + shape, "--shape");
+  }
+  expect_refused("plan --shape 64,128,8,2 --caps /no/such.caps", "/no/such.caps");
+  expect_refused("bench --shape 64,128,8,2 --format q9", "q9");
+  expect_refused("bench --shape 64,128,8,2 --tokens 1,0", "--tokens");
+  expect_refused("bench --shape 64,128,8,2 --json /no/such/folder/x.json", "--json");
+  expect_refused("check --case no-such-case", "no-such-case");
+  expect_refused("check --report /no/such/folder/x.json", "--report");
+}
+
+TEST(Cli, SaysWhichLibraryCannotBeLoaded) {
+  const Output output = run_command("'" MOEVK_PROGRAM "' devices --library /no/such/lib.so");
+  EXPECT_EQ(output.code, 2);
+  EXPECT_TRUE(contains(output.err, "--library: cannot load")) << output.err;
+  EXPECT_TRUE(contains(output.err, "/no/such/lib.so")) << output.err;
+}

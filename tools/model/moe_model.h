@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+//
+// In:  a parsed GGUF file.
+// Out: its MoE layers as descriptors of the plugin ABI, where each weight lies, and totals.
+// Why: one place knows how model families name their tensors and what their routers do. Known:
+//      qwen3moe, qwen2moe, olmoe, and llama files with experts (Mixtral; experts stacked, or one
+//      tensor each as old files have them).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "plugin_api/moe_plugin.h"
+#include "tools/model/gguf.h"
+
+namespace moevk::model {
+
+// One weight tensor of a layer, or one expert's part of it.
+struct TensorSource {
+  std::string name;                    // The ABI's name: "experts.gate".
+  const TensorInfo* tensor = nullptr;  // In the GgufFile, which must outlive this.
+  uint32_t expert_first = 0;           // First expert in this tensor.
+  uint32_t expert_count = 0;           // How many; 0: the tensor has no expert axis.
+  uint32_t dtype = MOE_DTYPE_F32;      // MOE_DTYPE_*; meaningless where the layer has a refusal.
+};
+
+struct MoeLayer {
+  uint32_t block = 0;        // N of blk.N.
+  moe_layer_desc desc = {};  // Complete; precision is exact.
+  std::vector<TensorSource> tensors;
+  std::string refusal;      // Empty, or which tensor has a type that is not handed on, by name.
+  uint64_t parameters = 0;  // Router, experts, shared experts.
+  uint64_t active_parameters = 0;  // That one token meets: top_k of the experts, all of the rest.
+  uint64_t bytes = 0;              // In the file's types.
+  uint64_t bytes_per_token = 0;    // Read for one token by itself.
+};
+
+struct TypeTotal {
+  const GgmlType* type = nullptr;
+  uint64_t tensors = 0;
+  uint64_t parameters = 0;
+  uint64_t bytes = 0;
+};
+
+// Of the whole file, and of its MoE layers alone. Active parameters leave out experts that are not
+// chosen and count embeddings in full, as model cards do; bytes per token count one row of the
+// embeddings, unless they also serve as the output matrix.
+struct ModelTotals {
+  uint64_t parameters = 0;
+  uint64_t active_parameters = 0;
+  uint64_t bytes = 0;            // Resident: all tensors in the file's types.
+  uint64_t bytes_per_token = 0;  // Weights read for one token by itself.
+  uint64_t moe_parameters = 0;
+  uint64_t moe_active_parameters = 0;
+  uint64_t moe_bytes = 0;
+  uint64_t moe_bytes_per_token = 0;
+  std::vector<TypeTotal> types;  // By bytes, largest first.
+};
+
+struct MoeModel {
+  std::string architecture;  // general.architecture
+  std::string name;          // general.name, may be empty
+  uint32_t block_count = 0;  // Transformer blocks, dense ones included.
+  uint32_t hidden = 0;
+  uint32_t experts = 0;
+  uint32_t top_k = 0;
+  uint32_t intermediate = 0;         // Of one expert.
+  uint32_t shared_intermediate = 0;  // 0: no shared expert.
+  std::vector<MoeLayer> layers;      // MoE layers only, by block; at least one.
+  ModelTotals totals;
+};
+
+// The file must outlive the model. An unknown architecture, a file without MoE layers, a part of a
+// split file, a missing or wrongly shaped tensor, or a tensor or key that would change the result
+// but is not understood: an error that names it. Quantised weights are no error here: see
+// MoeLayer::refusal.
+Result<MoeModel> find_moe_layers(const GgufFile& file);
+
+// What add_tensor takes: from the mapping, or by path and offset (only after GgufFile::open). Both
+// point into `file` and `source`, which must live through the call to add_tensor.
+moe_tensor_source memory_source(const GgufFile& file, const TensorSource& source);
+moe_tensor_source file_source(const GgufFile& file, const TensorSource& source);
+
+}  // namespace moevk::model

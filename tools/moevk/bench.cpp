@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT
+//
+// moevk bench. In: layer shapes, numbers of tokens, weight formats. Out: the time of a whole layer,
+// and GB/s and GFLOP/s by the roofline formulas, as a table and as JSON. Why: one layer's time,
+// measured the same way on every device: weights and tokens on the device, nothing copied in the
+// timed part, which is encode, submit and wait.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <numeric>
+
+#include "tools/moevk/commands.h"
+#include "tools/moevk/forward.h"
+#include "tools/moevk/json_text.h"
+#include "tools/moevk/layer_options.h"
+#include "tools/moevk/random_data.h"
+#include "tools/moevk/roofline.h"
+#include "tools/moevk/table.h"
+#include "tools/moevk/terminal.h"
+
+namespace moevk::cli {
+namespace {
+
+struct BenchOptions {
+  LayerOptions layer;
+  std::vector<uint64_t> tokens = {1, 8, 64};
+  std::vector<std::string> formats = {"f16"};
+  std::string device;
+  uint32_t repeat = 0;  // 0: for about a second, 5 to 200 times
+  uint32_t per_submit = 1;
+  std::string routing = "uniform";
+  uint64_t seed = 1;
+  std::string json;  // "-": stdout
+};
+
+struct Row {
+  std::string format;
+  uint64_t tokens = 0;
+  double experts = 0;  // distinct ones that are read
+  double median_ms = 0;
+  double p95_ms = 0;
+  double gbps = 0;
+  double gflops = 0;
+  size_t repeats = 0;
+};
+
+// Added to the logits, whose spread is 1: nothing, the logarithm of Zipf's law, or k experts for
+// all.
+std::vector<float> routing_bias(const moe_layer_desc& desc, const std::string& routing) {
+  std::vector<float> bias;
+  if (routing == "uniform") return bias;
+  for (uint32_t expert = 0; expert < desc.experts; ++expert) {
+    const float zipf = -std::log(static_cast<float>(expert + 1));
+    bias.push_back(routing == "zipf" ? zipf : expert < desc.top_k ? 1000.0f : 0.0f);
+  }
+  return bias;
+}
+
+// One layer with its tokens on the device, ready to be timed.
+class BenchCase {
+ public:
+  BenchCase(const Host& host, moe_device* device, moe_layer* layer, const moe_layer_desc& desc,
+            uint64_t tokens, uint64_t seed)
+      : host_(host), layer_(layer), experts_(desc.experts) {
+    const uint64_t bytes = tokens * desc.hidden * sizeof(float);
+    x_ = moe::create_buffer(host.library(), device, bytes);
+    y_ = moe::create_buffer(host.library(), device, bytes);
+    counts_ = moe::create_buffer(host.library(), device, experts_ * sizeof(int32_t));
+    const std::vector<float> x = random_tokens(tokens, desc.hidden, seed);
+    moe::check([&](moe_error* e) { return host.api().write_buffer(x_, 0, x.data(), bytes, e); });
+    moe::check([&](moe_error* e) { return host.api().prepare(layer, tokens, tokens, e); });
+    context_ = moe::create_context(host.library(), device, tokens);
+    x_view_ = moe::buffer_view(x_, 0, MOE_DTYPE_F32, tokens, desc.hidden);
+    y_view_ = moe::buffer_view(y_, 0, MOE_DTYPE_F32, tokens, desc.hidden);
+    counts_view_ = moe::buffer_view(counts_, 0, MOE_DTYPE_I32, 1, experts_);
+    args_.tokens = tokens;
+    args_.x = &x_view_;
+    args_.y = &y_view_;
+  }
+  BenchCase(const BenchCase&) = delete;
+  BenchCase& operator=(const BenchCase&) = delete;
+
+  // Milliseconds of one call, of `calls` in one submit.
+  double time(uint32_t calls) {
+    const auto start = std::chrono::steady_clock::now();
+    for (uint32_t call = 0; call < calls; ++call) {
+      moe::check([&](moe_error* e) { return host_.api().forward(context_, layer_, &args_, e); });
+    }
+    moe::wait(host_.library(), context_, moe::flush(host_.library(), context_));
+    const auto end = std::chrono::steady_clock::now();
+    return std::chrono::duration<double, std::milli>(end - start).count() / calls;
+  }
+
+  // Experts with at least one token, counted by the device.
+  double count_experts() {
+    args_.counts = &counts_view_;
+    time(1);
+    args_.counts = nullptr;
+    std::vector<int32_t> counts(experts_);
+    moe::check([&](moe_error* e) {
+      return host_.api().read_buffer(counts_, 0, counts.data(), experts_ * sizeof(int32_t), e);
+    });
+    return static_cast<double>(
+        std::count_if(counts.begin(), counts.end(), [](int32_t n) { return n > 0; }));
+  }
+
+ private:
+  const Host& host_;
+  moe_layer* layer_;
+  uint64_t experts_;
+  moe::Buffer x_, y_, counts_;
+  moe::Context context_;
+  moe_view x_view_{}, y_view_{}, counts_view_{};
+  moe_call_args args_ = moe_init<moe_call_args>();
+};
+
+Row measure(BenchCase& bench, const BenchOptions& options, const moe_layer_desc& desc,
+            const std::string& format, uint64_t tokens) {
+  constexpr double kSeconds = 1;
+  constexpr size_t kLeast = 5;
+  constexpr size_t kMost = 200;
+  Row row;
+  row.format = format;
+  row.tokens = tokens;
+  std::optional<double> distinct;
+  if (options.routing != "uniform") distinct = bench.count_experts();
+  bench.time(options.per_submit);  // warm-up
+  bench.time(options.per_submit);
+
+  Progress progress(format + " T=" + std::to_string(tokens));
+  std::vector<double> samples;
+  const auto enough = [&] {
+    if (options.repeat > 0) return samples.size() >= options.repeat;
+    return samples.size() >= kMost || (samples.size() >= kLeast && progress.seconds() >= kSeconds);
+  };
+  while (!enough()) {
+    samples.push_back(bench.time(options.per_submit));
+    progress.update(samples.size(), options.repeat > 0 ? options.repeat : kMost);
+  }
+  const uint32_t bits = 8 * dtype_bytes(dtype_of_format(format));
+  const Roofline work = roofline(desc, tokens, bits, distinct);
+  row.experts = work.distinct_experts;
+  row.median_ms = quantile(samples, 0.5);
+  row.p95_ms = quantile(samples, 0.95);
+  row.gbps = work.bytes / row.median_ms * 1e-6;
+  row.gflops = work.flops / row.median_ms * 1e-6;
+  row.repeats = samples.size();
+  return row;
+}
+
+std::string json_text(const std::vector<Row>& rows, const BenchOptions& options,
+                      const moe_device_info& device) {
+  std::string text = "[";
+  for (const Row& row : rows) {
+    text += text.size() > 1 ? ",\n " : "\n ";
+    text += "{\"shape\": " + json_string(options.layer.shape) +
+            formatted(", \"shared\": %u, \"tokens\": %llu, \"format\": \"%s\", \"routing\": \"%s\"",
+                      options.layer.shared, static_cast<unsigned long long>(row.tokens),
+                      row.format.c_str(), options.routing.c_str()) +
+            formatted(", \"median_ms\": %.6g, \"p95_ms\": %.6g, \"gbps\": %.6g, \"gflops\": %.6g",
+                      row.median_ms, row.p95_ms, row.gbps, row.gflops) +
+            formatted(", \"distinct_experts\": %.6g, \"repeats\": %zu, \"calls_per_submit\": %u",
+                      row.experts, row.repeats, options.per_submit) +
+            ", \"device\": " + json_string(device.name) +
+            ", \"driver\": " + json_string(device.driver) + "}";
+  }
+  return text + "\n]\n";
+}
+
+int bench(const GlobalOptions& globals, const BenchOptions& options) {
+  moe_layer_desc first = describe_layer(options.layer, options.formats.front());
+  if (first.route_source != MOE_ROUTE_FROM_ROUTER && first.route_source != MOE_ROUTE_DENSE) {
+    throw UsageError("--route", "bench measures whole layers: router or dense");
+  }
+  FILE* json_file = nullptr;
+  if (!options.json.empty() &&
+      options.json != "-") {  // before the long work: the path may be wrong
+    json_file = std::fopen(options.json.c_str(), "wb");
+    if (json_file == nullptr) throw UsageError("--json", options.json + " cannot be written");
+  }
+  const std::unique_ptr<FILE, int (*)(FILE*)> closer(
+      json_file, [](FILE* file) { return file != nullptr ? std::fclose(file) : 0; });
+  const Host host(globals);
+  const uint32_t index = host.find(options.device);
+  const moe::Device device = host.open(index);
+  const moe_device_info& info = host.devices()[index];
+  const bool table_wanted = options.json != "-";
+  if (table_wanted) {
+    std::printf("device  %u  %s  %s\n", index, info.name, remark(info.driver).c_str());
+    std::printf("layer   %s, %s routing\n", layer_text(first).c_str(), options.routing.c_str());
+    std::fflush(stdout);
+  }
+  std::vector<Row> rows;
+  for (const std::string& format : options.formats) {
+    moe_layer_desc desc = describe_layer(options.layer, format);
+    const std::vector<float> bias = routing_bias(desc, options.routing);
+    if (!bias.empty() && desc.route_source == MOE_ROUTE_FROM_ROUTER)
+      desc.flags |= MOE_LAYER_ROUTER_BIAS;
+    const moe::Layer layer =
+        upload_random_layer(host, device, desc, options.seed, bias, format + ": random weights");
+    for (const uint64_t tokens : options.tokens) {
+      BenchCase bench_case(host, device, layer, desc, tokens, options.seed);
+      rows.push_back(measure(bench_case, options, desc, format, tokens));
+    }
+  }
+  if (table_wanted) {
+    Table table(
+        {"format", ">T", ">experts", ">median ms", ">p95 ms", ">GB/s", ">GFLOP/s", ">repeats"});
+    for (const Row& row : rows) {
+      table.add({row.format, std::to_string(row.tokens), formatted("%.1f", row.experts),
+                 formatted("%.3f", row.median_ms), formatted("%.3f", row.p95_ms),
+                 formatted("%.2f", row.gbps), formatted("%.2f", row.gflops),
+                 std::to_string(row.repeats)});
+    }
+    table.print();
+  }
+  if (!options.json.empty()) {
+    const std::string text = json_text(rows, options, info);
+    FILE* out = json_file != nullptr ? json_file : stdout;
+    if (std::fwrite(text.data(), 1, text.size(), out) != text.size() || std::fflush(out) != 0) {
+      throw UsageError("--json", "could not be written");
+    }
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void register_bench(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
+  CLI::App* command = app.add_subcommand("bench", "the time of a whole layer with random weights");
+  command->footer(
+      "Examples:\n"
+      "  moevk bench --shape 512,256,32,4 --tokens 1,9,64 --format f16,bf16,f32\n"
+      "  moevk bench --shape 2048,768,128,8 --tokens 1 --json | jq '.[0].median_ms'\n"
+      "  moevk bench --shape 2048,1408,60,4 --shared 5632 --routing zipf --json rows.json\n"
+      "GB/s and GFLOP/s count what the layer needs (each weight of each expert that is used read "
+      "once), not\n"
+      "what a plan does. With --json alone the array goes to stdout in place of the table.");
+  auto options = std::make_shared<BenchOptions>();
+  add_layer_options(*command, options->layer);
+  add_token_list(*command, options->tokens);
+  command->get_option("--tokens")->capture_default_str();
+  command
+      ->add_option("--format", options->formats,
+                   "of the experts' matrices, with commas between them")
+      ->delimiter(',')
+      ->check(CLI::IsMember(format_names()))
+      ->capture_default_str();
+  command->add_option("--device", options->device,
+                      "index, part of a name, or reference (default: the best)");
+  command
+      ->add_option("--repeat", options->repeat, "measurements of each row (0: for about a second)")
+      ->capture_default_str();
+  command
+      ->add_option("--per-submit", options->per_submit,
+                   "calls in one submit, whose time is divided by it")
+      ->check(CLI::Range(1u, 1000u))
+      ->capture_default_str();
+  command
+      ->add_option("--routing", options->routing,
+                   "how tokens spread over experts (onehot: all on the same k)")
+      ->check(CLI::IsMember({"uniform", "zipf", "onehot"}))
+      ->capture_default_str();
+  command->add_option("--seed", options->seed, "of weights and tokens")->capture_default_str();
+  command->add_option("--json", options->json, "write rows as JSON, to FILE or stdout")
+      ->type_name("[FILE]")
+      ->expected(0, 1)
+      ->default_str("-");
+  command->callback([options, &globals, &exit_code] { exit_code = bench(globals, *options); });
+}
+
+}  // namespace moevk::cli

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+//
+// moevk check. In: this machine's device. Out: the conformance suite's verdict, and a report as
+// JSON. Why: someone with a GPU that nobody here has can tell, with one command, whether it
+// computes right.
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <streambuf>
+
+#include "tests/conformance/conformance.h"
+#include "tools/moevk/commands.h"
+#include "tools/moevk/terminal.h"
+
+namespace moevk::cli {
+namespace {
+
+struct CheckOptions {
+  uint32_t count = 500;
+  uint64_t seed = 1;
+  int64_t index = -1;
+  std::string case_name;
+  std::string device;
+  std::string report;
+  bool list = false;
+  bool long_run = false;
+  bool validation = false;
+  bool verbose = false;
+};
+
+// stdout, but the progress line on stderr is cleared before anything is printed.
+class ClearingBuffer : public std::streambuf {
+ public:
+  explicit ClearingBuffer(Progress& progress) : progress_(progress) {}
+
+ protected:
+  std::streamsize xsputn(const char* text, std::streamsize size) override {
+    progress_.clear();
+    return std::cout.rdbuf()->sputn(text, size);
+  }
+  int_type overflow(int_type character) override {
+    if (traits_type::eq_int_type(character, traits_type::eof()))
+      return traits_type::not_eof(character);
+    progress_.clear();
+    return std::cout.rdbuf()->sputc(traits_type::to_char_type(character));
+  }
+  int sync() override { return std::cout.rdbuf()->pubsync(); }
+
+ private:
+  Progress& progress_;
+};
+
+int check(const GlobalOptions& globals, const CheckOptions& options) {
+  if (options.list) {
+    for (const std::string& name : moe_conformance::case_names(options.long_run)) {
+      std::printf("%s\n", name.c_str());
+    }
+    return kExitOk;
+  }
+  if (!options.case_name.empty()) {
+    const std::vector<std::string> names = moe_conformance::case_names(true);
+    if (std::find(names.begin(), names.end(), options.case_name) == names.end()) {
+      throw UsageError("--case", "there is no case '" + options.case_name + "' (names: --list)");
+    }
+  }
+  std::ofstream report_file;
+  if (!options.report.empty()) {  // before the long work: the path may be wrong
+    report_file.open(options.report, std::ios::binary);
+    if (!report_file) throw UsageError("--report", options.report + " cannot be written");
+  }
+  const Host host(globals);
+  Progress progress("check");
+  moe_conformance::Options suite;
+  suite.api = &host.api();
+  suite.device = host.find(options.device);
+  suite.seed = options.seed;
+  suite.count = options.count;
+  if (options.index >= 0) suite.index = static_cast<uint32_t>(options.index);
+  suite.case_name = options.case_name;
+  suite.long_run = options.long_run;
+  suite.validation = options.validation;
+  suite.verbose = options.verbose;
+  suite.progress = [&progress](const moe_conformance::Progress& state) {
+    progress.update(state.done, state.total,
+                    std::to_string(state.done) + "/" + std::to_string(state.total) + ", " +
+                        std::to_string(state.failed) + " failed  " + state.case_name.substr(0, 30));
+    return true;
+  };
+  const moe_device_info& info = host.devices()[suite.device];
+  std::printf("device  %u  %s  %s\n", suite.device, info.name, remark(info.driver).c_str());
+  std::fflush(stdout);
+
+  ClearingBuffer buffer(progress);
+  std::ostream out(&buffer);
+  const moe_conformance::Report report = moe_conformance::run(suite, out);
+  progress.clear();
+  out.flush();
+  if (report_file.is_open()) {
+    moe_conformance::write_json(report, report_file);
+    report_file.close();
+    if (!report_file) throw UsageError("--report", options.report + " could not be written");
+  }
+  const uint64_t passed = report.cases.size() - report.failed() - report.skipped();
+  std::printf("%s\n", formatted("%llu passed, %llu failed, %llu skipped",
+                                static_cast<unsigned long long>(passed),
+                                static_cast<unsigned long long>(report.failed()),
+                                static_cast<unsigned long long>(report.skipped()))
+                          .c_str());
+  return report.passed() ? kExitOk : kExitDisagrees;
+}
+
+}  // namespace
+
+void register_check(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
+  CLI::App* command = app.add_subcommand("check", "the conformance suite on this machine's device");
+  command->footer(
+      "Examples:\n"
+      "  moevk check --report report.json     the JSON is made to be pasted into an issue\n"
+      "  moevk check --index 17 --seed 1      one random layer again\n"
+      "  moevk check --case NAME              one fixed case again (names: --list)");
+  auto options = std::make_shared<CheckOptions>();
+  command->add_option("--count", options->count, "random layers, after the fixed cases")
+      ->capture_default_str();
+  command->add_option("--seed", options->seed, "of the random layers")->capture_default_str();
+  CLI::Option* index = command->add_option("--index", options->index, "this random layer alone")
+                           ->check(CLI::Range(0u, 0xfffffffeu));
+  command->add_option("--case", options->case_name, "this fixed case alone")
+      ->type_name("NAME")
+      ->excludes(index);
+  command->add_option("--device", options->device,
+                      "index, part of a name, or reference (default: the best)");
+  command->add_option("--report", options->report, "write a report there")->type_name("FILE.json");
+  command->add_flag("--long", options->long_run, "larger layers, and the cases that take long");
+  command->add_flag("--validation", options->validation,
+                    "with Vulkan validation layers; a message fails");
+  command->add_flag("--verbose", options->verbose, "a line for every case");
+  command->add_flag("--list", options->list, "print the names of the fixed cases");
+  command->callback([options, &globals, &exit_code] { exit_code = check(globals, *options); });
+}
+
+}  // namespace moevk::cli

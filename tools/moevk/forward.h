@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+//
+// In:  a layer on a device, tokens in host memory.
+// Out: what the layer gave (y, experts, weights, logits, loads) and what each step took.
+// Why: `run` asks two devices the same question, through the same few lines.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tools/moevk/host.h"
+
+namespace moevk::cli {
+
+struct StepTime {
+  std::string name;
+  uint32_t dispatches = 0;
+  double milliseconds = 0;  // median over the repeats; negative: no clock
+  double bytes = 0;         // of the plan's estimate
+  double flops = 0;
+};
+
+struct ForwardResult {
+  uint64_t tokens = 0;
+  std::vector<float> y;         // [tokens, hidden]
+  std::vector<int32_t> ids;     // [tokens, k]
+  std::vector<float> weights;   // [tokens, k]
+  std::vector<float> logits;    // [tokens, experts]; empty where the layer has no router
+  std::vector<int32_t> counts;  // [experts]
+  std::vector<StepTime> steps;  // empty if not profiled
+  double wall_ms = 0;           // median over the repeats: encode, submit and wait, copies included
+};
+
+// Runs the layer `repeats` times on the same tokens. `profile`: with the times of the steps.
+ForwardResult run_forward(const Host& host, moe_device* device, moe_layer* layer,
+                          const moe_layer_desc& desc, const std::vector<float>& x, uint32_t repeats,
+                          bool profile);
+
+// The value below which `share` (0..1) of the samples lie; 0.5 gives the median. Not empty.
+double quantile(std::vector<double> samples, double share);
+
+}  // namespace moevk::cli

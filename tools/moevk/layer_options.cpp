@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+//
+// In:  words of the command line.
+// Out: numbers of the ABI.
+// Why: each option's words stand in one table, which also makes its --help text and its error
+// message.
+#include "tools/moevk/layer_options.h"
+
+#include <charconv>
+#include <span>
+
+#include "tools/moevk/host.h"
+
+namespace moevk::cli {
+namespace {
+
+struct Word {
+  const char* text;
+  uint32_t number;
+};
+
+constexpr Word kFormats[] = {
+    {"f32", MOE_ELEMENT_F32}, {"f16", MOE_ELEMENT_F16}, {"bf16", MOE_ELEMENT_BF16}};
+constexpr Word kRoutes[] = {{"router", MOE_ROUTE_FROM_ROUTER},
+                            {"logits", MOE_ROUTE_FROM_LOGITS},
+                            {"scores", MOE_ROUTE_FROM_SCORES},
+                            {"ids", MOE_ROUTE_FROM_IDS},
+                            {"dense", MOE_ROUTE_DENSE}};
+constexpr Word kScores[] = {{"softmax", MOE_SCORE_SOFTMAX},
+                            {"sigmoid", MOE_SCORE_SIGMOID},
+                            {"identity", MOE_SCORE_IDENTITY}};
+constexpr Word kNormalizations[] = {{"sum", MOE_NORMALIZE_SUM_EPS},
+                                    {"floor", MOE_NORMALIZE_SUM_FLOOR},
+                                    {"none", MOE_NORMALIZE_NONE}};
+constexpr Word kActivations[] = {{"silu", MOE_ACTIVATION_SILU},
+                                 {"gelu-tanh", MOE_ACTIVATION_GELU_TANH},
+                                 {"gelu-erf", MOE_ACTIVATION_GELU_ERF},
+                                 {"relu", MOE_ACTIVATION_RELU},
+                                 {"relu2", MOE_ACTIVATION_RELU2},
+                                 {"swiglu-oai", MOE_ACTIVATION_SWIGLU_OAI},
+                                 {"swiglu-clamp-pre", MOE_ACTIVATION_SWIGLU_CLAMP_PRE},
+                                 {"swiglu-clamp-post", MOE_ACTIVATION_SWIGLU_CLAMP_POST}};
+constexpr Word kGateUps[] = {{"separate", MOE_GATE_UP_SEPARATE},
+                             {"concatenated", MOE_GATE_UP_CONCATENATED},
+                             {"up-first", MOE_GATE_UP_CONCATENATED_UP_FIRST},
+                             {"interleaved", MOE_GATE_UP_INTERLEAVED}};
+constexpr Word kPrecisions[] = {
+    {"exact", MOE_PRECISION_EXACT}, {"matrix", MOE_PRECISION_MATRIX}, {"int8", MOE_PRECISION_INT8}};
+
+uint32_t number_of(std::span<const Word> words, const std::string& text) {
+  for (const Word& word : words) {
+    if (text == word.text) return word.number;
+  }
+  throw UsageError("value", "'" + text + "' is unknown");  // CLI11 has checked it: not reached
+}
+
+const char* text_of(std::span<const Word> words, uint32_t number) {
+  for (const Word& word : words) {
+    if (number == word.number) return word.text;
+  }
+  return "other";
+}
+
+std::vector<std::string> texts(std::span<const Word> words) {
+  std::vector<std::string> list;
+  for (const Word& word : words) list.emplace_back(word.text);
+  return list;
+}
+
+void add_choice(CLI::App& command, const char* name, std::string& value,
+                std::span<const Word> words, const char* help) {
+  command.add_option(name, value, help)->check(CLI::IsMember(texts(words)))->capture_default_str();
+}
+
+void parse_shape(const std::string& text, moe_layer_desc& desc) {
+  uint32_t* const fields[] = {&desc.hidden, &desc.intermediate, &desc.experts, &desc.top_k};
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  bool fits = true;
+  for (size_t index = 0; index < 4 && fits; ++index) {
+    const auto [next, failed] = std::from_chars(at, end, *fields[index]);
+    fits = failed == std::errc() && *fields[index] > 0;
+    at = next;
+    if (index < 3) fits = fits && at != end && *at++ == ',';
+  }
+  if (!fits || at != end) {
+    throw UsageError("--shape", "'" + text +
+                                    "' is not H,F,E,k: hidden, intermediate, experts and experts "
+                                    "per token, four positive integers such as 512,256,32,4");
+  }
+  if (desc.top_k > desc.experts) {
+    throw UsageError("--shape", "k = " + std::to_string(desc.top_k) +
+                                    " is more than E = " + std::to_string(desc.experts));
+  }
+}
+
+}  // namespace
+
+void add_layer_options(CLI::App& command, LayerOptions& options) {
+  command
+      .add_option("--shape", options.shape,
+                  "H,F,E,k: hidden, intermediate, experts, experts per token")
+      ->required();
+  command.add_option("--shared", options.shared, "width of all shared experts together (0: none)");
+  add_choice(command, "--score", options.score, kScores, "score of the router's logits");
+  add_choice(command, "--normalize", options.normalize, kNormalizations,
+             "how the k weights are renormalised");
+  add_choice(command, "--activation", options.activation, kActivations, "of the experts");
+  add_choice(command, "--gate-up", options.gate_up, kGateUps, "how gate and up are stored");
+  add_choice(command, "--precision", options.precision, kPrecisions, "of activations");
+  add_choice(command, "--route", options.route, kRoutes, "where routes come from");
+  command.add_flag("--ungated", options.ungated, "experts without a gate matrix");
+  command.add_flag("--bias", options.expert_bias, "experts with biases");
+}
+
+moe_layer_desc describe_layer(const LayerOptions& options, const std::string& format) {
+  moe_layer_desc desc = moe_init<moe_layer_desc>();
+  parse_shape(options.shape, desc);
+  desc.route_source = number_of(kRoutes, options.route);
+  const bool routed_here =
+      desc.route_source == MOE_ROUTE_FROM_ROUTER || desc.route_source == MOE_ROUTE_FROM_LOGITS;
+  if (routed_here) {
+    desc.score = number_of(kScores, options.score);
+    desc.normalize = number_of(kNormalizations, options.normalize);
+    if (desc.normalize == MOE_NORMALIZE_SUM_FLOOR) desc.normalize_eps = 1e-12f;
+    if (desc.normalize == MOE_NORMALIZE_SUM_EPS) desc.normalize_eps = 1e-20f;
+  }
+  desc.activation = number_of(kActivations, options.activation);
+  if (desc.activation == MOE_ACTIVATION_SWIGLU_OAI) {
+    desc.activation_alpha = 1.702f;
+    desc.activation_beta = 1;
+    desc.activation_limit = 7;
+  } else if (desc.activation >= MOE_ACTIVATION_SWIGLU_CLAMP_PRE) {
+    desc.activation_limit = 10;
+  }
+  desc.gate_up_layout = number_of(kGateUps, options.gate_up);
+  desc.precision = number_of(kPrecisions, options.precision);
+  desc.shared_intermediate = options.shared;
+  if (options.ungated) desc.flags |= MOE_LAYER_UNGATED;
+  if (options.expert_bias) desc.flags |= MOE_LAYER_EXPERT_BIAS;
+  const uint32_t element = number_of(kFormats, format);
+  if (!options.ungated) desc.gate_format.element = element;
+  desc.up_format.element = desc.down_format.element = element;
+  if (options.shared > 0) {
+    if (!options.ungated) desc.shared_gate_format.element = element;
+    desc.shared_up_format.element = desc.shared_down_format.element = element;
+  }
+  return desc;
+}
+
+void add_token_list(CLI::App& command, std::vector<uint64_t>& tokens) {
+  command.add_option("--tokens", tokens, "numbers of tokens T in a call, with commas between them")
+      ->delimiter(',')
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 31));
+}
+
+std::vector<std::string> format_names() { return texts(kFormats); }
+const char* format_name(uint32_t element) { return text_of(kFormats, element); }
+uint32_t dtype_of_format(const std::string& name) { return number_of(kFormats, name); }
+uint32_t dtype_bytes(uint32_t dtype) {
+  return dtype == MOE_DTYPE_F32 || dtype == MOE_DTYPE_I32 ? 4 : 2;
+}
+
+std::string layer_text(const moe_layer_desc& desc) {
+  std::string text = "H=" + std::to_string(desc.hidden) +
+                     " F=" + std::to_string(desc.intermediate) +
+                     " E=" + std::to_string(desc.experts) + " k=" + std::to_string(desc.top_k);
+  if (desc.shared_intermediate > 0) text += ", shared " + std::to_string(desc.shared_intermediate);
+  if (desc.route_source == MOE_ROUTE_FROM_ROUTER || desc.route_source == MOE_ROUTE_FROM_LOGITS) {
+    text += std::string(", ") + text_of(kScores, desc.score);
+    if (desc.normalize != MOE_NORMALIZE_NONE) {
+      text += std::string(", normalised by ") + text_of(kNormalizations, desc.normalize);
+    }
+  }
+  text += std::string(", ") + text_of(kActivations, desc.activation);
+  if ((desc.flags & MOE_LAYER_UNGATED) != 0) text += " without gate";
+  return text;
+}
+
+}  // namespace moevk::cli

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+//
+// In:  files by path.
+// Out: see model_file.h.
+// Why: the command line turns the readers' refusals into its own errors here, and nowhere else.
+#include "tools/moevk/model_file.h"
+
+#include <bit>
+#include <cstring>
+#include <filesystem>
+
+#include "tools/moevk/random_data.h"
+
+namespace moevk::cli {
+namespace {
+
+template <class T>
+T unwrap(const std::string& argument, model::Result<T> result) {
+  if (!result.ok()) {  // the message names the file
+    const model::ParseError& error = result.error();
+    throw UsageError(argument, error.field == "file" ? error.message : error.text());
+  }
+  return std::move(result.value());
+}
+
+float half_value(uint16_t half) {
+  const uint32_t exponent = (half >> 10) & 31u;
+  const uint32_t mantissa = half & 1023u;
+  const uint32_t sign = (half & 0x8000u) << 16;
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  const uint32_t wide = exponent == 31 ? 255u : exponent + 112u;
+  return std::bit_cast<float>(sign | (wide << 23) | (mantissa << 13));
+}
+
+}  // namespace
+
+ModelFile::ModelFile(const std::string& file_path)
+    : path(file_path),
+      gguf(unwrap("FILE", model::GgufFile::open(file_path))),
+      model(unwrap(file_path, model::find_moe_layers(gguf))) {}
+
+model::NpyArray read_npy_matrix(const std::string& argument, const std::string& path, uint64_t rows,
+                                uint64_t columns) {
+  model::NpyArray array = unwrap(argument, model::read_npy(path));
+  if (array.columns != columns || array.rows == 0 || (rows > 0 && array.rows != rows)) {
+    throw UsageError(argument, path + " has the shape [" + std::to_string(array.rows) + ", " +
+                                   std::to_string(array.columns) + "], but [" +
+                                   (rows > 0 ? std::to_string(rows) : "tokens") + ", " +
+                                   std::to_string(columns) + "] is needed");
+  }
+  return array;
+}
+
+std::vector<float> read_tensor_f32(const ModelFile& file, const model::MoeLayer& layer,
+                                   const std::string& name) {
+  std::vector<float> values;
+  for (const model::TensorSource& source : layer.tensors) {
+    if (source.name != name) continue;
+    const std::byte* bytes = file.gguf.tensor_bytes(*source.tensor).data();
+    values.resize(source.tensor->numbers);
+    for (size_t index = 0; index < values.size(); ++index) {
+      if (source.dtype == MOE_DTYPE_F32) {
+        std::memcpy(&values[index], bytes + 4 * index, 4);
+        continue;
+      }
+      uint16_t half = 0;
+      std::memcpy(&half, bytes + 2 * index, 2);
+      values[index] = source.dtype == MOE_DTYPE_F16
+                          ? half_value(half)
+                          : std::bit_cast<float>(static_cast<uint32_t>(half) << 16);
+    }
+  }
+  return values;
+}
+
+moe::Layer upload_model_layer(const Host& host, moe_device* device, const ModelFile& file,
+                              const model::MoeLayer& layer, const std::string& label) {
+  if (!layer.refusal.empty()) throw UsageError(file.path, layer.refusal);
+  Progress progress(label);
+  moe_upload_desc desc = moe_init<moe_upload_desc>();
+  desc.user = &progress;
+  desc.progress = draw_upload;
+  moe::Upload upload = moe::begin_weights(host.library(), device, layer.desc, &desc);
+  for (const model::TensorSource& tensor : layer.tensors) {
+    const moe_tensor_source source = model::file_source(file.gguf, tensor);
+    moe::check([&](moe_error* e) { return host.api().add_tensor(upload, &source, e); });
+  }
+  return moe::commit_weights(host.library(), upload);
+}
+
+}  // namespace moevk::cli

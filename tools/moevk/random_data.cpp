@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+//
+// In:  (seed, position).
+// Out: random words by splitmix64, made into tokens or weights.
+// Why: a weight is looked up in a table of 4096 evenly spaced values in its format: one word makes
+// four
+//      weights, so making them does not hide the speed of the upload.
+#include "tools/moevk/random_data.h"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+namespace moevk::cli {
+namespace {
+
+uint64_t random_word(uint64_t seed, uint64_t position) {
+  uint64_t word = seed * 0xD1342543DE82EF95u + position * 0x9E3779B97F4A7C15u + 0x2545F4914F6CDD1Du;
+  word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9u;
+  word = (word ^ (word >> 27)) * 0x94D049BB133111EBu;
+  return word ^ (word >> 31);
+}
+
+// The source of one tensor: 16 random bits an element, of which 12 choose a value.
+class RandomTensor {
+ public:
+  RandomTensor(uint32_t dtype, float amplitude, uint64_t seed)
+      : element_bytes_(dtype == MOE_DTYPE_F32 ? 4 : 2),
+        seed_(seed),
+        table_(kValues * element_bytes_) {
+    for (size_t index = 0; index < kValues; ++index) {
+      const float unit = (static_cast<float>(index) - (kValues - 1) / 2.0f) / (kValues / 2.0f);
+      const float value = unit * amplitude;
+      const uint32_t bits = dtype == MOE_DTYPE_F32   ? std::bit_cast<uint32_t>(value)
+                            : dtype == MOE_DTYPE_F16 ? to_half(value)
+                                                     : to_bfloat16(value);
+      std::memcpy(&table_[index * element_bytes_], &bits, element_bytes_);  // little-endian
+    }
+  }
+
+  static int32_t MOE_CALL read(void* user, uint64_t offset, void* destination, uint64_t bytes) {
+    const auto& self = *static_cast<const RandomTensor*>(user);
+    const uint64_t size = self.element_bytes_;
+    if (offset % size != 0 || bytes % size != 0) return 1;
+    auto* out = static_cast<unsigned char*>(destination);
+    uint64_t word = 0;
+    for (uint64_t element = offset / size, end = element + bytes / size; element < end; ++element) {
+      if (element % 4 == 0 || element == offset / size) word = random_word(self.seed_, element / 4);
+      const uint64_t index = (word >> (16 * (element % 4))) % kValues;
+      std::memcpy(out, &self.table_[index * size], size);
+      out += size;
+    }
+    return 0;
+  }
+
+ private:
+  static constexpr size_t kValues = 4096;
+  uint64_t element_bytes_;
+  uint64_t seed_;
+  std::vector<unsigned char> table_;
+};
+
+float amplitude_of(const moe_tensor_info& tensor, const moe_layer_desc& desc) {
+  const std::string name = tensor.name;
+  if (name.ends_with("bias") || name.ends_with("scale")) return 0.1f;
+  if (name.ends_with("norm.weight")) return 1.0f;
+  // Uniform in +-a has variance a*a/3. The stored order may be transposed: find the input width.
+  const bool reduces_hidden = name.find("down") == std::string::npos;
+  const bool shared = name.starts_with("shared.");
+  const uint32_t width = reduces_hidden ? desc.hidden
+                         : shared       ? desc.shared_intermediate
+                                        : desc.intermediate;
+  return std::sqrt(3.0f / static_cast<float>(width));
+}
+
+}  // namespace
+
+uint16_t to_half(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint32_t sign = (bits >> 16) & 0x8000u;
+  const uint32_t magnitude = bits & 0x7FFFFFFFu;
+  if (magnitude >= 0x47800000u)
+    return static_cast<uint16_t>(sign | (magnitude > 0x7F800000u ? 0x7E00u : 0x7C00u));
+  if (magnitude < 0x38800000u) {  // subnormal in f16: the unit is 2^-24
+    const float units = std::bit_cast<float>(magnitude) * 16777216.0f;
+    return static_cast<uint16_t>(sign | static_cast<uint32_t>(std::nearbyint(units)));
+  }
+  const uint32_t rounded = magnitude + 0x0FFFu + ((magnitude >> 13) & 1u);
+  return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
+}
+
+uint16_t to_bfloat16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+}
+
+std::vector<float> random_tokens(uint64_t tokens, uint64_t hidden, uint64_t seed) {
+  std::vector<float> values(tokens * hidden);
+  for (uint64_t row = 0; row < tokens; ++row) {
+    double square = 0;
+    for (uint64_t column = 0; column < hidden; ++column) {
+      const uint64_t position = row * hidden + column;
+      // The sum of twelve uniform deviates has variance 1 and is the same on every machine.
+      uint32_t sum = 0;
+      for (uint64_t part = 0; part < 3; ++part) {
+        const uint64_t word = random_word(seed, 3 * position + part);
+        for (uint32_t shift = 0; shift < 64; shift += 16)
+          sum += static_cast<uint32_t>((word >> shift) & 0xFFFFu);
+      }
+      const double deviate = (sum + 6.0) / 65536.0 - 6.0;
+      values[position] = static_cast<float>(deviate);
+      square += deviate * deviate;
+    }
+    const double scale = square > 0 ? std::sqrt(static_cast<double>(hidden) / square) : 0;
+    for (uint64_t column = 0; column < hidden; ++column) {
+      float& value = values[row * hidden + column];
+      value = static_cast<float>(value * scale);
+    }
+  }
+  return values;
+}
+
+int32_t MOE_CALL draw_upload(void* user, uint64_t done_bytes, uint64_t total_bytes) {
+  auto& progress = *static_cast<Progress*>(user);
+  const double rate = static_cast<double>(done_bytes) / std::max(progress.seconds(), 1e-6);
+  progress.update(done_bytes, total_bytes, bytes_text(rate) + "/s");
+  return 0;
+}
+
+moe::Layer upload_random_layer(const Host& host, moe_device* device, const moe_layer_desc& desc,
+                               uint64_t seed, const std::vector<float>& router_bias,
+                               const std::string& label) {
+  const moe_api& api = host.api();
+  uint32_t count = 0;
+  moe::check([&](moe_error* e) { return api.list_tensors(device, &desc, nullptr, &count, e); });
+  std::vector<moe_tensor_info> tensors(count, moe_init<moe_tensor_info>());
+  moe::check(
+      [&](moe_error* e) { return api.list_tensors(device, &desc, tensors.data(), &count, e); });
+
+  Progress progress(label);
+  moe_upload_desc upload_desc = moe_init<moe_upload_desc>();
+  upload_desc.user = &progress;
+  upload_desc.progress = draw_upload;
+  moe::Upload upload = moe::begin_weights(host.library(), device, desc, &upload_desc);
+  for (const moe_tensor_info& tensor : tensors) {
+    RandomTensor random(tensor.dtype, amplitude_of(tensor, desc), ++seed);
+    moe_tensor_source source = moe_init<moe_tensor_source>();
+    source.name = tensor.name;
+    source.dtype = tensor.dtype;
+    source.bytes = tensor.bytes;
+    if (source.name == std::string("router.bias") && !router_bias.empty()) {
+      source.source = MOE_SOURCE_MEMORY;
+      source.memory = router_bias.data();
+    } else {
+      source.source = MOE_SOURCE_CALLBACK;
+      source.read = RandomTensor::read;
+      source.user = &random;
+    }
+    moe::check([&](moe_error* e) { return api.add_tensor(upload, &source, e); });
+  }
+  return moe::commit_weights(host.library(), upload);
+}
+
+}  // namespace moevk::cli

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+//
+// In:  rows of text cells.
+// Out: aligned columns on stdout, one row a line, two spaces between columns.
+// Why: every table of the command line looks the same and can be cut by awk.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace moevk::cli {
+
+class Table {
+ public:
+  // A heading that starts with '>' aligns its column to the right.
+  explicit Table(std::vector<std::string> headings);
+  void add(std::vector<std::string> cells);
+  // `indent` spaces before each line.
+  void print(size_t indent = 0) const;
+
+ private:
+  std::vector<bool> right_;
+  std::vector<std::vector<std::string>> rows_;  // rows_[0]: the headings
+};
+
+}  // namespace moevk::cli
