@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * c_host.c - a host in C11: runs a small MoE layer on the best device, and checks it against the CPU
- * reference, which is just another device of the same library. usage: c_host [LIBRARY]
+ * c_host.c - a host in C11: runs a small MoE layer on the best device, and checks it against the
+ * CPU reference, which is just another device of the same library. usage: c_host [LIBRARY]
  */
 #include <math.h>
 #include <stdio.h>
@@ -9,16 +9,11 @@
 
 #include "plugin_api/moe_loader.h"
 
-enum { H = 64, F = 128, E = 8, K = 2, T = 4 }; /* hidden, intermediate, experts, chosen, tokens */
+enum { H = 64, F = 128, E = 8, K = 2, T = 4, MATRIX = E * F * H }; /* K of E experts, T tokens */
 
-static const struct {
-  const char* name;
-  size_t count;
-} tensors[] = {{"router.weight", E * H},
-               {"experts.gate", E * F * H},
-               {"experts.up", E * F * H},
-               {"experts.down", E * H * F}};
-static float numbers[T * H + E * H + 3 * E * F * H]; /* x [T, H], then the tensors */
+static const char* const names[] = {"router.weight", "experts.gate", "experts.up", "experts.down"};
+static const size_t counts[] = {E * H, MATRIX, MATRIX, MATRIX};
+static float numbers[T * H + E * H + 3 * MATRIX]; /* x [T, H], then the tensors */
 static moe_library library;
 static moe_error error;
 
@@ -46,14 +41,14 @@ static void run_on(moe_instance* instance, uint32_t index, float* y, int32_t* id
   desc.hidden = H, desc.intermediate = F, desc.experts = E, desc.top_k = K;
   desc.score = MOE_SCORE_SOFTMAX, desc.normalize = MOE_NORMALIZE_SUM_EPS;
 
-  moe_upload* upload = NULL; /* weights are a transaction: begin, add, commit; data is copied at once */
+  moe_upload* upload = NULL; /* weights are a transaction: begin, add (copies), commit */
   moe_layer* layer = NULL;
   const float* data = numbers + T * H;
   must(api->begin_weights(device, &desc, NULL, &upload, &error), "begin_weights");
-  for (size_t i = 0; i < sizeof tensors / sizeof *tensors; data += tensors[i++].count) {
+  for (size_t i = 0; i < sizeof names / sizeof *names; data += counts[i++]) {
     moe_tensor_source source = MOE_INIT(moe_tensor_source);
-    source.name = tensors[i].name, source.memory = data, source.bytes = tensors[i].count * sizeof *data;
-    must(api->add_tensor(upload, &source, &error), tensors[i].name);
+    source.name = names[i], source.memory = data, source.bytes = counts[i] * sizeof *data;
+    must(api->add_tensor(upload, &source, &error), names[i]);
   }
   must(api->commit_weights(upload, &layer, &error), "commit_weights");
 
@@ -61,7 +56,8 @@ static void run_on(moe_instance* instance, uint32_t index, float* y, int32_t* id
   moe_context_desc context_desc = MOE_INIT(moe_context_desc);
   context_desc.max_tokens = T;
   must(api->create_context(device, &context_desc, &context, &error), "create_context");
-  const moe_view x_view = host_view(numbers, MOE_DTYPE_F32, H), y_view = host_view(y, MOE_DTYPE_F32, H);
+  const moe_view x_view = host_view(numbers, MOE_DTYPE_F32, H);
+  const moe_view y_view = host_view(y, MOE_DTYPE_F32, H);
   const moe_view ids_view = host_view(ids, MOE_DTYPE_I32, K);
   moe_call_args args = MOE_INIT(moe_call_args);
   args.tokens = T, args.x = &x_view, args.y = &y_view, args.ids = &ids_view;
@@ -83,14 +79,18 @@ int main(int argc, char** argv) {
   must(library.api->create_instance(&instance_desc, &instance, &error), "create_instance");
   must(library.api->choose_device(instance, &best, &error), "choose_device");
   must(library.api->get_device_count(instance, &count, &error), "get_device_count");
-  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i, state = state * 1664525u + 1013904223u)
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i) { /* between -0.3 and 0.3 */
+    state = state * 1664525u + 1013904223u;
     numbers[i] = 0.3f * ((float)(state >> 8) / 8388608.0f - 1.0f);
+  }
   run_on(instance, best, y, ids);
   run_on(instance, count - 1, expected, expected_ids); /* the last device is the reference */
   for (size_t t = 0; t < T; ++t)
-    printf("token %zu  experts %d %d  y %9.6f %9.6f ...\n", t, (int)ids[t * K], (int)ids[t * K + 1], y[t * H], y[t * H + 1]);
-  for (size_t i = 0; i < T * H; ++i)
-    largest = fmaxf(largest, fabsf(expected[i])), difference = fmaxf(difference, fabsf(y[i] - expected[i]));
+    printf("token %zu  experts %d %d  y %9.6f ...\n", t, ids[t * K], ids[t * K + 1], y[t * H]);
+  for (size_t i = 0; i < T * H; ++i) {
+    largest = fmaxf(largest, fabsf(expected[i]));
+    difference = fmaxf(difference, fabsf(y[i] - expected[i]));
+  }
   const int same = memcmp(ids, expected_ids, sizeof ids) == 0 && difference <= 1e-5f * largest;
   printf("device %u of %u: %s\n", best, count, same ? "agrees with the reference" : "WRONG");
   library.api->destroy_instance(instance);

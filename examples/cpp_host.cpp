@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// cpp_host.cpp - a host in C++: runs a small MoE layer with bf16 weights on the best device, and checks it
-// against the CPU reference, which is just another device of the same library. usage: cpp_host [LIBRARY]
+// cpp_host.cpp - a host in C++: runs a small MoE layer with bf16 weights on the best device, and
+// checks it against the CPU reference, another device of the same library. usage: cpp_host
+// [LIBRARY]
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -29,27 +30,23 @@ std::vector<float> make_numbers(size_t count, uint32_t seed) {
   return numbers;
 }
 
-// The same as bf16: the upper half of an f32.
-std::vector<uint16_t> make_bfloats(size_t count, uint32_t seed) {
-  std::vector<uint16_t> halves;
-  for (const float number : make_numbers(count, seed)) {
-    halves.push_back(static_cast<uint16_t>(std::bit_cast<uint32_t>(number) >> 16));
-  }
-  return halves;
-}
-
 moe::Layer upload_layer(const moe::Library& library, moe_device* device) {
-  moe_layer_desc desc = moe_init<moe_layer_desc>();  // zero elsewhere: a router, silu, gate and up apart
-  desc.hidden = kHidden, desc.intermediate = kIntermediate, desc.experts = kExperts, desc.top_k = kTopK;
+  moe_layer_desc desc = moe_init<moe_layer_desc>();  // zero elsewhere: a router, silu
+  desc.hidden = kHidden, desc.intermediate = kIntermediate;
+  desc.experts = kExperts, desc.top_k = kTopK;
   desc.score = MOE_SCORE_SOFTMAX, desc.normalize = MOE_NORMALIZE_SUM_EPS;
   desc.gate_format.element = desc.up_format.element = desc.down_format.element = MOE_ELEMENT_BF16;
 
-  moe::Upload upload = moe::begin_weights(library, device, desc);  // cancelled if an exception leaves
+  moe::Upload upload = moe::begin_weights(library, device, desc);  // cancelled on exceptions
   const std::vector<float> router = make_numbers(kExperts * kHidden, 1);
-  moe::add_tensor(library, upload, "router.weight", MOE_DTYPE_F32, router.data(), router.size() * 4);
+  moe::add_tensor(library, upload, "router.weight", MOE_DTYPE_F32, router.data(),
+                  router.size() * sizeof(float));
   uint32_t seed = 2;
   for (const char* name : {"experts.gate", "experts.up", "experts.down"}) {
-    const std::vector<uint16_t> matrix = make_bfloats(kExperts * kIntermediate * kHidden, seed++);
+    std::vector<uint16_t> matrix;  // bf16: the upper half of an f32
+    for (const float number : make_numbers(kExperts * kIntermediate * kHidden, seed++)) {
+      matrix.push_back(static_cast<uint16_t>(std::bit_cast<uint32_t>(number) >> 16));
+    }
     moe::add_tensor(library, upload, name, MOE_DTYPE_BF16, matrix.data(), matrix.size() * 2);
   }
   return moe::commit_weights(library, upload);
@@ -82,8 +79,8 @@ int main(int argc, char** argv) try {
   const Result result = run_on(library, instance, best);
   const Result expected = run_on(library, instance, count - 1);  // the last device is the reference
   for (size_t t = 0; t < kTokens; ++t) {
-    std::printf("token %zu  experts %d %d  y %9.6f %9.6f ...\n", t, result.ids[t * 2], result.ids[t * 2 + 1],
-                result.y[t * kHidden], result.y[t * kHidden + 1]);
+    std::printf("token %zu  experts %d %d  y %9.6f %9.6f ...\n", t, result.ids[t * kTopK],
+                result.ids[t * kTopK + 1], result.y[t * kHidden], result.y[t * kHidden + 1]);
   }
   float largest = 0, difference = 0;
   for (size_t i = 0; i < result.y.size(); ++i) {

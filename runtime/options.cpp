@@ -10,7 +10,7 @@
 namespace moevk {
 namespace {
 
-constexpr std::string_view kDisableNames[] = {"bda", "push_descriptors", "unified", "indirect_fused", "small_tokens"};
+constexpr std::string_view kDisableNames[] = {"bda", "push_descriptors", "unified"};
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);

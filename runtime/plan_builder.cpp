@@ -74,7 +74,6 @@ Dispatch PlanBuilder::dispatch(KernelId kernel, std::string why) const {
   Dispatch d;
   d.kernel = kernel;
   std::copy_n(kConstantDefaults, kConstantCount, d.constants.begin());
-  set(&d, Constant::kResidualDtype, kNumberNone);
   d.why = std::move(why);
   return d;
 }

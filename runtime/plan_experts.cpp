@@ -90,6 +90,8 @@ DownPush PlanBuilder::down_push() const {
   push.out_stride = spec_.hidden_padded;
   push.segment_split = spec_.segments == 2 ? spec_.segment[1].first_expert : spec_.experts_total;
   push.out_scale = spec_.desc.out_scale;
+  push.y_dtype = shape_.y_dtype;
+  push.residual_dtype = shape_.residual_dtype;
   for (uint32_t i = 0; i < spec_.segments; ++i) {
     const MatrixLayout& down = layout_.at(i, MatrixKind::kDown);
     push.segment[i] = {spec_.segment[i].first_expert, spec_.segment[i].intermediate_padded / 8, down.first_entry, down.pieces,
@@ -177,8 +179,6 @@ bool PlanBuilder::fuses_combine() {
 
 void PlanBuilder::set_y(Dispatch* d, size_t y_offset, size_t y_stride, size_t residual_offset, size_t residual_stride,
                         size_t beta) const {
-  set(d, Constant::kYDtype, shape_.y_dtype);
-  set(d, Constant::kResidualDtype, shape_.residual_dtype);
   patch(d, y_offset, ViewId::kY, Patch::Kind::kOffsetWords);
   patch(d, y_stride, ViewId::kY, Patch::Kind::kStrideWords);
   if (shape_.residual_dtype == kNumberNone) return;
@@ -238,6 +238,8 @@ void PlanBuilder::combine() {
   push.hidden = spec_.desc.hidden;
   push.in_stride = spec_.hidden_padded;
   push.out_scale = spec_.desc.out_scale;
+  push.y_dtype = shape_.y_dtype;
+  push.residual_dtype = shape_.residual_dtype;
   set_push(&d, push);
   Binding in = region(Region::kExpertOut, 0);
   if (staged) {
@@ -262,6 +264,7 @@ void PlanBuilder::export_expert_out() {
   push.hidden = spec_.desc.hidden;
   push.in_stride = spec_.hidden_padded;
   push.out_scale = 1;
+  push.residual_dtype = kNumberNone;
   set_push(&d, push);
   patch(&d, offsetof(CombinePush, y_offset), ViewId::kExpertOut, Patch::Kind::kOffsetWords);
   patch(&d, offsetof(CombinePush, y_stride), ViewId::kExpertOut, Patch::Kind::kStrideWords);

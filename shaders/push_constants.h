@@ -97,6 +97,8 @@ struct DownPush {
   uint segment_split;
   float out_scale;
   float beta;
+  uint y_dtype;         // MOE_DTYPE_*
+  uint residual_dtype;  // MOE_DTYPE_*, NONE: there is none
   DownSegment segment[2];
 };
 
@@ -112,6 +114,8 @@ struct CombinePush {
   uint residual_stride;
   float out_scale;
   float beta;
+  uint y_dtype;         // MOE_DTYPE_*
+  uint residual_dtype;  // MOE_DTYPE_*, NONE: there is none
 };
 
 struct SortPush {

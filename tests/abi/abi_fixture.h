@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// What every test of the ABI needs: the library, an instance whose log is kept, one device (the reference and
-// the best other one in turn), and a small layer with its right answer. When a test ends, a normal forward
-// must still be right, nothing may be left alive, and no validation message may have come.
+// What every test of the ABI needs: the library, an instance whose log is kept, one device (the
+// reference and the best other one in turn), and a small layer with its right answer. When a test
+// ends, a normal forward must still be right, nothing may be left alive, and no validation message
+// may have come.
 #ifndef MOE_TESTS_ABI_ABI_FIXTURE_H_
 #define MOE_TESTS_ABI_ABI_FIXTURE_H_
 
@@ -23,10 +24,10 @@ namespace moe_abi_tests {
 const moe_api& api();
 const moe_introspection& introspection();
 
-// Did a call fail as it must? `argument` must be the path, or begin it; one of `words` (separated by '|') must
-// occur in the text, upper or lower case.
-::testing::AssertionResult failed_with(moe_status status, const moe_error& error, moe_status code, const std::string& argument,
-                                       const std::string& words);
+// Did a call fail as it must? `argument` must be the path, or begin it; one of `words` (separated
+// by '|') must occur in the text, upper or lower case.
+::testing::AssertionResult failed_with(moe_status status, const moe_error& error, moe_status code,
+                                       const std::string& argument, const std::string& words);
 
 struct Log {
   std::mutex mutex;
@@ -51,7 +52,8 @@ class AbiTest : public ::testing::Test {
   virtual bool wants_reference() const { return true; }
   moe_status status_of_open(uint32_t index, moe_device** out, moe_error* error);
   moe_statistics statistics() const;
-  // A layer of small_layer() and a context for it on device_, from scratch, must give the right result.
+  // A layer of small_layer() and a context for it on device_, from scratch, must give the right
+  // result.
   void expect_usable(const char* when);
   void expect_right(const std::vector<float>& y) const;
 
@@ -77,23 +79,28 @@ class AbiDeviceTest : public AbiTest, public ::testing::WithParamInterface<bool>
   bool wants_reference() const override { return GetParam(); }
 };
 
-inline std::string device_test_name(const ::testing::TestParamInfo<bool>& info) { return info.param ? "reference" : "vulkan"; }
+inline std::string device_test_name(const ::testing::TestParamInfo<bool>& info) {
+  return info.param ? "reference" : "vulkan";
+}
 #define MOE_ON_BOTH_DEVICES(suite) \
   INSTANTIATE_TEST_SUITE_P(Devices, suite, ::testing::Bool(), ::moe_abi_tests::device_test_name)
 
-// The call's error is `error`; use as: EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL", api().create_instance(nullptr, &out, &error));
-#define EXPECT_FAILS(code, argument, words, call)                                                     \
-  do {                                                                                                \
-    moe_error error = ::moe_abi_tests::dirty_error();                                                 \
-    const moe_status status_of_call = (call);                                                         \
-    EXPECT_TRUE(::moe_abi_tests::failed_with(status_of_call, error, MOE_ERROR_##code, argument, words)) << #call; \
+// The call's error is `error`; use as: EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL",
+// api().create_instance(nullptr, &out, &error));
+#define EXPECT_FAILS(code, argument, words, call)                                               \
+  do {                                                                                          \
+    moe_error error = ::moe_abi_tests::dirty_error();                                           \
+    const moe_status status_of_call = (call);                                                   \
+    EXPECT_TRUE(                                                                                \
+        ::moe_abi_tests::failed_with(status_of_call, error, MOE_ERROR_##code, argument, words)) \
+        << #call;                                                                               \
   } while (false)
 
-#define EXPECT_WORKS(call)                                                                \
-  do {                                                                                    \
-    moe_error error = ::moe_abi_tests::dirty_error();                                     \
-    EXPECT_EQ((call), MOE_OK) << #call << ": " << error.argument << ": " << error.text;   \
-    EXPECT_EQ(error.code, MOE_OK) << "the error is not cleared on success";               \
+#define EXPECT_WORKS(call)                                                              \
+  do {                                                                                  \
+    moe_error error = ::moe_abi_tests::dirty_error();                                   \
+    EXPECT_EQ((call), MOE_OK) << #call << ": " << error.argument << ": " << error.text; \
+    EXPECT_EQ(error.code, MOE_OK) << "the error is not cleared on success";             \
   } while (false)
 
 }  // namespace moe_abi_tests

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Runs the cases in order (named ones, special ones, then the random layers), prints what fails with the
-// line that reruns it, and closes everything, so that what is left alive can be counted.
+// Runs the cases in order (named ones, special ones, then the random layers), prints what fails
+// with the line that reruns it, and closes everything, so that what is left alive can be counted.
 #include "tests/conformance/conformance.h"
 
 #include <algorithm>
@@ -38,15 +38,19 @@ std::vector<Job> make_jobs(const Options& options) {
   };
   for (const FixedCase& fixed : fixed_cases()) {
     if (!wanted(fixed.name, fixed.long_only)) continue;
-    jobs.push_back({fixed.name, {}, [&fixed](Session& s, CaseResult& result) { run_layer(s, fixed.make(), result); }});
+    jobs.push_back({fixed.name, {}, [&fixed](Session& s, CaseResult& result) {
+                      run_layer(s, fixed.make(), result);
+                    }});
   }
   for (const SpecialCase& special : special_cases()) {
     if (wanted(special.name, special.long_only)) jobs.push_back({special.name, {}, special.run});
   }
   const auto add_random = [&](uint32_t index) {
-    jobs.push_back({"random", index, [index, seed = options.seed, long_run = options.long_run](Session& s, CaseResult& result) {
-                      run_layer(s, random_layer(seed, index, long_run), result);
-                    }});
+    jobs.push_back(
+        {"random", index,
+         [index, seed = options.seed, long_run = options.long_run](Session& s, CaseResult& result) {
+           run_layer(s, random_layer(seed, index, long_run), result);
+         }});
   };
   if (options.index.has_value()) {
     add_random(*options.index);
@@ -70,7 +74,9 @@ std::string rerun_line(const Options& options, uint32_t device, const Job& job) 
 uint64_t live_objects(const Session& s) {
   if (s.introspection == nullptr) return 0;
   moe_statistics statistics = MOE_INIT(moe_statistics);
-  moe::check([&](moe_error* error) { return s.introspection->get_statistics(s.instance.get(), &statistics, error); });
+  moe::check([&](moe_error* error) {
+    return s.introspection->get_statistics(s.instance.get(), &statistics, error);
+  });
   return statistics.live_objects;
 }
 
@@ -80,11 +86,14 @@ void run_job(Session& s, const Job& job, CaseResult& result) {
     const uint64_t alive = live_objects(s);
     job.run(s, result);
     const uint64_t left = live_objects(s);
-    if (left != alive) fail(result, "%llu objects were alive before the case, %llu after it", static_cast<unsigned long long>(alive), static_cast<unsigned long long>(left));
+    if (left != alive)
+      fail(result, "%llu objects were alive before the case, %llu after it",
+           static_cast<unsigned long long>(alive), static_cast<unsigned long long>(left));
   } catch (const std::exception& error) {
     fail(result, "%s", error.what());
   }
-  result.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  result.milliseconds =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
 void print_case(const CaseResult& result, bool verbose, std::ostream& out) {
@@ -98,7 +107,8 @@ void print_case(const CaseResult& result, bool verbose, std::ostream& out) {
     out << "skipped " << name << ": " << result.skipped << '\n';
   } else if (verbose) {
     char numbers[128];
-    std::snprintf(numbers, sizeof numbers, "y %.3f of the bound, logits %.3f, reference %.3f, %.0f ms", result.output_error,
+    std::snprintf(numbers, sizeof numbers,
+                  "y %.3f of the bound, logits %.3f, reference %.3f, %.0f ms", result.output_error,
                   result.logit_error, result.reference_error, result.milliseconds);
     out << "passed " << name << ": " << result.description << " | " << numbers << '\n';
   }
@@ -109,9 +119,12 @@ void finish(const Options& options, Report& report, std::ostream& out) {
   // A handful of tokens says nothing about a share: one token may always be excluded.
   if (report.excluded_tokens() > 1 && report.excluded_share() > kMaxExcludedShare) {
     char text[160];
-    std::snprintf(text, sizeof text, "%llu of %llu tokens are excluded from the comparison of experts (%.2f %%, at most %.2f %%)",
-                  static_cast<unsigned long long>(report.excluded_tokens()), static_cast<unsigned long long>(report.tokens()),
-                  100 * report.excluded_share(), 100 * kMaxExcludedShare);
+    std::snprintf(text, sizeof text,
+                  "%llu of %llu tokens are excluded from the comparison of experts (%.2f %%, at "
+                  "most %.2f %%)",
+                  static_cast<unsigned long long>(report.excluded_tokens()),
+                  static_cast<unsigned long long>(report.tokens()), 100 * report.excluded_share(),
+                  100 * kMaxExcludedShare);
     report.failures.emplace_back(text);
   }
   double worst = 0, logits = 0, reference = 0;
@@ -123,12 +136,18 @@ void finish(const Options& options, Report& report, std::ostream& out) {
   for (const std::string& failure : report.failures) out << "FAILED: " << failure << '\n';
   char text[512];
   std::snprintf(text, sizeof text,
-                "%s: %zu cases (seed %llu), %llu failed, %llu skipped; %llu of %llu routed tokens excluded as too close to a tie (%.3f %%); "
-                "largest error over its bound: y %.3f, logits %.3f, reference %.3f; %llu validation messages%s\n",
-                report.passed() ? "passed" : "FAILED", report.cases.size(), static_cast<unsigned long long>(options.seed),
-                static_cast<unsigned long long>(report.failed()), static_cast<unsigned long long>(report.skipped()),
-                static_cast<unsigned long long>(report.excluded_tokens()), static_cast<unsigned long long>(report.tokens()),
-                100 * report.excluded_share(), worst, logits, reference, static_cast<unsigned long long>(report.validation_messages),
+                "%s: %zu cases (seed %llu), %llu failed, %llu skipped; %llu of %llu routed tokens "
+                "excluded as too close to a tie (%.3f %%); "
+                "largest error over its bound: y %.3f, logits %.3f, reference %.3f; %llu "
+                "validation messages%s\n",
+                report.passed() ? "passed" : "FAILED", report.cases.size(),
+                static_cast<unsigned long long>(options.seed),
+                static_cast<unsigned long long>(report.failed()),
+                static_cast<unsigned long long>(report.skipped()),
+                static_cast<unsigned long long>(report.excluded_tokens()),
+                static_cast<unsigned long long>(report.tokens()), 100 * report.excluded_share(),
+                worst, logits, reference,
+                static_cast<unsigned long long>(report.validation_messages),
                 report.stopped ? "; stopped early" : "");
   out << text;
 }
@@ -137,18 +156,24 @@ void describe_device(Session& s, Report& report) {
   report.device = MOE_INIT(moe_device_info);
   report.device_index = s.device_index;
   report.build = s.api->build != nullptr ? s.api->build : "";
-  moe::check([&](moe_error* error) { return s.api->get_device_info(s.instance.get(), s.device_index, &report.device, error); });
+  moe::check([&](moe_error* error) {
+    return s.api->get_device_info(s.instance.get(), s.device_index, &report.device, error);
+  });
   if (s.introspection == nullptr) return;
   const auto write = [](void* user, const char* text, uint64_t bytes) {
     static_cast<std::string*>(user)->append(text, static_cast<size_t>(bytes));
   };
-  moe::check([&](moe_error* error) { return s.introspection->get_caps_text(s.device.get(), write, &report.caps_text, error); });
+  moe::check([&](moe_error* error) {
+    return s.introspection->get_caps_text(s.device.get(), write, &report.caps_text, error);
+  });
 }
 
 void run_all(const moe_api* api, const Options& options, Report& report, std::ostream& out) {
   const std::vector<Job> jobs = make_jobs(options);
   if (jobs.empty()) {
-    report.failures.push_back(options.case_name.empty() ? "nothing to run" : "there is no case '" + options.case_name + "'");
+    report.failures.push_back(options.case_name.empty()
+                                  ? "nothing to run"
+                                  : "there is no case '" + options.case_name + "'");
     return;
   }
   Session session = open_session(api, options.device, options.validation);
@@ -174,7 +199,8 @@ void run_all(const moe_api* api, const Options& options, Report& report, std::os
   progress.case_name.clear();
   if (options.progress && !report.stopped) options.progress(progress);
   report.validation_messages = validation_messages(session);
-  if (report.validation_messages != 0 && report.failed() == 0) report.failures.emplace_back("there are validation messages; see the log");
+  if (report.validation_messages != 0 && report.failed() == 0)
+    report.failures.emplace_back("there are validation messages; see the log");
 }
 
 }  // namespace

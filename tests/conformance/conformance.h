@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// The conformance suite. In: a library that speaks moe_plugin.h and the index of one of its devices.
-// Out: a report, case by case. Every layer that the device runs is judged against the CPU reference device
-// of the same library, and that reference against a plain float64 formula of this suite (oracle.h), so
-// that the judge has a judge. Only the ABI headers are used: any host, and any driver, can be judged.
+// The conformance suite. In: a library that speaks moe_plugin.h and the index of one of its
+// devices. Out: a report, case by case. Every layer that the device runs is judged against the CPU
+// reference device of the same library, and that reference against a plain float64 formula of this
+// suite (oracle.h), so that the judge has a judge. Only the ABI headers are used: any host, and any
+// driver, can be judged.
 #ifndef MOE_TESTS_CONFORMANCE_CONFORMANCE_H_
 #define MOE_TESTS_CONFORMANCE_CONFORMANCE_H_
 
@@ -20,10 +21,10 @@ namespace moe_conformance {
 
 // Told to the host before each case; done == total after the last.
 struct Progress {
-  uint64_t done = 0;       // cases finished
-  uint64_t total = 0;      // cases of this run
-  uint64_t failed = 0;     // of the finished ones
-  std::string case_name;   // the one that starts now; empty at the end
+  uint64_t done = 0;      // cases finished
+  uint64_t total = 0;     // cases of this run
+  uint64_t failed = 0;    // of the finished ones
+  std::string case_name;  // the one that starts now; empty at the end
 };
 
 inline constexpr uint32_t kChooseDevice = 0xffffffffu;  // what choose_device says
@@ -37,8 +38,8 @@ struct Options {
   std::optional<uint32_t> index;    // run this random layer alone
   std::string case_name;            // run this fixed case alone
   bool long_run = false;            // larger layers, and the fixed cases that take long
-  bool validation = false;          // ask for MOE_INSTANCE_VALIDATION (MOEVK_VALIDATION works as well)
-  bool verbose = false;             // print a line for every case, not for failures only
+  bool validation = false;  // ask for MOE_INSTANCE_VALIDATION (MOEVK_VALIDATION works as well)
+  bool verbose = false;     // print a line for every case, not for failures only
   std::function<bool(const Progress&)> progress;  // may be empty; false: stop here
 };
 
@@ -53,29 +54,31 @@ struct CaseResult {
   uint64_t excluded_tokens = 0;       // of these, too close to a tie to ask for the same experts
   double output_error = 0;            // max |y - y_ref| / what is allowed; above 1 fails
   double logit_error = 0;             // max |logit - float64 logit| / what is allowed
-  double reference_error = 0;         // the reference against the oracle: max |y - y_oracle| / what is allowed
+  double reference_error =
+      0;  // the reference against the oracle: max |y - y_oracle| / what is allowed
   double milliseconds = 0;
 };
 
 struct Report {
   moe_device_info device{};
   uint32_t device_index = 0;
-  std::string build;           // of the library
-  std::string caps_text;       // the device's facts as planning sees them
+  std::string build;      // of the library
+  std::string caps_text;  // the device's facts as planning sees them
   uint64_t seed = 0;
   uint32_t count = 0;
   bool long_run = false;
-  bool stopped = false;        // by the progress callback
+  bool stopped = false;  // by the progress callback
   uint64_t validation_messages = 0;
   std::vector<CaseResult> cases;
-  std::vector<std::string> failures;  // of the run as a whole: no device, too many excluded tokens, a leak
+  std::vector<std::string>
+      failures;  // of the run as a whole: no device, too many excluded tokens, a leak
 
-  uint64_t failed() const;            // cases
+  uint64_t failed() const;  // cases
   uint64_t skipped() const;
   uint64_t tokens() const;
   uint64_t excluded_tokens() const;
-  double excluded_share() const;      // of tokens(); at most kMaxExcludedShare
-  bool passed() const;                // nothing failed, and the run was not stopped
+  double excluded_share() const;  // of tokens(); at most kMaxExcludedShare
+  bool passed() const;            // nothing failed, and the run was not stopped
 };
 
 inline constexpr double kMaxExcludedShare = 0.005;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Runs one layer on one device through the ABI: uploads its weights, calls forward or the four stages with
-// memory arranged as the case says, and brings back every output, with what was found wrong on the way.
+// Runs one layer on one device through the ABI: uploads its weights, calls forward or the four
+// stages with memory arranged as the case says, and brings back every output, with what was found
+// wrong on the way.
 #ifndef MOE_TESTS_CONFORMANCE_DEVICE_RUNNER_H_
 #define MOE_TESTS_CONFORMANCE_DEVICE_RUNNER_H_
 
@@ -17,15 +18,15 @@
 namespace moe_conformance {
 
 struct CallResult {
-  std::vector<std::byte> y;      // [T, H], packed, in the type of LayerInputs::y_dtype
-  uint32_t route_columns = 0;    // of ids and weights: k, or all slots
-  std::vector<int32_t> ids;      // [T, route_columns]
-  std::vector<float> weights;    // [T, route_columns]
-  std::vector<float> logits;     // [T, E]; empty unless the layer computes them
-  std::vector<float> scores;     // [T, E]; empty unless the layer selects
-  std::vector<int32_t> counts;   // [E]
-  std::vector<int32_t> order;    // [T * slots]; stages only
-  std::vector<int32_t> offsets;  // [experts_total + 1]; stages only
+  std::vector<std::byte> y;           // [T, H], packed, in the type of LayerInputs::y_dtype
+  uint32_t route_columns = 0;         // of ids and weights: k, or all slots
+  std::vector<int32_t> ids;           // [T, route_columns]
+  std::vector<float> weights;         // [T, route_columns]
+  std::vector<float> logits;          // [T, E]; empty unless the layer computes them
+  std::vector<float> scores;          // [T, E]; empty unless the layer selects
+  std::vector<int32_t> counts;        // [E]
+  std::vector<int32_t> order;         // [T * slots]; stages only
+  std::vector<int32_t> offsets;       // [experts_total + 1]; stages only
   std::vector<std::string> problems;  // stray writes
 };
 
@@ -38,7 +39,8 @@ class DeviceRunner {
   CallResult forward(const LayerInputs& inputs, uint64_t tokens, const Arrangement& arrangement);
   CallResult staged(const LayerInputs& inputs, uint64_t tokens, const Arrangement& arrangement);
   // forward that asks for no output but y.
-  std::vector<std::byte> forward_y_alone(const LayerInputs& inputs, uint64_t tokens, const Arrangement& arrangement);
+  std::vector<std::byte> forward_y_alone(const LayerInputs& inputs, uint64_t tokens,
+                                         const Arrangement& arrangement);
 
   moe_layer* layer() const { return layer_.get(); }
   const moe_layer_info& info() const { return info_; }

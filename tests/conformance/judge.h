@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Judges one case on one device: routing by the three-part rule, outputs against the reference device, the
-// reference against the oracle, and the promises that hold for every call (invariants.cpp).
+// Judges one case on one device: routing by the three-part rule, outputs against the reference
+// device, the reference against the oracle, and the promises that hold for every call
+// (invariants.cpp).
 #ifndef MOE_TESTS_CONFORMANCE_JUDGE_H_
 #define MOE_TESTS_CONFORMANCE_JUDGE_H_
 
@@ -24,6 +25,7 @@ struct Session {
   Owner<moe_device> device;
   Owner<moe_device> reference;
   uint32_t device_index = 0;
+  bool validation = false;  // asked for by the caller; the environment may as well
 };
 
 // Opens an instance and two of its devices. Throws moe::Error.
@@ -38,8 +40,10 @@ void judge_case(Session& session, const LayerCase& layer_case, CaseResult& resul
 inline constexpr double kOutputBound = 1e-5;     // of max|y_ref|, whatever the weights' format is
 inline constexpr double kReferenceBound = 1e-6;  // of max|y|, the reference against the oracle
 
-// invariants.cpp: the same bits twice, staged and alone; counts, order and offsets; memory around the rows.
-void check_invariants(DeviceRunner& runner, const LayerCase& layer_case, const CallResult& first, CaseResult& result);
+// invariants.cpp: the same bits twice, staged and alone; counts, order and offsets; memory around
+// the rows.
+void check_invariants(DeviceRunner& runner, const LayerCase& layer_case, const CallResult& first,
+                      CaseResult& result);
 
 // printf into a failure; at most a few of one kind are kept.
 void fail(CaseResult& result, const char* format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Packs the canonical weights of a case into the tensors of the ABI, and describes a case in one line.
-// Layouts: gate and up apart, one after the other, or row by row; [out, in] or [in, out].
+// Packs the canonical weights of a case into the tensors of the ABI, and describes a case in one
+// line. Layouts: gate and up apart, one after the other, or row by row; [out, in] or [in, out].
 #include "tests/conformance/layer_case.h"
 
 #include <sstream>
@@ -20,7 +20,8 @@ std::vector<std::byte> encode(const std::vector<float>& values, uint32_t dtype) 
 }
 
 // [experts, out, in] -> [experts, in, out]
-std::vector<float> transpose(const std::vector<float>& values, size_t experts, size_t out, size_t in) {
+std::vector<float> transpose(const std::vector<float>& values, size_t experts, size_t out,
+                             size_t in) {
   std::vector<float> result(values.size());
   for (size_t e = 0; e < experts; ++e) {
     for (size_t o = 0; o < out; ++o) {
@@ -33,8 +34,8 @@ std::vector<float> transpose(const std::vector<float>& values, size_t experts, s
 }
 
 // gate and up [experts, width, in] -> [experts, 2 width, in] in a joint layout.
-std::vector<float> join(const std::vector<float>& gate, const std::vector<float>& up, size_t experts, size_t width,
-                        size_t in, uint32_t layout) {
+std::vector<float> join(const std::vector<float>& gate, const std::vector<float>& up,
+                        size_t experts, size_t width, size_t in, uint32_t layout) {
   std::vector<float> result(gate.size() + up.size());
   for (size_t e = 0; e < experts; ++e) {
     for (size_t f = 0; f < width; ++f) {
@@ -56,11 +57,12 @@ std::vector<float> join(const std::vector<float>& gate, const std::vector<float>
 
 class Packer {
  public:
-  explicit Packer(const LayerCase& layer_case) : desc_(layer_case.desc), router_dtype_(layer_case.weights.router_dtype) {}
+  explicit Packer(const LayerCase& layer_case)
+      : desc_(layer_case.desc), router_dtype_(layer_case.weights.router_dtype) {}
 
   // rows x columns in canonical order; the descriptor's order decides how it is stored.
-  void matrix(const char* name, const std::vector<float>& values, uint32_t experts, uint32_t rows, uint32_t columns,
-              const moe_weight_format& format) {
+  void matrix(const char* name, const std::vector<float>& values, uint32_t experts, uint32_t rows,
+              uint32_t columns, const moe_weight_format& format) {
     if (values.empty()) return;
     const bool transposed = desc_.matrix_order == MOE_MATRIX_IN_OUT;
     PackedTensor tensor;
@@ -69,11 +71,14 @@ class Packer {
     tensor.rows = transposed ? columns : rows;
     tensor.columns = transposed ? rows : columns;
     tensor.dtype = format.element;
-    tensor.bytes = encode(transposed ? transpose(values, experts == 0 ? 1 : experts, rows, columns) : values, tensor.dtype);
+    tensor.bytes =
+        encode(transposed ? transpose(values, experts == 0 ? 1 : experts, rows, columns) : values,
+               tensor.dtype);
     tensors.push_back(std::move(tensor));
   }
   // The router, biases and norms: never transposed, all in the router's type.
-  void plain(const char* name, const std::vector<float>& values, uint32_t experts, uint32_t rows, uint32_t columns) {
+  void plain(const char* name, const std::vector<float>& values, uint32_t experts, uint32_t rows,
+             uint32_t columns) {
     if (values.empty()) return;
     tensors.push_back({name, experts, rows, columns, router_dtype_, encode(values, router_dtype_)});
   }
@@ -90,7 +95,8 @@ class Packer {
 std::vector<PackedTensor> pack_tensors(const LayerCase& layer_case) {
   const moe_layer_desc& d = layer_case.desc;
   const LayerWeights& w = layer_case.weights;
-  const uint32_t experts = d.experts, hidden = d.hidden, width = d.intermediate, shared = d.shared_intermediate;
+  const uint32_t experts = d.experts, hidden = d.hidden, width = d.intermediate,
+                 shared = d.shared_intermediate;
   const bool joint = d.gate_up_layout != MOE_GATE_UP_SEPARATE && !has_flag(d, MOE_LAYER_UNGATED);
   Packer packer(layer_case);
   packer.plain("router.weight", w.router, 0, experts, hidden);
@@ -98,12 +104,15 @@ std::vector<PackedTensor> pack_tensors(const LayerCase& layer_case) {
   packer.plain("router.selection_bias", w.selection_bias, 0, 1, experts);
   packer.plain("norm.weight", w.norm, 0, 1, hidden);
   if (joint) {
-    packer.matrix("experts.gate_up", join(w.gate, w.up, experts, width, hidden, d.gate_up_layout), experts, 2 * width,
-                  hidden, d.gate_format);
-    packer.plain("experts.gate_up.bias", join(w.gate_bias, w.up_bias, experts, width, w.up_bias.empty() ? 0 : 1, d.gate_up_layout),
-                 experts, 1, 2 * width);
-    packer.matrix("shared.gate_up", join(w.shared_gate, w.shared_up, 1, shared, hidden, d.gate_up_layout), 0, 2 * shared,
-                  hidden, d.shared_gate_format);
+    packer.matrix("experts.gate_up", join(w.gate, w.up, experts, width, hidden, d.gate_up_layout),
+                  experts, 2 * width, hidden, d.gate_format);
+    packer.plain(
+        "experts.gate_up.bias",
+        join(w.gate_bias, w.up_bias, experts, width, w.up_bias.empty() ? 0 : 1, d.gate_up_layout),
+        experts, 1, 2 * width);
+    packer.matrix("shared.gate_up",
+                  join(w.shared_gate, w.shared_up, 1, shared, hidden, d.gate_up_layout), 0,
+                  2 * shared, hidden, d.shared_gate_format);
   } else {
     packer.matrix("experts.gate", w.gate, experts, width, hidden, d.gate_format);
     packer.matrix("experts.up", w.up, experts, width, hidden, d.up_format);
@@ -121,7 +130,9 @@ std::vector<PackedTensor> pack_tensors(const LayerCase& layer_case) {
 
 namespace {
 
-const char* name_of(const char* const* names, size_t count, uint32_t value) { return value < count ? names[value] : "?"; }
+const char* name_of(const char* const* names, size_t count, uint32_t value) {
+  return value < count ? names[value] : "?";
+}
 template <size_t N>
 const char* name_of(const char* const (&names)[N], uint32_t value) {
   return name_of(names, N, value);
@@ -130,18 +141,22 @@ const char* name_of(const char* const (&names)[N], uint32_t value) {
 void describe_numbers(std::ostringstream& out, const LayerCase& layer_case) {
   const moe_layer_desc& d = layer_case.desc;
   const LayerInputs& in = layer_case.inputs;
-  out << " | weights router " << dtype_name(layer_case.weights.router_dtype) << " gate " << dtype_name(d.gate_format.element)
-      << " up " << dtype_name(d.up_format.element) << " down " << dtype_name(d.down_format.element);
+  out << " | weights router " << dtype_name(layer_case.weights.router_dtype) << " gate "
+      << dtype_name(d.gate_format.element) << " up " << dtype_name(d.up_format.element) << " down "
+      << dtype_name(d.down_format.element);
   if (d.shared_intermediate != 0) {
-    out << " shared " << dtype_name(d.shared_gate_format.element) << '/' << dtype_name(d.shared_up_format.element) << '/'
+    out << " shared " << dtype_name(d.shared_gate_format.element) << '/'
+        << dtype_name(d.shared_up_format.element) << '/'
         << dtype_name(d.shared_down_format.element);
   }
   out << " | x " << dtype_name(in.x_dtype) << " y " << dtype_name(in.y_dtype);
-  if (!in.residual.empty()) out << " residual " << dtype_name(in.residual_dtype) << " beta " << in.beta;
+  if (!in.residual.empty())
+    out << " residual " << dtype_name(in.residual_dtype) << " beta " << in.beta;
   const Arrangement& a = layer_case.arrangement;
   const auto place = [&](const char* name, const Placement& p) {
     out << ' ' << name << (p.device ? ":dev" : ":host");
-    if (p.offset_bytes + p.padding_bytes != 0) out << '+' << p.offset_bytes << '/' << p.padding_bytes;
+    if (p.offset_bytes + p.padding_bytes != 0)
+      out << '+' << p.offset_bytes << '/' << p.padding_bytes;
   };
   place("x", a.x);
   place("y", a.y);
@@ -157,13 +172,13 @@ std::string describe(const LayerCase& layer_case) {
   static constexpr const char* kScores[] = {"identity", "softmax", "sigmoid"};
   static constexpr const char* kWeights[] = {"", " then softmax", " then sigmoid"};
   static constexpr const char* kNormalize[] = {"", " /sum+", " /max(sum, "};
-  static constexpr const char* kActivations[] = {"silu", "gelu_tanh", "gelu_erf", "relu", "relu2",
-                                                 "swiglu_oai", "clamp_pre", "clamp_post"};
+  static constexpr const char* kActivations[] = {"silu",  "gelu_tanh",  "gelu_erf",  "relu",
+                                                 "relu2", "swiglu_oai", "clamp_pre", "clamp_post"};
   static constexpr const char* kLayouts[] = {"separate", "gate|up", "up|gate", "interleaved"};
   const moe_layer_desc& d = layer_case.desc;
   std::ostringstream out;
-  out << "E=" << d.experts << " k=" << d.top_k << " H=" << d.hidden << " F=" << d.intermediate << " T=" << layer_case.tokens
-      << " | " << name_of(kSources, d.route_source);
+  out << "E=" << d.experts << " k=" << d.top_k << " H=" << d.hidden << " F=" << d.intermediate
+      << " T=" << layer_case.tokens << " | " << name_of(kSources, d.route_source);
   if (selects(d)) out << ' ' << name_of(kScores, d.score);
   out << name_of(kWeights, d.weight) << name_of(kNormalize, d.normalize);
   if (d.normalize == MOE_NORMALIZE_SUM_EPS) out << d.normalize_eps;
@@ -172,9 +187,11 @@ std::string describe(const LayerCase& layer_case) {
   if (has_flag(d, MOE_LAYER_ROUTER_BIAS)) out << " bias";
   if (has_flag(d, MOE_LAYER_SELECTION_BIAS)) out << " selection-bias";
   if (d.routed_scale != 0) out << " scale " << d.routed_scale;
-  out << " | " << name_of(kActivations, d.activation) << (has_flag(d, MOE_LAYER_UNGATED) ? " ungated" : "");
+  out << " | " << name_of(kActivations, d.activation)
+      << (has_flag(d, MOE_LAYER_UNGATED) ? " ungated" : "");
   if (d.activation_limit > 0) out << " L=" << d.activation_limit;
-  out << ' ' << name_of(kLayouts, d.gate_up_layout) << (d.matrix_order == MOE_MATRIX_IN_OUT ? " in-out" : "");
+  out << ' ' << name_of(kLayouts, d.gate_up_layout)
+      << (d.matrix_order == MOE_MATRIX_IN_OUT ? " in-out" : "");
   if (has_flag(d, MOE_LAYER_EXPERT_BIAS)) out << " expert-bias";
   if (has_flag(d, MOE_LAYER_INPUT_NORM)) out << " norm";
   if (d.shared_intermediate != 0) {

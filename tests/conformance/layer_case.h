@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// One case of the suite: a layer's descriptor, its weights and inputs as plain numbers (already rounded to
-// the types they are stored in), and how memory is arranged for the calls. Also packs the weights into the
-// tensors of the ABI, in the layout and order that the descriptor names.
+// One case of the suite: a layer's descriptor, its weights and inputs as plain numbers (already
+// rounded to the types they are stored in), and how memory is arranged for the calls. Also packs
+// the weights into the tensors of the ABI, in the layout and order that the descriptor names.
 #ifndef MOE_TESTS_CONFORMANCE_LAYER_CASE_H_
 #define MOE_TESTS_CONFORMANCE_LAYER_CASE_H_
 
@@ -17,15 +17,15 @@ namespace moe_conformance {
 
 // Canonical weights: row-major [experts, out, in], whatever the descriptor's order and layout are.
 struct LayerWeights {
-  uint32_t router_dtype = MOE_DTYPE_F32;  // of the router and of every vector
-  std::vector<float> router;              // [E, H]
-  std::vector<float> router_bias;         // [E]
-  std::vector<float> selection_bias;      // [E]
-  std::vector<float> norm;                // [H]
-  std::vector<float> gate, up;            // [E, F, H]
-  std::vector<float> gate_bias, up_bias;  // [E, F]
-  std::vector<float> down;                // [E, H, F]
-  std::vector<float> down_bias;           // [E, H]
+  uint32_t router_dtype = MOE_DTYPE_F32;      // of the router and of every vector
+  std::vector<float> router;                  // [E, H]
+  std::vector<float> router_bias;             // [E]
+  std::vector<float> selection_bias;          // [E]
+  std::vector<float> norm;                    // [H]
+  std::vector<float> gate, up;                // [E, F, H]
+  std::vector<float> gate_bias, up_bias;      // [E, F]
+  std::vector<float> down;                    // [E, H, F]
+  std::vector<float> down_bias;               // [E, H]
   std::vector<float> shared_gate, shared_up;  // [Fs, H]
   std::vector<float> shared_down;             // [H, Fs]
   std::vector<float> shared_router;           // [H]
@@ -56,11 +56,12 @@ enum class Alias { kNone, kX, kResidual };
 
 struct Arrangement {
   Placement x, residual, y, route_in, route_out;
-  Alias y_alias = Alias::kNone;   // y lies on x or on the residual
-  bool wide_routes = false;       // forward returns [T, slots] instead of [T, k]
-  bool staged_on_device = false;  // stages chain through device buffers in one flush, else through the host
+  Alias y_alias = Alias::kNone;  // y lies on x or on the residual
+  bool wide_routes = false;      // forward returns [T, slots] instead of [T, k]
+  bool staged_on_device =
+      false;  // stages chain through device buffers in one flush, else through the host
   bool upload_by_callback = false;
-  uint32_t upload_parts = 1;      // expert ranges a stacked tensor is handed over in
+  uint32_t upload_parts = 1;  // expert ranges a stacked tensor is handed over in
 };
 
 struct LayerCase {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The judge's judge: what a layer computes, written from docs/semantics.md in plain float64, with its own
-// bound on what a float32 router may differ by. Shares no code with the library.
+// The judge's judge: what a layer computes, written from docs/semantics.md in plain float64, with
+// its own bound on what a float32 router may differ by. Shares no code with the library.
 #ifndef MOE_TESTS_CONFORMANCE_ORACLE_H_
 #define MOE_TESTS_CONFORMANCE_ORACLE_H_
 
@@ -13,24 +13,26 @@
 namespace moe_conformance {
 
 struct RouteOracle {
-  std::vector<double> logits;       // [T, E]; given or computed; empty without either
-  std::vector<double> logit_bound;  // [T, E]: how far a float32 logit may be away (0 where it is given)
-  std::vector<double> p;            // [T, E]: what weights are taken from
-  std::vector<double> key;          // [T, E]: what the selection compares
-  std::vector<double> key_bound;    // [T, E]
-  std::vector<int32_t> ids;         // [T, k]; -1: skipped
-  std::vector<uint8_t> decided;     // [T]: every deciding gap exceeds twice the bound
+  std::vector<double> logits;  // [T, E]; given or computed; empty without either
+  std::vector<double>
+      logit_bound;          // [T, E]: how far a float32 logit may be away (0 where it is given)
+  std::vector<double> p;    // [T, E]: what weights are taken from
+  std::vector<double> key;  // [T, E]: what the selection compares
+  std::vector<double> key_bound;  // [T, E]
+  std::vector<int32_t> ids;       // [T, k]; -1: skipped
+  std::vector<uint8_t> decided;   // [T]: every deciding gap exceeds twice the bound
 };
 
 RouteOracle route_oracle(const LayerCase& layer_case);
 
-// Routing weights [T, k] of the experts in `ids` ([T, k], any choice, -1 skipped), as they are applied.
+// Routing weights [T, k] of the experts in `ids` ([T, k], any choice, -1 skipped), as they are
+// applied.
 std::vector<double> weights_oracle(const LayerCase& layer_case, const RouteOracle& route,
                                    const std::vector<int32_t>& ids);
 
 struct OutputOracle {
-  std::vector<double> y;         // [T, H]
-  std::vector<double> typical;   // [T, H]: size of a layer's output if its terms did not cancel
+  std::vector<double> y;        // [T, H]
+  std::vector<double> typical;  // [T, H]: size of a layer's output if its terms did not cancel
 };
 
 OutputOracle output_oracle(const LayerCase& layer_case, const std::vector<int32_t>& ids,

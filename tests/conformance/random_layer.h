@@ -12,15 +12,17 @@
 
 namespace moe_conformance {
 
-// A legal layer of at most 0.016 GFLOP a call (100 times that if long_run). Draws whose whole output
-// is the difference of far larger terms are drawn again: for them no relative bound means anything.
+// A legal layer of at most 0.016 GFLOP a call (100 times that if long_run). Draws whose whole
+// output is the difference of far larger terms are drawn again: for them no relative bound means
+// anything.
 LayerCase random_layer(uint64_t seed, uint32_t index, bool long_run);
 
 // Weights that c.desc asks for, of size 1 / sqrt(inputs), rounded to the formats of c.desc and to
 // c.weights.router_dtype.
 void draw_weights(LayerCase& c, Random& random);
 
-// x, residual (if beta is not 0) and whatever the route source takes, rounded to the types of c.inputs.
+// x, residual (if beta is not 0) and whatever the route source takes, rounded to the types of
+// c.inputs.
 void draw_inputs(LayerCase& c, Random& random, float x_scale);
 
 }  // namespace moe_conformance

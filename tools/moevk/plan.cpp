@@ -38,6 +38,10 @@ int plan(const GlobalOptions& globals, const PlanOptions& options) {
   const Host host(globals);
   if (options.caps.empty()) {
     const uint32_t index = host.find(options.device);
+    if (host.devices()[index].kind == MOE_DEVICE_KIND_REFERENCE) {
+      throw UsageError("--device",
+                       "the CPU reference follows no plan; name a GPU, or a --caps file");
+    }
     caps = host.caps_text(host.open(index));
     device = host.devices()[index].name;
   }

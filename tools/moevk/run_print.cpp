@@ -41,7 +41,7 @@ void print_verdict(const Verdict& verdict) {
   std::printf("%s  %s\n", text.c_str(), routes.ok() ? good("ok").c_str() : bad("FAIL").c_str());
 }
 
-void print_steps(const ForwardResult& result) {
+void print_steps(const ForwardResult& result, const Roofline& work) {
   Table table({"step", ">dispatches", ">ms", ">GB/s", ">GFLOP/s"});
   StepTime sum;
   bool clock = true;
@@ -59,7 +59,8 @@ void print_steps(const ForwardResult& result) {
              clock ? formatted("%.3f", sum.milliseconds) : "-",
              clock ? rate_text(sum.bytes, sum.milliseconds) : "-",
              clock ? rate_text(sum.flops, sum.milliseconds) : "-"});
-  table.add({"whole call", "", formatted("%.3f", result.wall_ms), "", ""});
+  table.add({"whole call", "", formatted("%.3f", result.wall_ms),
+             rate_text(work.bytes, result.wall_ms), rate_text(work.flops, result.wall_ms)});
   table.print(2);
 }
 
@@ -82,11 +83,11 @@ void print_loads(const std::vector<int32_t>& counts) {
               static_cast<long long>(total), 100.0 / static_cast<double>(experts));
   const size_t rows = (experts + columns - 1) / columns;
   for (size_t row = 0; row < rows; ++row) {
-    std::string line = " ";
+    std::string line;
     for (size_t expert = row; expert < experts; expert += rows) {
       const double share = total > 0 ? 100.0 * counts[expert] / static_cast<double>(total) : 0;
       const std::string id = formatted("e%zu", expert);
-      line += " " + id + std::string(id_width + 1 - id.size(), ' ') + " " +
+      line += "  " + id + std::string(id_width + 1 - id.size(), ' ') + " " +
               bar(static_cast<double>(counts[expert]) / largest, cells) +
               formatted(" %*d %6.1f %%", static_cast<int>(count_width), counts[expert], share);
     }

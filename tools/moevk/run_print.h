@@ -11,6 +11,7 @@
 
 #include "tools/moevk/compare.h"
 #include "tools/moevk/forward.h"
+#include "tools/moevk/roofline.h"
 
 namespace moevk::cli {
 
@@ -22,8 +23,9 @@ struct Verdict {
 };
 
 void print_verdict(const Verdict& verdict);
-// Each step's time, GB/s and GFLOP/s, and their sum.
-void print_steps(const ForwardResult& result);
+// Each step's time, GB/s and GFLOP/s by the plan's estimate, and their sum; the whole call's,
+// copies included, by `work`, what the layer cannot avoid.
+void print_steps(const ForwardResult& result, const Roofline& work);
 // One bar an expert, as long as its share of the largest load; several columns for many experts.
 void print_loads(const std::vector<int32_t>& counts);
 

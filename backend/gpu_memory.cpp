@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+//
+// Allocation, the budget, and the counters of the instance.
+#include "backend/gpu_memory.h"
+
+#include <utility>
+
+namespace moevk {
+
+GpuAllocator::~GpuAllocator() {
+  if (vma_ != nullptr) vmaDestroyAllocator(vma_);
+}
+
+Status GpuAllocator::open(const Desc& desc, const DeviceCaps& caps, std::shared_ptr<SharedState> state, uint64_t budget_bytes) {
+  VmaVulkanFunctions functions{};
+  functions.vkGetInstanceProcAddr = desc.get_instance_proc;
+  functions.vkGetDeviceProcAddr = desc.get_device_proc;
+  VmaAllocatorCreateInfo info{};
+  info.instance = desc.instance;
+  info.physicalDevice = desc.physical;
+  info.device = desc.device;
+  info.vulkanApiVersion = desc.api_version;
+  info.pVulkanFunctions = &functions;
+  if (caps.buffer_device_address != 0) info.flags |= VMA_ALLOCATOR_CREATE_BUFFER_DEVICE_ADDRESS_BIT;
+  if (desc.memory_budget) info.flags |= VMA_ALLOCATOR_CREATE_EXT_MEMORY_BUDGET_BIT;
+  MOEVK_TRY(vmaCreateAllocator(&info, &vma_));
+  state_ = std::move(state);
+  unified_ = caps.unified_memory != 0;
+  addresses_ = caps.buffer_device_address != 0;
+  budget_bytes_ = budget_bytes;
+  return {};
+}
+
+GpuBuffer::~GpuBuffer() {
+  if (buffer_ == VK_NULL_HANDLE) return;
+  vmaDestroyBuffer(allocator_->vma_, buffer_, allocation_);
+  allocator_->used_bytes_ -= charged_;
+  allocator_->state_->allocated_bytes -= charged_;
+}
+
+void GpuBuffer::swap(GpuBuffer& other) noexcept {
+  std::swap(allocator_, other.allocator_);
+  std::swap(buffer_, other.buffer_);
+  std::swap(allocation_, other.allocation_);
+  std::swap(mapped_, other.mapped_);
+  std::swap(bytes_, other.bytes_);
+  std::swap(charged_, other.charged_);
+}
+
+Result<GpuBuffer> GpuBuffer::create(std::shared_ptr<GpuAllocator> allocator, uint64_t bytes, Use use, const char* what) {
+  GpuAllocator& a = *allocator;
+  const uint64_t size = (bytes + 15) / 16 * 16;
+  const std::string budget_text = a.budget_bytes_ != 0 ? "; the budget is " + std::to_string(a.budget_bytes_) + " bytes" : "";
+  const auto full = [&](int32_t vk_result) {
+    return Status(MOE_ERROR_OUT_OF_DEVICE_MEMORY, "",
+                  "no room for " + std::to_string(size) + " bytes of " + what + " beside the " + std::to_string(a.used_bytes_) +
+                      " in use" + budget_text, vk_result);
+  };
+  // Reserved before the driver is asked, so that two threads cannot share the last bytes.
+  const uint64_t before = a.used_bytes_.fetch_add(size);
+  if (a.budget_bytes_ != 0 && (size > a.budget_bytes_ || before > a.budget_bytes_ - size)) {
+    a.used_bytes_ -= size;
+    return full(0);
+  }
+  VkBufferCreateInfo info{};
+  info.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO;
+  info.size = size;
+  info.usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |
+               VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT;
+  if (a.addresses_) info.usage |= VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
+  VmaAllocationCreateInfo where{};
+  if (use == Use::kStaging || a.unified_) {
+    where.flags = VMA_ALLOCATION_CREATE_HOST_ACCESS_RANDOM_BIT | VMA_ALLOCATION_CREATE_MAPPED_BIT;
+  }
+  where.usage = use == Use::kStaging ? VMA_MEMORY_USAGE_AUTO_PREFER_HOST : VMA_MEMORY_USAGE_AUTO_PREFER_DEVICE;
+  GpuBuffer buffer;
+  VmaAllocationInfo placed{};
+  const VkResult result = vmaCreateBuffer(a.vma_, &info, &where, &buffer.buffer_, &buffer.allocation_, &placed);
+  if (result != VK_SUCCESS) {
+    a.used_bytes_ -= size;
+    if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY) return full(result);
+    return vk_status(result, "vkAllocateMemory(", "vmaCreateBuffer", 0);
+  }
+  buffer.mapped_ = static_cast<std::byte*>(placed.pMappedData);
+  buffer.bytes_ = bytes;
+  buffer.charged_ = size;
+  a.state_->allocated_bytes += size;
+  if (a.state_->options().trace_memory) {
+    a.state_->log(MOE_LOG_TRACE, "memory: " + std::to_string(size) + " bytes for " + what + ", " + std::to_string(a.used_bytes_) + " in use");
+  }
+  buffer.allocator_ = std::move(allocator);
+  return buffer;
+}
+
+Status GpuBuffer::flush(uint64_t offset, uint64_t bytes) const {
+  MOEVK_TRY(vmaFlushAllocation(allocator_->vma_, allocation_, offset, bytes));
+  return {};
+}
+
+Status GpuBuffer::invalidate(uint64_t offset, uint64_t bytes) const {
+  MOEVK_TRY(vmaInvalidateAllocation(allocator_->vma_, allocation_, offset, bytes));
+  return {};
+}
+
+}  // namespace moevk

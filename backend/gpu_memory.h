@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+//
+// Device memory: one allocator per device with a byte budget, and buffers that give back what they took.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "backend/vma.h"
+#include "backend/vulkan_functions.h"
+#include "runtime/device_caps.h"
+#include "runtime/shared_state.h"
+
+namespace moevk {
+
+class GpuAllocator {
+ public:
+  GpuAllocator() = default;
+  GpuAllocator(const GpuAllocator&) = delete;
+  GpuAllocator& operator=(const GpuAllocator&) = delete;
+  ~GpuAllocator();
+
+  struct Desc {
+    VkInstance instance;
+    VkPhysicalDevice physical;
+    VkDevice device;
+    uint32_t api_version;
+    PFN_vkGetInstanceProcAddr get_instance_proc;
+    PFN_vkGetDeviceProcAddr get_device_proc;
+    bool memory_budget;
+  };
+  Status open(const Desc& desc, const DeviceCaps& caps, std::shared_ptr<SharedState> state, uint64_t budget_bytes);
+
+ private:
+  friend class GpuBuffer;
+  VmaAllocator vma_ = nullptr;
+  std::shared_ptr<SharedState> state_;
+  bool unified_ = false;
+  bool addresses_ = false;
+  uint64_t budget_bytes_ = 0;  // 0: the driver's
+  std::atomic<uint64_t> used_bytes_{0};
+};
+
+class GpuBuffer {
+ public:
+  enum class Use {
+    kDevice,   // the device's; host-mapped where memory is unified
+    kStaging,  // the host's side of copies: mapped, cached where possible
+  };
+
+  GpuBuffer() = default;
+  GpuBuffer(const GpuBuffer&) = delete;
+  GpuBuffer& operator=(const GpuBuffer&) = delete;
+  GpuBuffer(GpuBuffer&& other) noexcept { swap(other); }
+  GpuBuffer& operator=(GpuBuffer&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~GpuBuffer();
+
+  static Result<GpuBuffer> create(std::shared_ptr<GpuAllocator> allocator, uint64_t bytes, Use use, const char* what);
+
+  VkBuffer handle() const { return buffer_; }
+  uint64_t bytes() const { return bytes_; }
+  std::byte* mapped() const { return mapped_; }  // null if the host does not see it
+  // Host writes become visible to the device, device writes to the host (no-ops on coherent memory).
+  Status flush(uint64_t offset, uint64_t bytes) const;
+  Status invalidate(uint64_t offset, uint64_t bytes) const;
+
+ private:
+  void swap(GpuBuffer& other) noexcept;
+  std::shared_ptr<GpuAllocator> allocator_;
+  VkBuffer buffer_ = VK_NULL_HANDLE;
+  VmaAllocation allocation_ = nullptr;
+  std::byte* mapped_ = nullptr;
+  uint64_t bytes_ = 0;
+  uint64_t charged_ = 0;
+};
+
+}  // namespace moevk

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: MIT
+//
+// Batches: each has a command buffer, staging, descriptors and what must live until it is done. All that can fail
+// in an encode happens before the first command is recorded.
+#include "backend/vulkan_context.h"
+
+#include <algorithm>
+
+#include "backend/record_plan.h"
+#include "backend/staging_arena.h"
+
+namespace moevk {
+namespace {
+
+constexpr uint32_t kTimestamps = 1024;  // per batch
+constexpr uint64_t kStagedRowAlignment = 16;
+
+// A host output to be filled when the batch is done.
+struct HostOutput {
+  StagingArena::Region region;
+  uint64_t staged_stride = 0;
+  View view;
+};
+
+struct TimedStep {
+  StepTiming timing;
+  uint32_t begin = 0;  // query
+  uint32_t end = 0;
+};
+
+struct Batch {
+  explicit Batch(VulkanDevice* device) : commands(device->vk(), device->handle()), arena(device), binder(device) {}
+  CommandBuffer commands;
+  StagingArena arena;
+  DescriptorBinder binder;
+  VkQueryPool queries = VK_NULL_HANDLE;
+  uint32_t queries_used = 0;
+  uint32_t calls = 0;
+  uint64_t value = 0;  // 0: not submitted
+  bool recording = false;
+  std::vector<HostOutput> outputs;
+  std::vector<TimedStep> timed;
+  std::vector<std::shared_ptr<const void>> holds;  // layers, buffers, plans, a workspace that was replaced
+};
+
+class VulkanContext final : public Context {
+ public:
+  VulkanContext(std::shared_ptr<VulkanDevice> device, ContextDesc desc)
+      : device_(std::move(device)), desc_(std::move(desc)), timeline_(device_->vk(), device_->handle()) {}
+
+  ~VulkanContext() override {
+    if (value_ != 0 && device_->check_lost().ok()) (void)timeline_.wait(value_, UINT64_MAX);
+    for (const auto& batch : batches_) {
+      if (batch->queries != VK_NULL_HANDLE) device_->vk().vkDestroyQueryPool(device_->handle(), batch->queries, nullptr);
+    }
+  }
+
+  Status open() {
+    MOE_RETURN_IF_ERROR(timeline_.open());
+    for (uint32_t i = 0; i < desc_.flushes_in_flight; ++i) {
+      batches_.push_back(std::make_unique<Batch>(device_.get()));
+      MOE_RETURN_IF_ERROR(batches_.back()->commands.open(device_->queue_family()));
+    }
+    return {};
+  }
+
+  Device* device() const override { return device_.get(); }
+  uint64_t max_tokens() const override { return desc_.max_tokens; }
+  Status encode(const Call& call) override;
+  Result<uint64_t> flush() override;
+  Status wait(uint64_t value, uint64_t timeout_ns) override;
+  Result<uint64_t> completed() override { return timeline_.completed(); }
+  Status abort() override;
+  Status set_profiling(bool enabled) override;
+  const std::vector<StepTiming>& timings() const override { return timings_; }
+
+ private:
+  Batch& batch() { return *batches_[current_]; }
+  Status begin_batch();
+  Status collect(uint64_t reached);
+  Status read_timings(const Batch& done);
+  Status ensure_workspace(uint64_t bytes);
+  Status resolve(const Call& call, PlanBuffers* buffers, std::vector<StagingArena::Region>* inputs, std::vector<HostOutput>* outputs);
+  CallShape shape_of(const Call& call, const PlanBuffers& buffers) const;
+  void record(const Call& call, const ExecutablePlan& plan, const PlanBuffers& buffers, const std::vector<StagingArena::Region>& inputs,
+              const std::vector<HostOutput>& outputs);
+  void barrier(VkPipelineStageFlags from, VkAccessFlags from_access, VkPipelineStageFlags to, VkAccessFlags to_access);
+
+  std::shared_ptr<VulkanDevice> device_;
+  ContextDesc desc_;
+  Timeline timeline_;
+  std::vector<std::unique_ptr<Batch>> batches_;
+  size_t current_ = 0;
+  uint64_t value_ = 0;
+  std::shared_ptr<GpuBuffer> workspace_;  // the context's own
+  bool profiling_ = false;
+  std::vector<StepTiming> timings_;
+};
+
+void VulkanContext::barrier(VkPipelineStageFlags from, VkAccessFlags from_access, VkPipelineStageFlags to, VkAccessFlags to_access) {
+  const VkMemoryBarrier memory{VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, from_access, to_access};
+  device_->vk().vkCmdPipelineBarrier(batch().commands.handle(), from, to, 0, 1, &memory, 0, nullptr, 0, nullptr);
+}
+
+Status VulkanContext::begin_batch() {
+  Batch& b = batch();
+  if (b.recording) return {};
+  if (b.value != 0) {
+    MOE_RETURN_IF_ERROR(device_->note(timeline_.wait(b.value, UINT64_MAX)));
+    MOE_RETURN_IF_ERROR(collect(b.value));
+  }
+  b.arena.reset();
+  b.binder.reset();
+  b.queries_used = 0;
+  b.calls = 0;
+  MOE_RETURN_IF_ERROR(b.commands.begin());
+  if (profiling_ && device_->caps().timestamps != 0) {
+    if (b.queries == VK_NULL_HANDLE) {
+      VkQueryPoolCreateInfo info{};
+      info.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO;
+      info.queryType = VK_QUERY_TYPE_TIMESTAMP;
+      info.queryCount = kTimestamps;
+      MOEVK_TRY(device_->vk().vkCreateQueryPool(device_->handle(), &info, nullptr, &b.queries));
+    }
+    device_->vk().vkCmdResetQueryPool(b.commands.handle(), b.queries, 0, kTimestamps);
+  }
+  b.recording = true;
+  return {};
+}
+
+Status VulkanContext::ensure_workspace(uint64_t bytes) {
+  if (desc_.workspace != nullptr) {
+    if (bytes <= desc_.workspace_bytes) return {};
+    return invalid("context.workspace_bytes", "is " + std::to_string(desc_.workspace_bytes) + "; this call needs " + std::to_string(bytes));
+  }
+  if (workspace_ != nullptr && workspace_->bytes() >= bytes) return {};
+  MOE_ASSIGN_OR_RETURN(GpuBuffer grown, GpuBuffer::create(device_->allocator(), bytes, GpuBuffer::Use::kDevice, "a context's workspace"));
+  if (workspace_ != nullptr) {  // batches on their way still use the old one
+    for (const auto& b : batches_) {
+      if (b->recording || b->value != 0) b->holds.push_back(workspace_);
+    }
+  }
+  workspace_ = std::make_shared<GpuBuffer>(std::move(grown));
+  return {};
+}
+
+// Views -> ranges of buffers. Host inputs are copied into staging now.
+Status VulkanContext::resolve(const Call& call, PlanBuffers* buffers, std::vector<StagingArena::Region>* inputs, std::vector<HostOutput>* outputs) {
+  StagingArena& arena = batch().arena;
+  for (size_t i = 0; i < kViewCount; ++i) {
+    const auto id = static_cast<ViewId>(i);
+    const View& view = call.view(id);
+    if (!view.present) continue;
+    BoundView& bound = buffers->views[i];
+    bound.row_bytes = view.row_bytes();
+    bound.rows = view.rows;
+    const bool whole = id == ViewId::kCounts || id == ViewId::kOrder || id == ViewId::kOffsets;
+    bound.rows_per_token = whole ? 0 : view.rows / call.tokens;
+    if (view.buffer != nullptr) {
+      bound.buffer = static_cast<VulkanBuffer*>(view.buffer.get())->memory().handle();
+      bound.offset = view.offset_bytes;
+      bound.stride = view.stride_bytes;
+      continue;
+    }
+    bound.stride = (view.row_bytes() + kStagedRowAlignment - 1) / kStagedRowAlignment * kStagedRowAlignment;
+    MOE_ASSIGN_OR_RETURN(const StagingArena::Region region, arena.allocate(view.rows * bound.stride));
+    bound.buffer = arena.device_buffer(region);
+    bound.offset = region.offset;
+    if (!is_input(call.stage, id)) {
+      outputs->push_back({region, bound.stride, view});
+      continue;
+    }
+    for (uint64_t row = 0; row < view.rows; ++row) {
+      std::memcpy(arena.host(region) + row * bound.stride, view.host + row * view.stride_bytes, view.row_bytes());
+    }
+    MOE_RETURN_IF_ERROR(arena.host_wrote(region));
+    inputs->push_back(region);
+  }
+  buffers->beta = call.beta;
+  return {};
+}
+
+CallShape VulkanContext::shape_of(const Call& call, const PlanBuffers& buffers) const {
+  const LayerSpec& spec = call.layer->spec();
+  CallShape shape;
+  shape.stage = call.stage;
+  shape.tokens = call.tokens;
+  if (call.has(ViewId::kX)) {
+    const BoundView& x = buffers.views[static_cast<size_t>(ViewId::kX)];
+    shape.x_dtype = call.view(ViewId::kX).dtype;
+    shape.x_direct = shape.x_dtype == MOE_DTYPE_F32 && !spec.has(MOE_LAYER_INPUT_NORM) && spec.hidden_padded == spec.desc.hidden &&
+                     x.offset % 16 == 0 && x.stride % 16 == 0;
+  }
+  if (call.has(ViewId::kY)) shape.y_dtype = call.view(ViewId::kY).dtype;
+  if (call.has(ViewId::kResidual)) shape.residual_dtype = call.view(ViewId::kResidual).dtype;
+  for (ViewId id : {ViewId::kIds, ViewId::kWeights, ViewId::kLogits, ViewId::kScores, ViewId::kCounts}) {
+    if (call.has(id) && !is_input(call.stage, id)) shape.outputs |= 1u << static_cast<uint32_t>(id);
+  }
+  shape.ids_columns = static_cast<uint32_t>(call.view(ViewId::kIds).columns);
+  shape.weights_columns = static_cast<uint32_t>(call.view(ViewId::kWeights).columns);
+  return shape;
+}
+
+Status VulkanContext::encode(const Call& call) {
+  MOE_RETURN_IF_ERROR(device_->check_lost());
+  MOE_RETURN_IF_ERROR(begin_batch());
+  Batch& b = batch();
+  auto* layer = static_cast<VulkanLayer*>(call.layer.get());
+  PlanBuffers buffers;
+  std::vector<StagingArena::Region> inputs;
+  std::vector<HostOutput> outputs;
+  const std::vector<uint64_t> mark = b.arena.mark();
+  std::shared_ptr<const ExecutablePlan> plan;
+  const auto prepare = [&]() -> Status {
+    MOE_RETURN_IF_ERROR(resolve(call, &buffers, &inputs, &outputs));
+    MOE_ASSIGN_OR_RETURN(plan, layer->plan(shape_of(call, buffers)));
+    MOE_RETURN_IF_ERROR(ensure_workspace(plan->plan.workspace_bytes));
+    MOE_RETURN_IF_ERROR(check_view_ranges(*plan, buffers, device_->caps()));
+    return b.binder.reserve(plan->plan.steps);
+  };
+  if (Status status = prepare(); !status.ok()) {
+    b.arena.rewind(mark);
+    return status;
+  }
+  if (desc_.workspace != nullptr) {
+    buffers.workspace = static_cast<VulkanBuffer*>(desc_.workspace.get())->memory().handle();
+    buffers.workspace_offset = desc_.workspace_offset;
+  } else {
+    buffers.workspace = workspace_->handle();
+  }
+  b.holds.push_back(call.layer);
+  b.holds.push_back(plan);
+  for (const View& view : call.views) {
+    if (view.buffer != nullptr) b.holds.push_back(view.buffer);
+  }
+  record(call, *plan, buffers, inputs, outputs);
+  b.outputs.insert(b.outputs.end(), outputs.begin(), outputs.end());
+  ++b.calls;
+  return {};
+}
+
+void VulkanContext::record(const Call& call, const ExecutablePlan& plan, const PlanBuffers& buffers,
+                           const std::vector<StagingArena::Region>& inputs, const std::vector<HostOutput>& outputs) {
+  Batch& b = batch();
+  const VkCommandBuffer commands = b.commands.handle();
+  constexpr VkPipelineStageFlags kWork = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+  constexpr VkAccessFlags kShader = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT;
+  // Behind the call before, of this batch or an earlier one: it may have written our inputs, and read our workspace.
+  barrier(kWork | VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, kWork,
+          kShader | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
+  if (b.arena.copies() && !inputs.empty()) {
+    for (const StagingArena::Region& region : inputs) b.arena.copy_in(commands, region);
+    barrier(VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, kShader);
+  }
+  const size_t steps = plan.plan.steps.size();
+  const bool timed = profiling_ && b.queries != VK_NULL_HANDLE && b.queries_used + steps + 1 <= kTimestamps;
+  std::function<void(size_t)> after_step;
+  if (timed) {
+    device_->vk().vkCmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, b.queries, b.queries_used++);
+    after_step = [&](size_t i) {
+      const Step& step = plan.plan.steps[i];
+      device_->vk().vkCmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, b.queries, b.queries_used);
+      TimedStep one;
+      one.timing.call = b.calls;
+      one.timing.name = step.name;
+      one.timing.dispatches = static_cast<uint32_t>(step.dispatches.size());
+      for (const Dispatch& dispatch : step.dispatches) {
+        one.timing.bytes += dispatch.bytes;
+        one.timing.flops += dispatch.flops;
+      }
+      one.begin = b.queries_used - 1;
+      one.end = b.queries_used++;
+      b.timed.push_back(std::move(one));
+    };
+  }
+  record_plan(device_.get(), commands, plan, static_cast<const VulkanLayer&>(*call.layer), buffers, &b.binder, after_step);
+  if (b.arena.copies() && !outputs.empty()) {
+    barrier(VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_READ_BIT);
+    for (const HostOutput& output : outputs) b.arena.copy_out(commands, output.region);
+  }
+}
+
+Result<uint64_t> VulkanContext::flush() {
+  MOE_RETURN_IF_ERROR(device_->check_lost());
+  MOE_RETURN_IF_ERROR(begin_batch());  // an empty flush still gives a value
+  Batch& b = batch();
+  barrier(VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+          VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
+  MOE_RETURN_IF_ERROR(b.commands.end());
+  b.recording = false;
+  MOE_RETURN_IF_ERROR(device_->submit(b.commands.handle(), timeline_, value_ + 1));
+  b.value = ++value_;
+  current_ = (current_ + 1) % batches_.size();
+  return uint64_t{value_};
+}
+
+Status VulkanContext::wait(uint64_t value, uint64_t timeout_ns) {
+  if (value > value_) return invalid("value", std::to_string(value) + " has not been flushed yet; the newest is " + std::to_string(value_));
+  MOE_RETURN_IF_ERROR(device_->check_lost());
+  MOE_RETURN_IF_ERROR(device_->note(timeline_.wait(value, timeout_ns)));
+  return collect(value);
+}
+
+// Fills host outputs and lets go of what batches up to `reached` held, oldest first.
+Status VulkanContext::collect(uint64_t reached) {
+  std::vector<Batch*> done;
+  for (const auto& b : batches_) {
+    if (b->value != 0 && b->value <= reached) done.push_back(b.get());
+  }
+  std::sort(done.begin(), done.end(), [](const Batch* a, const Batch* b) { return a->value < b->value; });
+  for (Batch* b : done) {
+    b->value = 0;
+    for (const HostOutput& output : b->outputs) {
+      MOE_RETURN_IF_ERROR(b->arena.host_reads(output.region));
+      for (uint64_t row = 0; row < output.view.rows; ++row) {
+        std::memcpy(output.view.host + row * output.view.stride_bytes, b->arena.host(output.region) + row * output.staged_stride, output.view.row_bytes());
+      }
+    }
+    MOE_RETURN_IF_ERROR(read_timings(*b));
+    b->outputs.clear();
+    b->timed.clear();
+    b->holds.clear();
+  }
+  return {};
+}
+
+Status VulkanContext::read_timings(const Batch& done) {
+  if (done.timed.empty()) return {};
+  std::vector<uint64_t> ticks(done.queries_used);
+  MOEVK_TRY(device_->vk().vkGetQueryPoolResults(device_->handle(), done.queries, 0, done.queries_used, ticks.size() * 8, ticks.data(), 8,
+                                                VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT));
+  timings_.clear();
+  for (const TimedStep& one : done.timed) {
+    timings_.push_back(one.timing);
+    timings_.back().milliseconds = static_cast<double>(ticks[one.end] - ticks[one.begin]) * device_->caps().timestamp_period_ns * 1e-6;
+  }
+  return {};
+}
+
+Status VulkanContext::abort() {
+  Batch& b = batch();
+  if (!b.recording) return {};
+  b.recording = false;
+  b.outputs.clear();
+  b.timed.clear();
+  b.holds.clear();
+  return b.commands.end();
+}
+
+Status VulkanContext::set_profiling(bool enabled) {
+  if (enabled && device_->caps().timestamps == 0) return unsupported("enabled", "the device's queue has no time stamps");
+  if (enabled && batch().recording && !profiling_) {
+    return {MOE_ERROR_STATE, "context", "flush or abort first: profiling begins with a batch"};
+  }
+  profiling_ = enabled;
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Context>> make_vulkan_context(std::shared_ptr<VulkanDevice> device, const ContextDesc& desc) {
+  auto context = std::make_shared<VulkanContext>(std::move(device), desc);
+  MOE_RETURN_IF_ERROR(context->open());
+  return std::shared_ptr<Context>(std::move(context));
+}
+
+}  // namespace moevk

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+//
+// A stream of calls on a Vulkan device: encode into the open batch, flush submits it, wait hands results back.
+#pragma once
+
+#include "backend/vulkan_device.h"
+
+namespace moevk {
+
+Result<std::shared_ptr<Context>> make_vulkan_context(std::shared_ptr<VulkanDevice> device, const ContextDesc& desc);
+
+}  // namespace moevk

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: MIT
+//
+// Opening the device with exactly the features that the caps promise, submitting, and the device's objects.
+#include "backend/vulkan_device.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "backend/vulkan_context.h"
+#include "backend/vulkan_layer.h"
+
+namespace moevk {
+
+Status Timeline::open() {
+  VkSemaphoreTypeCreateInfo type{};
+  type.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO;
+  type.semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE;
+  VkSemaphoreCreateInfo info{};
+  info.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO;
+  info.pNext = &type;
+  MOEVK_TRY(vk_.vkCreateSemaphore(device_, &info, nullptr, &handle_));
+  return {};
+}
+
+Status Timeline::wait(uint64_t value, uint64_t timeout_ns) const {
+  VkSemaphoreWaitInfo info{};
+  info.sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO;
+  info.semaphoreCount = 1;
+  info.pSemaphores = &handle_;
+  info.pValues = &value;
+  const VkResult result = vk_.vkWaitSemaphores(device_, &info, timeout_ns);
+  if (result == VK_SUCCESS) return {};
+  if (result == VK_TIMEOUT) return {MOE_ERROR_TIMEOUT, "timeout_ns", "value " + std::to_string(value) + " was not reached in time"};
+  return vk_status(result, "vkWaitSemaphores", __FILE__, __LINE__);
+}
+
+Result<uint64_t> Timeline::completed() const {
+  uint64_t value = 0;
+  MOEVK_TRY(vk_.vkGetSemaphoreCounterValue(device_, handle_, &value));
+  return value;
+}
+
+Status CommandBuffer::open(uint32_t queue_family) {
+  VkCommandPoolCreateInfo pool{};
+  pool.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
+  pool.queueFamilyIndex = queue_family;
+  MOEVK_TRY(vk_.vkCreateCommandPool(device_, &pool, nullptr, &pool_));
+  VkCommandBufferAllocateInfo info{};
+  info.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO;
+  info.commandPool = pool_;
+  info.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
+  info.commandBufferCount = 1;
+  MOEVK_TRY(vk_.vkAllocateCommandBuffers(device_, &info, &handle_));
+  return {};
+}
+
+Status CommandBuffer::begin() {
+  MOEVK_TRY(vk_.vkResetCommandPool(device_, pool_, 0));
+  VkCommandBufferBeginInfo info{};
+  info.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO;
+  info.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
+  MOEVK_TRY(vk_.vkBeginCommandBuffer(handle_, &info));
+  return {};
+}
+
+Status CommandBuffer::end() {
+  MOEVK_TRY(vk_.vkEndCommandBuffer(handle_));
+  return {};
+}
+
+VulkanDevice::VulkanDevice(std::shared_ptr<VulkanInstance> instance, ProbedDevice probed, std::shared_ptr<SharedState> state)
+    : instance_(std::move(instance)), probed_(std::move(probed)), state_(std::move(state)) {}
+
+VulkanDevice::~VulkanDevice() {
+  if (pipelines_ != nullptr) pipelines_->save();
+  pipelines_.reset();
+  allocator_.reset();
+  if (device_ != VK_NULL_HANDLE) vk_.vkDestroyDevice(device_, nullptr);
+}
+
+Status VulkanDevice::open(uint64_t budget_bytes) {
+  const bool v12 = probed_.api_version >= VK_API_VERSION_1_2;
+  const DeviceCaps& caps = probed_.caps;
+  std::vector<const char*> extensions;
+  if (!v12) extensions.push_back(VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME);
+  if (!v12 && caps.buffer_device_address != 0) extensions.push_back(VK_KHR_BUFFER_DEVICE_ADDRESS_EXTENSION_NAME);
+  if (!v12 && (caps.float_controls_rte != 0 || caps.float_controls_inf_nan != 0)) {
+    extensions.push_back(VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME);
+  }
+  if (caps.push_descriptors != 0) extensions.push_back(VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME);
+  if (probed_.memory_budget) extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+  if (probed_.creation_feedback && probed_.api_version < VK_API_VERSION_1_3) {
+    extensions.push_back(VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME);
+  }
+
+  VkPhysicalDeviceTimelineSemaphoreFeatures timeline{};
+  timeline.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES;
+  timeline.timelineSemaphore = VK_TRUE;
+  VkPhysicalDeviceBufferDeviceAddressFeatures addresses{};
+  addresses.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES;
+  addresses.bufferDeviceAddress = VK_TRUE;
+  if (caps.buffer_device_address != 0) timeline.pNext = &addresses;
+  VkPhysicalDeviceFeatures features{};
+  features.shaderStorageBufferArrayDynamicIndexing = caps.storage_buffer_array_indexing != 0 ? VK_TRUE : VK_FALSE;
+
+  const float priority = 1.0f;
+  VkDeviceQueueCreateInfo queue{};
+  queue.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO;
+  queue.queueFamilyIndex = probed_.queue_family;
+  queue.queueCount = 1;
+  queue.pQueuePriorities = &priority;
+  VkDeviceCreateInfo info{};
+  info.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO;
+  info.pNext = &timeline;
+  info.queueCreateInfoCount = 1;
+  info.pQueueCreateInfos = &queue;
+  info.enabledExtensionCount = static_cast<uint32_t>(extensions.size());
+  info.ppEnabledExtensionNames = extensions.data();
+  info.pEnabledFeatures = &features;
+  MOEVK_TRY(instance_->vk.vkCreateDevice(probed_.handle, &info, nullptr, &device_));
+  MOE_RETURN_IF_ERROR(vk_.load(instance_->vk.vkGetDeviceProcAddr, device_));
+  vk_.vkGetDeviceQueue(device_, probed_.queue_family, 0, &queue_);
+
+  allocator_ = std::make_shared<GpuAllocator>();
+  MOE_RETURN_IF_ERROR(allocator_->open({instance_->handle, probed_.handle, device_, probed_.api_version, instance_->vk.vkGetInstanceProcAddr,
+                                        instance_->vk.vkGetDeviceProcAddr, probed_.memory_budget},
+                                       caps, state_, budget_bytes));
+  pipelines_ = std::make_unique<Pipelines>(vk_, device_, probed_, state_);
+  return pipelines_->open();
+}
+
+Status VulkanDevice::check_lost() const {
+  if (!lost_) return {};
+  return {MOE_ERROR_DEVICE_LOST, "", "the device was lost; close it and open it again", VK_ERROR_DEVICE_LOST};
+}
+
+Status VulkanDevice::note(Status status) {
+  if (status.code() == MOE_ERROR_DEVICE_LOST) lost_ = true;
+  return status;
+}
+
+Status VulkanDevice::submit(VkCommandBuffer commands, const Timeline& timeline, uint64_t value) {
+  MOE_RETURN_IF_ERROR(check_lost());
+  const VkSemaphore semaphore = timeline.handle();
+  VkTimelineSemaphoreSubmitInfo values{};
+  values.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO;
+  values.signalSemaphoreValueCount = 1;
+  values.pSignalSemaphoreValues = &value;
+  VkSubmitInfo info{};
+  info.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO;
+  info.pNext = &values;
+  info.commandBufferCount = 1;
+  info.pCommandBuffers = &commands;
+  info.signalSemaphoreCount = 1;
+  info.pSignalSemaphores = &semaphore;
+  const auto locked_submit = [&]() -> Status {
+    const std::lock_guard lock(queue_mutex_);
+    MOEVK_TRY(vk_.vkQueueSubmit(queue_, 1, &info, VK_NULL_HANDLE));
+    return {};
+  };
+  ++state_->submits;
+  return note(locked_submit());
+}
+
+Status VulkanDevice::run_now(const std::function<void(VkCommandBuffer)>& record) {
+  CommandBuffer commands(vk_, device_);
+  MOE_RETURN_IF_ERROR(commands.open(probed_.queue_family));
+  Timeline timeline(vk_, device_);
+  MOE_RETURN_IF_ERROR(timeline.open());
+  MOE_RETURN_IF_ERROR(commands.begin());
+  record(commands.handle());
+  MOE_RETURN_IF_ERROR(commands.end());
+  MOE_RETURN_IF_ERROR(submit(commands.handle(), timeline, 1));
+  return note(timeline.wait(1, UINT64_MAX));
+}
+
+Status VulkanDevice::check_limits(const LayerSpec& spec) const {
+  Result<WeightLayout> layout = make_weight_layout(spec, probed_.caps);
+  return std::move(layout.status());
+}
+
+Result<moe_estimate> VulkanDevice::estimate(const std::vector<LayerSpec>& specs, uint64_t max_tokens) const {
+  moe_estimate estimate = moe_init<moe_estimate>();
+  estimate.staging_bytes = kUploadSlots * kUploadSlotBytes;
+  for (const LayerSpec& spec : specs) {
+    MOE_ASSIGN_OR_RETURN(const WeightLayout layout, make_weight_layout(spec, probed_.caps));
+    MOE_ASSIGN_OR_RETURN(const uint64_t workspace, largest_workspace(spec, layout, probed_.caps, max_tokens));
+    estimate.weight_bytes += layout.total_bytes(spec);
+    estimate.workspace_bytes = std::max<uint64_t>(estimate.workspace_bytes, workspace);
+    estimate.total_parameters += total_parameters(spec);
+    estimate.active_parameters += active_parameters(spec);
+  }
+  return estimate;
+}
+
+Result<std::unique_ptr<WeightSink>> VulkanDevice::begin_weights(const LayerSpec& spec) {
+  MOE_RETURN_IF_ERROR(check_lost());
+  return make_vulkan_sink(std::static_pointer_cast<VulkanDevice>(shared_from_this()), spec);
+}
+
+Result<std::shared_ptr<Buffer>> VulkanDevice::create_buffer(uint64_t bytes) {
+  MOE_RETURN_IF_ERROR(check_lost());
+  MOE_ASSIGN_OR_RETURN(GpuBuffer memory, GpuBuffer::create(allocator_, bytes, GpuBuffer::Use::kDevice, "a host's buffer"));
+  const VkBuffer handle = memory.handle();
+  MOE_RETURN_IF_ERROR(run_now([&](VkCommandBuffer commands) {
+    vk_.vkCmdFillBuffer(commands, handle, 0, VK_WHOLE_SIZE, 0);
+    const VkMemoryBarrier barrier{VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, VK_ACCESS_TRANSFER_WRITE_BIT,
+                                  VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_HOST_READ_BIT | VK_ACCESS_HOST_WRITE_BIT};
+    vk_.vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_HOST_BIT,
+                             0, 1, &barrier, 0, nullptr, 0, nullptr);
+  }));
+  return std::shared_ptr<Buffer>(std::make_shared<VulkanBuffer>(shared_from_this(), std::move(memory), bytes));
+}
+
+Result<std::shared_ptr<Context>> VulkanDevice::create_context(const ContextDesc& desc) {
+  MOE_RETURN_IF_ERROR(check_lost());
+  return make_vulkan_context(std::static_pointer_cast<VulkanDevice>(shared_from_this()), desc);
+}
+
+namespace {
+
+constexpr uint64_t kCopyBytes = 16u << 20;
+
+}  // namespace
+
+Status VulkanBuffer::write(uint64_t offset, const void* source, uint64_t bytes) {
+  if (bytes == 0) return {};
+  VulkanDevice& device = vulkan();
+  MOE_RETURN_IF_ERROR(device.check_lost());
+  if (memory_.mapped() != nullptr) {
+    std::memcpy(memory_.mapped() + offset, source, bytes);
+    return memory_.flush(offset, bytes);
+  }
+  MOE_ASSIGN_OR_RETURN(GpuBuffer staging, GpuBuffer::create(device.allocator(), std::min(bytes, kCopyBytes), GpuBuffer::Use::kStaging, "staging"));
+  for (uint64_t done = 0; done < bytes; done += kCopyBytes) {
+    const uint64_t part = std::min(kCopyBytes, bytes - done);
+    std::memcpy(staging.mapped(), static_cast<const std::byte*>(source) + done, part);
+    MOE_RETURN_IF_ERROR(staging.flush(0, part));
+    MOE_RETURN_IF_ERROR(device.run_now([&](VkCommandBuffer commands) {
+      const VkBufferCopy region{0, offset + done, part};
+      device.vk().vkCmdCopyBuffer(commands, staging.handle(), memory_.handle(), 1, &region);
+      const VkMemoryBarrier barrier{VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, VK_ACCESS_TRANSFER_WRITE_BIT,
+                                    VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT};
+      device.vk().vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &barrier,
+                                       0, nullptr, 0, nullptr);
+    }));
+  }
+  return {};
+}
+
+Status VulkanBuffer::read(uint64_t offset, void* destination, uint64_t bytes) {
+  if (bytes == 0) return {};
+  VulkanDevice& device = vulkan();
+  MOE_RETURN_IF_ERROR(device.check_lost());
+  if (memory_.mapped() != nullptr) {
+    MOE_RETURN_IF_ERROR(memory_.invalidate(offset, bytes));
+    std::memcpy(destination, memory_.mapped() + offset, bytes);
+    return {};
+  }
+  MOE_ASSIGN_OR_RETURN(GpuBuffer staging, GpuBuffer::create(device.allocator(), std::min(bytes, kCopyBytes), GpuBuffer::Use::kStaging, "staging"));
+  for (uint64_t done = 0; done < bytes; done += kCopyBytes) {
+    const uint64_t part = std::min(kCopyBytes, bytes - done);
+    MOE_RETURN_IF_ERROR(device.run_now([&](VkCommandBuffer commands) {
+      const VkBufferCopy region{offset + done, 0, part};
+      device.vk().vkCmdCopyBuffer(commands, memory_.handle(), staging.handle(), 1, &region);
+      const VkMemoryBarrier barrier{VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, VK_ACCESS_TRANSFER_WRITE_BIT, VK_ACCESS_HOST_READ_BIT};
+      device.vk().vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0, nullptr, 0,
+                                       nullptr);
+    }));
+    MOE_RETURN_IF_ERROR(staging.invalidate(0, part));
+    std::memcpy(static_cast<std::byte*>(destination) + done, staging.mapped(), part);
+  }
+  return {};
+}
+
+}  // namespace moevk

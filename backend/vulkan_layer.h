@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+//
+// A layer's weights in device memory, the expert table that leads to them, and the plans made for it so far.
+#pragma once
+
+#include "backend/vulkan_device.h"
+#include "runtime/plan.h"
+
+namespace moevk {
+
+// A plan with its pipelines: all that recording needs besides the call's buffers.
+struct ExecutablePlan {
+  Plan plan;
+  std::vector<Pipeline> pipelines;  // of the dispatches, step by step
+};
+
+class VulkanLayer final : public Layer {
+ public:
+  struct Memory {
+    std::vector<GpuBuffer> windows;
+    GpuBuffer table, router, aux;
+    uint64_t bytes = 0;
+  };
+  VulkanLayer(std::shared_ptr<VulkanDevice> device, LayerSpec spec, WeightLayout layout, Memory memory);
+  ~VulkanLayer() override;
+  Status open();  // descriptor sets of the windows
+
+  uint64_t weight_bytes() const override { return memory_.bytes; }
+  Status prepare(uint64_t first_tokens, uint64_t last_tokens) override;
+  // Thread-safe; the same shape gives the same plan.
+  Result<std::shared_ptr<const ExecutablePlan>> plan(const CallShape& shape);
+
+  VulkanDevice& vulkan() const { return *static_cast<VulkanDevice*>(device()); }
+  VkBuffer table() const { return memory_.table.handle(); }
+  VkBuffer router() const { return memory_.router.handle(); }
+  VkBuffer aux() const { return memory_.aux.handle(); }
+  VkDescriptorSet windows(WeightSet set, uint32_t pass) const {
+    return window_sets_[pass + (set == WeightSet::kDown ? layout_.gate_up_passes.size() : 0)];
+  }
+
+ private:
+  WeightLayout layout_;
+  Memory memory_;
+  VkDescriptorPool pool_ = VK_NULL_HANDLE;
+  std::vector<VkDescriptorSet> window_sets_;  // gate_up passes, then down passes; empty with device addresses
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<const ExecutablePlan>> plans_;
+};
+
+Result<std::unique_ptr<WeightSink>> make_vulkan_sink(std::shared_ptr<VulkanDevice> device, const LayerSpec& spec);
+
+// Workspace of the largest call with up to max_tokens.
+Result<uint64_t> largest_workspace(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, uint64_t max_tokens);
+
+}  // namespace moevk
