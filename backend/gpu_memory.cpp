@@ -35,7 +35,7 @@ GpuBuffer::~GpuBuffer() {
   if (buffer_ == VK_NULL_HANDLE) return;
   vmaDestroyBuffer(allocator_->vma_, buffer_, allocation_);
   allocator_->used_bytes_ -= charged_;
-  allocator_->state_->allocated_bytes -= charged_;
+  allocator_->state_->allocated_bytes -= held_;
 }
 
 void GpuBuffer::swap(GpuBuffer& other) noexcept {
@@ -44,6 +44,7 @@ void GpuBuffer::swap(GpuBuffer& other) noexcept {
   std::swap(allocation_, other.allocation_);
   std::swap(mapped_, other.mapped_);
   std::swap(bytes_, other.bytes_);
+  std::swap(held_, other.held_);
   std::swap(charged_, other.charged_);
 }
 
@@ -56,10 +57,11 @@ Result<GpuBuffer> GpuBuffer::create(std::shared_ptr<GpuAllocator> allocator, uin
                   "no room for " + std::to_string(size) + " bytes of " + what + " beside the " + std::to_string(a.used_bytes_) +
                       " in use" + budget_text, vk_result);
   };
-  // Reserved before the driver is asked, so that two threads cannot share the last bytes.
-  const uint64_t before = a.used_bytes_.fetch_add(size);
-  if (a.budget_bytes_ != 0 && (size > a.budget_bytes_ || before > a.budget_bytes_ - size)) {
-    a.used_bytes_ -= size;
+  // Charged before the driver is asked, so that two threads cannot share the last bytes.
+  const uint64_t charged = use == Use::kStaging ? 0 : size;
+  const uint64_t before = a.used_bytes_.fetch_add(charged);
+  if (charged != 0 && a.budget_bytes_ != 0 && (size > a.budget_bytes_ || before > a.budget_bytes_ - size)) {
+    a.used_bytes_ -= charged;
     return full(0);
   }
   VkBufferCreateInfo info{};
@@ -72,18 +74,19 @@ Result<GpuBuffer> GpuBuffer::create(std::shared_ptr<GpuAllocator> allocator, uin
   if (use == Use::kStaging || a.unified_) {
     where.flags = VMA_ALLOCATION_CREATE_HOST_ACCESS_RANDOM_BIT | VMA_ALLOCATION_CREATE_MAPPED_BIT;
   }
-  where.usage = use == Use::kStaging ? VMA_MEMORY_USAGE_AUTO_PREFER_HOST : VMA_MEMORY_USAGE_AUTO_PREFER_DEVICE;
+  where.usage = use == Use::kStaging && !a.unified_ ? VMA_MEMORY_USAGE_AUTO_PREFER_HOST : VMA_MEMORY_USAGE_AUTO_PREFER_DEVICE;
   GpuBuffer buffer;
   VmaAllocationInfo placed{};
   const VkResult result = vmaCreateBuffer(a.vma_, &info, &where, &buffer.buffer_, &buffer.allocation_, &placed);
   if (result != VK_SUCCESS) {
-    a.used_bytes_ -= size;
+    a.used_bytes_ -= charged;
     if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY) return full(result);
     return vk_status(result, "vkAllocateMemory(", "vmaCreateBuffer", 0);
   }
   buffer.mapped_ = static_cast<std::byte*>(placed.pMappedData);
   buffer.bytes_ = bytes;
-  buffer.charged_ = size;
+  buffer.held_ = size;
+  buffer.charged_ = charged;
   a.state_->allocated_bytes += size;
   if (a.state_->options().trace_memory) {
     a.state_->log(MOE_LOG_TRACE, "memory: " + std::to_string(size) + " bytes for " + what + ", " + std::to_string(a.used_bytes_) + " in use");

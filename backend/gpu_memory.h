@@ -44,8 +44,8 @@ class GpuAllocator {
 class GpuBuffer {
  public:
   enum class Use {
-    kDevice,   // the device's; host-mapped where memory is unified
-    kStaging,  // the host's side of copies: mapped, cached where possible
+    kDevice,   // the device's, charged to the budget; host-mapped where memory is unified
+    kStaging,  // between host and device: mapped, cached where possible, not charged
   };
 
   GpuBuffer() = default;
@@ -74,7 +74,8 @@ class GpuBuffer {
   VmaAllocation allocation_ = nullptr;
   std::byte* mapped_ = nullptr;
   uint64_t bytes_ = 0;
-  uint64_t charged_ = 0;
+  uint64_t held_ = 0;     // with padding
+  uint64_t charged_ = 0;  // to the budget
 };
 
 }  // namespace moevk

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// Asks Vulkan, once. Known driver defects would be corrected here too, from runtime/'s table of quirks.
+// Asks Vulkan, once; then the table of known driver defects, then the user's own limits.
 #include "backend/probe_caps.h"
 
 #include <algorithm>
 #include <cstring>
 #include <set>
 #include <vector>
+
+#include "runtime/quirks.h"
 
 namespace moevk {
 namespace {
@@ -164,6 +166,7 @@ Result<ProbedDevice> probe_device(const InstanceFunctions& vk, VkPhysicalDevice 
   find_queue(vk, &out);
   if (out.api_version >= VK_API_VERSION_1_1) find_memory(vk, out.memory_budget, &out);
 
+  MOE_ASSIGN_OR_RETURN(out.quirks, apply_quirks(known_quirks(), basic.driverVersion, &caps));
   if (options.disabled("bda")) caps.buffer_device_address = 0;
   if (options.disabled("push_descriptors")) caps.push_descriptors = 0;
   if (options.disabled("unified")) caps.unified_memory = 0;

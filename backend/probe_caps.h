@@ -3,6 +3,8 @@
 // A physical device -> the plain facts that planning sees, and what a host needs to choose.
 #pragma once
 
+#include <vector>
+
 #include "backend/vulkan_functions.h"
 #include "runtime/device_caps.h"
 #include "runtime/options.h"
@@ -15,7 +17,8 @@ struct ProbedDevice {
   uint32_t queue_family = 0;  // computes; UINT32_MAX: none does
   bool memory_budget = false;
   bool creation_feedback = false;
-  DeviceCaps caps;            // after MOEVK_DISABLE and MOEVK_LIMITS
+  DeviceCaps caps;            // after quirks, MOEVK_DISABLE and MOEVK_LIMITS
+  std::vector<std::string> quirks;  // the reasons of those applied
   moe_device_info info{};
 };
 

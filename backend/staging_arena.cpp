@@ -23,8 +23,7 @@ Result<StagingArena::Region> StagingArena::allocate(uint64_t bytes) {
   }
   Block block;
   const uint64_t block_bytes = std::max(size, kBlockBytes);
-  const auto use = copies() ? GpuBuffer::Use::kStaging : GpuBuffer::Use::kDevice;
-  MOE_ASSIGN_OR_RETURN(block.host, GpuBuffer::create(device_->allocator(), block_bytes, use, "staging"));
+  MOE_ASSIGN_OR_RETURN(block.host, GpuBuffer::create(device_->allocator(), block_bytes, GpuBuffer::Use::kStaging, "staging"));
   if (copies()) {
     MOE_ASSIGN_OR_RETURN(block.device, GpuBuffer::create(device_->allocator(), block_bytes, GpuBuffer::Use::kDevice, "staging"));
   }

@@ -153,6 +153,7 @@ Status Backend::list_devices() {
   if (count != 0) MOEVK_TRY(vk.vkEnumeratePhysicalDevices(instance_->handle, &count, devices.data()));
   for (uint32_t i = 0; i < count; ++i) {
     MOE_ASSIGN_OR_RETURN(ProbedDevice probed, probe_device(vk, devices[i], version_, state_->options()));
+    for (const std::string& quirk : probed.quirks) state_->log(MOE_LOG_WARNING, probed.caps.name + " has a known defect; " + quirk);
     infos_.push_back(probed.info);
     probed_.push_back(std::move(probed));
   }

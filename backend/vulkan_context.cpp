@@ -131,7 +131,7 @@ Status VulkanContext::begin_batch() {
 Status VulkanContext::ensure_workspace(uint64_t bytes) {
   if (desc_.workspace != nullptr) {
     if (bytes <= desc_.workspace_bytes) return {};
-    return invalid("context.workspace_bytes", "is " + std::to_string(desc_.workspace_bytes) + "; this call needs " + std::to_string(bytes));
+    return invalid("context.workspace_bytes", "the host's workspace has " + std::to_string(desc_.workspace_bytes) + " bytes; this call needs " + std::to_string(bytes));
   }
   if (workspace_ != nullptr && workspace_->bytes() >= bytes) return {};
   MOE_ASSIGN_OR_RETURN(GpuBuffer grown, GpuBuffer::create(device_->allocator(), bytes, GpuBuffer::Use::kDevice, "a context's workspace"));

@@ -163,7 +163,7 @@ typedef struct moe_device_desc {
   const moe_chain* next;
   uint32_t index;    /* as in get_device_info */
   uint32_t reserved;
-  uint64_t memory_budget_bytes; /* weights, buffers and workspaces together; 0: what the driver allows */
+  uint64_t memory_budget_bytes; /* weights, buffers and workspaces together, not staging; 0: no budget of ours */
 } moe_device_desc;
 
 /* ---- what a layer computes -------------------------------------------------------------------- */

@@ -78,6 +78,9 @@ std::string plan_text(const LayerSpec& spec, const WeightLayout& layout, const D
 }
 
 Result<std::string> describe_forward(const LayerSpec& spec, const DeviceCaps& caps, uint64_t tokens) {
+  if (caps.kind == MOE_DEVICE_KIND_REFERENCE) {
+    return std::string("plan: ") + caps.name + " runs plain loops, token by token; there is nothing to plan\n";
+  }
   if (const std::string missing = below_floor(caps); !missing.empty()) {
     return unsupported("caps_text", caps.name + " is below the floor: " + missing);
   }

@@ -23,6 +23,7 @@ void store_pair(uint y_row_word, uint residual_row_word, uint column, uint colum
                          second ? residual_element(residual_row_word, column + 1u) : 0.0);
     y = y + beta * residual;
   }
+  y = vec2(canonical(y.x), canonical(y.y));
   if (p.y_dtype == 0u) {
     Y_WORDS[y_row_word + column] = floatBitsToUint(y.x);
     if (second) Y_WORDS[y_row_word + column + 1u] = floatBitsToUint(y.y);

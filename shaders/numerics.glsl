@@ -5,7 +5,12 @@
 
 #define kInfinity uintBitsToFloat(0x7F800000u)
 
+// One NaN for all: sign and payload of a NaN depend on the order of operands, which compilers choose.
+#define kNan uintBitsToFloat(0x7FC00000u)
+
 bool is_nan(float x) { return (floatBitsToUint(x) & 0x7FFFFFFFu) > 0x7F800000u; }
+
+float canonical(float x) { return is_nan(x) ? kNan : x; }
 
 // Subnormal halves without f32 subnormals on the way: float(mantissa) * 2^-24.
 float half_to_float(uint h) {

@@ -69,7 +69,7 @@ void compute_logits(uint first_token) {
     float logit = router_logit(min(expert, p.logit_stride - 1u) * p.router_stride, rows, scales);
     if (lane < TOKENS_PER_GROUP && token < p.tokens && expert < p.logit_stride) {
       if (p.router_bias != NONE && expert < p.experts) logit += aux[p.router_bias + expert];
-      logits[token * p.logit_stride + expert] = logit;
+      logits[token * p.logit_stride + expert] = canonical(logit);
     }
   }
   memoryBarrierBuffer();
@@ -104,7 +104,7 @@ void make_keys(uint token, uint key_row, bool serves, float largest, float exp_s
       value = value + aux[p.selection_bias + e];
     }
     keys[key_row + e] = sortable_key(value);
-    if (WRITE_SCORES != 0u) scores[token * p.experts + e] = value;
+    if (WRITE_SCORES != 0u) scores[token * p.experts + e] = canonical(value);
   }
 }
 
@@ -215,13 +215,13 @@ void route_token(uint token, uint block_token, bool serves) {
   if (!serves) return;
   if (lane < p.top_k) {
     ids[token * p.slots + lane] = id;
-    weights[token * p.slots + lane] = weight;
+    weights[token * p.slots + lane] = canonical(weight);
   }
   for (uint slot = p.top_k + lane; slot < p.slots; slot += LANES) {
     int shared_id = int(p.experts + slot - p.top_k);
     chosen[block_token * MAX_SLOTS + slot] = shared_id;
     ids[token * p.slots + slot] = shared_id;
-    weights[token * p.slots + slot] = shared_weight(token);
+    weights[token * p.slots + slot] = canonical(shared_weight(token));
   }
 }
 

@@ -35,6 +35,6 @@ void main() {
   uint token = first_token + lane;
   if (lane < TOKENS_PER_GROUP && token < p.tokens && expert < p.logit_stride) {
     if (p.router_bias != NONE && expert < p.experts) logit += aux[p.router_bias + expert];
-    logits[token * p.logit_stride + expert] = logit;
+    logits[token * p.logit_stride + expert] = canonical(logit);
   }
 }
