@@ -3,6 +3,7 @@
 // Allocation, the budget, and the counters of the instance.
 #include "backend/gpu_memory.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace moevk {
@@ -50,7 +51,7 @@ void GpuBuffer::swap(GpuBuffer& other) noexcept {
 
 Result<GpuBuffer> GpuBuffer::create(std::shared_ptr<GpuAllocator> allocator, uint64_t bytes, Use use, const char* what) {
   GpuAllocator& a = *allocator;
-  const uint64_t size = (bytes + 15) / 16 * 16;
+  const uint64_t size = std::min(bytes, uint64_t{1} << 60) / 16 * 16 + (bytes % 16 != 0 ? 16 : 0);
   const std::string budget_text = a.budget_bytes_ != 0 ? "; the budget is " + std::to_string(a.budget_bytes_) + " bytes" : "";
   const auto full = [&](int32_t vk_result) {
     return Status(MOE_ERROR_OUT_OF_DEVICE_MEMORY, "",
@@ -58,7 +59,8 @@ Result<GpuBuffer> GpuBuffer::create(std::shared_ptr<GpuAllocator> allocator, uin
                       " in use" + budget_text, vk_result);
   };
   // Charged before the driver is asked, so that two threads cannot share the last bytes.
-  const uint64_t charged = use == Use::kStaging ? 0 : size;
+  if (size >= uint64_t{1} << 60) return full(0);
+  const uint64_t charged = use == Use::kStaging || use == Use::kTwin ? 0 : size;
   const uint64_t before = a.used_bytes_.fetch_add(charged);
   if (charged != 0 && a.budget_bytes_ != 0 && (size > a.budget_bytes_ || before > a.budget_bytes_ - size)) {
     a.used_bytes_ -= charged;
@@ -71,7 +73,7 @@ Result<GpuBuffer> GpuBuffer::create(std::shared_ptr<GpuAllocator> allocator, uin
                VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT;
   if (a.addresses_) info.usage |= VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
   VmaAllocationCreateInfo where{};
-  if (use == Use::kStaging || a.unified_) {
+  if (use == Use::kStaging || (use == Use::kDevice && a.unified_)) {
     where.flags = VMA_ALLOCATION_CREATE_HOST_ACCESS_RANDOM_BIT | VMA_ALLOCATION_CREATE_MAPPED_BIT;
   }
   where.usage = use == Use::kStaging && !a.unified_ ? VMA_MEMORY_USAGE_AUTO_PREFER_HOST : VMA_MEMORY_USAGE_AUTO_PREFER_DEVICE;

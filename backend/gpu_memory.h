@@ -44,8 +44,10 @@ class GpuAllocator {
 class GpuBuffer {
  public:
   enum class Use {
-    kDevice,   // the device's, charged to the budget; host-mapped where memory is unified
-    kStaging,  // between host and device: mapped, cached where possible, not charged
+    kPrivate,  // weights and workspaces: the device's alone
+    kDevice,   // a host's buffer: mapped where memory is unified
+    kStaging,  // the host's side of copies: mapped, cached where possible; not charged to the budget
+    kTwin,     // the device's side of them; not charged either
   };
 
   GpuBuffer() = default;

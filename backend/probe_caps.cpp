@@ -57,7 +57,7 @@ void find_queue(const InstanceFunctions& vk, ProbedDevice* out) {
     const bool alone = (families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT) == 0;
     if (!computes || (out->queue_family != UINT32_MAX && !alone)) continue;
     out->queue_family = i;  // a family for compute only, where there is one
-    out->caps.timestamps = families[i].timestampValidBits != 0;
+    out->caps.timestamps = families[i].timestampValidBits;
     if (alone) break;
   }
 }
@@ -87,12 +87,8 @@ void find_memory(const InstanceFunctions& vk, bool with_budget, ProbedDevice* ou
   }
 }
 
-}  // namespace
-
-Result<ProbedDevice> probe_device(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t instance_version,
-                                  const Options& options) {
-  ProbedDevice out;
-  out.handle = device;
+Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t instance_version, const Options& options, ProbedDevice* probed) {
+  ProbedDevice& out = *probed;
   MOE_ASSIGN_OR_RETURN(const std::set<std::string> extensions, device_extensions(vk, device));
   const auto has = [&](const char* name) { return extensions.count(name) != 0; };
 
@@ -160,30 +156,40 @@ Result<ProbedDevice> probe_device(const InstanceFunctions& vk, VkPhysicalDevice 
   caps.float_controls_inf_nan = floats.shaderSignedZeroInfNanPreserveFloat32;
   caps.timestamp_period_ns = limits.timestampPeriod;
 
-  out.info = moe_init<moe_device_info>();
   out.memory_budget = has(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
   out.creation_feedback = out.api_version >= VK_API_VERSION_1_3 || has(VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME);
   find_queue(vk, &out);
   if (out.api_version >= VK_API_VERSION_1_1) find_memory(vk, out.memory_budget, &out);
+
+  out.info.kind = caps.kind;
+  copy_text(out.info.name, caps.name);
+  copy_text(out.info.driver, caps.driver);
+  out.info.vendor_id = caps.vendor_id;
+  out.info.device_id = caps.device_id;
+  out.info.vulkan_version = basic.apiVersion;
+  std::copy_n(id.deviceUUID, 16, out.info.device_uuid);
+  std::copy_n(id.driverUUID, 16, out.info.driver_uuid);
 
   MOE_ASSIGN_OR_RETURN(out.quirks, apply_quirks(known_quirks(), basic.driverVersion, &caps));
   if (options.disabled("bda")) caps.buffer_device_address = 0;
   if (options.disabled("push_descriptors")) caps.push_descriptors = 0;
   if (options.disabled("unified")) caps.unified_memory = 0;
   MOE_RETURN_IF_ERROR(lower_caps(options.limits, &caps));
-
   std::string missing = below_floor(caps);
   if (out.queue_family == UINT32_MAX) missing += std::string(missing.empty() ? "" : "; ") + "no queue family computes";
-  out.info.kind = caps.kind;
-  out.info.usable = missing.empty() ? 1 : 0;
-  copy_text(out.info.name, caps.name);
-  copy_text(out.info.driver, caps.driver);
-  copy_text(out.info.reason, missing);
-  out.info.vendor_id = caps.vendor_id;
-  out.info.device_id = caps.device_id;
-  out.info.vulkan_version = basic.apiVersion;
-  std::copy_n(id.deviceUUID, 16, out.info.device_uuid);
-  std::copy_n(id.driverUUID, 16, out.info.driver_uuid);
+  return missing.empty() ? Status() : Status(MOE_ERROR_NO_DEVICE, "", std::move(missing));
+}
+
+}  // namespace
+
+ProbedDevice probe_device(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t instance_version, const Options& options) {
+  ProbedDevice out;
+  out.handle = device;
+  out.info = moe_init<moe_device_info>();
+  const Status status = probe(vk, device, instance_version, options, &out);
+  out.info.usable = status.ok() ? 1 : 0;
+  const std::string argument = status.argument();
+  copy_text(out.info.reason, argument.empty() ? status.text() : argument + ": " + status.text());
   return out;
 }
 

@@ -22,7 +22,8 @@ struct ProbedDevice {
   moe_device_info info{};
 };
 
-Result<ProbedDevice> probe_device(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t instance_version,
+// Never fails: a device that cannot be asked is not usable, and says why.
+ProbedDevice probe_device(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t instance_version,
                                   const Options& options);
 
 }  // namespace moevk

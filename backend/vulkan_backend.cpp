@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <mutex>
 
 #include "backend/probe_caps.h"
 #include "backend/vulkan_device.h"
@@ -46,7 +45,7 @@ class Backend final : public VulkanBackend {
 
  private:
   Status create_instance(bool validation);
-  Status list_devices();
+  void list_devices();
 
   std::shared_ptr<SharedState> state_;
   std::shared_ptr<VulkanInstance> instance_ = std::make_shared<VulkanInstance>();
@@ -57,24 +56,21 @@ class Backend final : public VulkanBackend {
 };
 
 Status Backend::start(bool validation) {
-  static std::mutex loader_mutex;  // volk keeps the loader in globals
-  {
-    const std::lock_guard lock(loader_mutex);
-    if (volkInitialize() != VK_SUCCESS) {
-      why_ = "no Vulkan loader (libvulkan.so.1) was found";
-      return {};
-    }
-    version_ = volkGetInstanceVersion();
+  static const VkResult loader = volkInitialize();  // volk keeps it in globals: once for all threads
+  if (loader != VK_SUCCESS) {
+    why_ = "no Vulkan loader (libvulkan.so.1) was found";
+    return {};
   }
+  version_ = volkGetInstanceVersion();
   if (version_ < VK_API_VERSION_1_1) {
     why_ = "the Vulkan loader is older than 1.1";
     return {};
   }
   MOE_RETURN_IF_ERROR(create_instance(validation));
   if (instance_->handle == VK_NULL_HANDLE) return {};
-  MOE_RETURN_IF_ERROR(list_devices());
+  list_devices();
   const bool usable = std::any_of(infos_.begin(), infos_.end(), [](const moe_device_info& i) { return i.usable != 0; });
-  if (infos_.empty()) why_ = "the Vulkan loader found no driver";
+  if (infos_.empty() && why_.empty()) why_ = "the Vulkan loader found no driver";
   if (!infos_.empty() && !usable) why_ = std::string("no Vulkan device can be used; ") + infos_[0].name + ": " + infos_[0].reason;
   return {};
 }
@@ -92,7 +88,7 @@ Status Backend::create_instance(bool validation) {
     std::vector<VkLayerProperties> properties(count);
     MOEVK_TRY(vkEnumerateInstanceLayerProperties(&count, properties.data()));
     const bool found = std::any_of(properties.begin(), properties.end(), [](const auto& p) { return std::strcmp(p.layerName, kValidationLayer) == 0; });
-    if (!found) return {MOE_ERROR_UNSUPPORTED, "MOEVK_VALIDATION", std::string(kValidationLayer) + " is not installed"};
+    if (!found) return {MOE_ERROR_UNSUPPORTED, "validation", std::string(kValidationLayer) + ", asked for by MOEVK_VALIDATION or desc.flags, is not installed"};
     layers.push_back(kValidationLayer);
     extensions.push_back(VK_EXT_DEBUG_UTILS_EXTENSION_NAME);
     extensions.push_back(VK_EXT_VALIDATION_FEATURES_EXTENSION_NAME);
@@ -128,9 +124,9 @@ Status Backend::create_instance(bool validation) {
     return {};
   }
   instance_->handle = handle;
-  MOE_RETURN_IF_ERROR(instance_->vk.load(vkGetInstanceProcAddr, handle));
-  const PFN_vkDestroyInstance destroy_instance = instance_->vk.vkDestroyInstance;
+  const auto destroy_instance = reinterpret_cast<PFN_vkDestroyInstance>(vkGetInstanceProcAddr(handle, "vkDestroyInstance"));
   instance_->destroy = [handle, destroy_instance] { destroy_instance(handle, nullptr); };
+  MOE_RETURN_IF_ERROR(instance_->vk.load(vkGetInstanceProcAddr, handle));
   if (!validation) return {};
   const auto create = reinterpret_cast<PFN_vkCreateDebugUtilsMessengerEXT>(vkGetInstanceProcAddr(handle, "vkCreateDebugUtilsMessengerEXT"));
   const auto destroy = reinterpret_cast<PFN_vkDestroyDebugUtilsMessengerEXT>(vkGetInstanceProcAddr(handle, "vkDestroyDebugUtilsMessengerEXT"));
@@ -145,19 +141,22 @@ Status Backend::create_instance(bool validation) {
   return {};
 }
 
-Status Backend::list_devices() {
+void Backend::list_devices() {
   const InstanceFunctions& vk = instance_->vk;
   uint32_t count = 0;
-  MOEVK_TRY(vk.vkEnumeratePhysicalDevices(instance_->handle, &count, nullptr));
+  VkResult result = vk.vkEnumeratePhysicalDevices(instance_->handle, &count, nullptr);
   std::vector<VkPhysicalDevice> devices(count);
-  if (count != 0) MOEVK_TRY(vk.vkEnumeratePhysicalDevices(instance_->handle, &count, devices.data()));
+  if (result == VK_SUCCESS && count != 0) result = vk.vkEnumeratePhysicalDevices(instance_->handle, &count, devices.data());
+  if (result != VK_SUCCESS && result != VK_INCOMPLETE) {  // a broken driver does not take the reference away
+    why_ = "vkEnumeratePhysicalDevices failed with VkResult " + std::to_string(result);
+    return;
+  }
   for (uint32_t i = 0; i < count; ++i) {
-    MOE_ASSIGN_OR_RETURN(ProbedDevice probed, probe_device(vk, devices[i], version_, state_->options()));
+    ProbedDevice probed = probe_device(vk, devices[i], version_, state_->options());
     for (const std::string& quirk : probed.quirks) state_->log(MOE_LOG_WARNING, probed.caps.name + " has a known defect; " + quirk);
     infos_.push_back(probed.info);
     probed_.push_back(std::move(probed));
   }
-  return {};
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "backend/record_plan.h"
 #include "backend/staging_arena.h"
+#include "backend/vulkan_buffer.h"
 
 namespace moevk {
 namespace {
@@ -41,6 +42,14 @@ struct Batch {
   std::vector<HostOutput> outputs;
   std::vector<TimedStep> timed;
   std::vector<std::shared_ptr<const void>> holds;  // layers, buffers, plans, a workspace that was replaced
+
+  // Forgets what was encoded. The commands need no end: the next begin resets their pool.
+  void discard() {
+    recording = false;
+    outputs.clear();
+    timed.clear();
+    holds.clear();
+  }
 };
 
 class VulkanContext final : public Context {
@@ -69,7 +78,7 @@ class VulkanContext final : public Context {
   Status encode(const Call& call) override;
   Result<uint64_t> flush() override;
   Status wait(uint64_t value, uint64_t timeout_ns) override;
-  Result<uint64_t> completed() override { return timeline_.completed(); }
+  Result<uint64_t> completed() override;
   Status abort() override;
   Status set_profiling(bool enabled) override;
   const std::vector<StepTiming>& timings() const override { return timings_; }
@@ -78,7 +87,7 @@ class VulkanContext final : public Context {
   Batch& batch() { return *batches_[current_]; }
   Status begin_batch();
   Status collect(uint64_t reached);
-  Status read_timings(const Batch& done);
+  Status read_timings(const Batch& done, const std::vector<TimedStep>& timed);
   Status ensure_workspace(uint64_t bytes);
   Status resolve(const Call& call, PlanBuffers* buffers, std::vector<StagingArena::Region>* inputs, std::vector<HostOutput>* outputs);
   CallShape shape_of(const Call& call, const PlanBuffers& buffers) const;
@@ -134,7 +143,7 @@ Status VulkanContext::ensure_workspace(uint64_t bytes) {
     return invalid("context.workspace_bytes", "the host's workspace has " + std::to_string(desc_.workspace_bytes) + " bytes; this call needs " + std::to_string(bytes));
   }
   if (workspace_ != nullptr && workspace_->bytes() >= bytes) return {};
-  MOE_ASSIGN_OR_RETURN(GpuBuffer grown, GpuBuffer::create(device_->allocator(), bytes, GpuBuffer::Use::kDevice, "a context's workspace"));
+  MOE_ASSIGN_OR_RETURN(GpuBuffer grown, GpuBuffer::create(device_->allocator(), bytes, GpuBuffer::Use::kPrivate, "a context's workspace"));
   if (workspace_ != nullptr) {  // batches on their way still use the old one
     for (const auto& b : batches_) {
       if (b->recording || b->value != 0) b->holds.push_back(workspace_);
@@ -157,6 +166,10 @@ Status VulkanContext::resolve(const Call& call, PlanBuffers* buffers, std::vecto
     const bool whole = id == ViewId::kCounts || id == ViewId::kOrder || id == ViewId::kOffsets;
     bound.rows_per_token = whole ? 0 : view.rows / call.tokens;
     if (view.buffer != nullptr) {
+      if (view.buffer == desc_.workspace && view.offset_bytes < desc_.workspace_offset + desc_.workspace_bytes &&
+          desc_.workspace_offset < view.offset_bytes + view.span_bytes()) {
+        return invalid(std::string("args.") + view_name(id) + ".buffer", "the view lies in the context's workspace");
+      }
       bound.buffer = static_cast<VulkanBuffer*>(view.buffer.get())->memory().handle();
       bound.offset = view.offset_bytes;
       bound.stride = view.stride_bytes;
@@ -228,6 +241,10 @@ Status VulkanContext::encode(const Call& call) {
   } else {
     buffers.workspace = workspace_->handle();
   }
+  // From here on nothing may fail, allocations included.
+  b.holds.reserve(b.holds.size() + 2 + kViewCount);
+  b.outputs.reserve(b.outputs.size() + outputs.size());
+  b.timed.reserve(b.timed.size() + plan->plan.steps.size());
   b.holds.push_back(call.layer);
   b.holds.push_back(plan);
   for (const View& view : call.views) {
@@ -286,9 +303,13 @@ Result<uint64_t> VulkanContext::flush() {
   Batch& b = batch();
   barrier(VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
           VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
-  MOE_RETURN_IF_ERROR(b.commands.end());
+  Status status = b.commands.end();
+  if (status.ok()) status = device_->submit(b.commands.handle(), timeline_, value_ + 1);
+  if (!status.ok()) {  // what was encoded is dropped, as if by abort
+    b.discard();
+    return status;
+  }
   b.recording = false;
-  MOE_RETURN_IF_ERROR(device_->submit(b.commands.handle(), timeline_, value_ + 1));
   b.value = ++value_;
   current_ = (current_ + 1) % batches_.size();
   return uint64_t{value_};
@@ -310,41 +331,46 @@ Status VulkanContext::collect(uint64_t reached) {
   std::sort(done.begin(), done.end(), [](const Batch* a, const Batch* b) { return a->value < b->value; });
   for (Batch* b : done) {
     b->value = 0;
-    for (const HostOutput& output : b->outputs) {
+    const std::vector<HostOutput> outputs = std::move(b->outputs);
+    const std::vector<TimedStep> timed = std::move(b->timed);
+    b->discard();
+    for (const HostOutput& output : outputs) {
       MOE_RETURN_IF_ERROR(b->arena.host_reads(output.region));
       for (uint64_t row = 0; row < output.view.rows; ++row) {
         std::memcpy(output.view.host + row * output.view.stride_bytes, b->arena.host(output.region) + row * output.staged_stride, output.view.row_bytes());
       }
     }
-    MOE_RETURN_IF_ERROR(read_timings(*b));
-    b->outputs.clear();
-    b->timed.clear();
-    b->holds.clear();
+    MOE_RETURN_IF_ERROR(read_timings(*b, timed));
   }
   return {};
 }
 
-Status VulkanContext::read_timings(const Batch& done) {
-  if (done.timed.empty()) return {};
+Status VulkanContext::read_timings(const Batch& done, const std::vector<TimedStep>& timed) {
+  if (timed.empty()) return {};
   std::vector<uint64_t> ticks(done.queries_used);
   MOEVK_TRY(device_->vk().vkGetQueryPoolResults(device_->handle(), done.queries, 0, done.queries_used, ticks.size() * 8, ticks.data(), 8,
                                                 VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT));
   timings_.clear();
-  for (const TimedStep& one : done.timed) {
+  const uint32_t bits = device_->caps().timestamps;
+  const uint64_t mask = bits >= 64 ? UINT64_MAX : (uint64_t{1} << bits) - 1;
+  for (const TimedStep& one : timed) {
     timings_.push_back(one.timing);
-    timings_.back().milliseconds = static_cast<double>(ticks[one.end] - ticks[one.begin]) * device_->caps().timestamp_period_ns * 1e-6;
+    const uint64_t elapsed = (ticks[one.end] - ticks[one.begin]) & mask;
+    timings_.back().milliseconds = static_cast<double>(elapsed) * device_->caps().timestamp_period_ns * 1e-6;
   }
   return {};
 }
 
 Status VulkanContext::abort() {
-  Batch& b = batch();
-  if (!b.recording) return {};
-  b.recording = false;
-  b.outputs.clear();
-  b.timed.clear();
-  b.holds.clear();
-  return b.commands.end();
+  if (batch().recording) batch().discard();
+  return {};
+}
+
+Result<uint64_t> VulkanContext::completed() {
+  MOE_RETURN_IF_ERROR(device_->check_lost());
+  Result<uint64_t> value = timeline_.completed();
+  if (!value.ok()) return device_->note(std::move(value.status()));
+  return value;
 }
 
 Status VulkanContext::set_profiling(bool enabled) {

@@ -108,23 +108,4 @@ class VulkanDevice final : public Device {
   std::unique_ptr<Pipelines> pipelines_;
 };
 
-inline constexpr uint64_t kUploadSlotBytes = 8u << 20;
-inline constexpr uint32_t kUploadSlots = 2;
-
-// A buffer of the ABI in device memory.
-class VulkanBuffer final : public Buffer {
- public:
-  VulkanBuffer(std::shared_ptr<Device> device, GpuBuffer memory, uint64_t bytes)
-      : Buffer(std::move(device)), memory_(std::move(memory)), bytes_(bytes) {}
-  uint64_t bytes() const override { return bytes_; }
-  Status write(uint64_t offset, const void* source, uint64_t bytes) override;
-  Status read(uint64_t offset, void* destination, uint64_t bytes) override;
-  const GpuBuffer& memory() const { return memory_; }
-
- private:
-  VulkanDevice& vulkan() const { return *static_cast<VulkanDevice*>(device()); }
-  GpuBuffer memory_;
-  uint64_t bytes_;
-};
-
 }  // namespace moevk

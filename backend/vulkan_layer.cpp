@@ -12,14 +12,34 @@ namespace {
 
 constexpr size_t kMostPlans = 256;  // a layer that meets more shapes forgets the oldest
 
-// Token counts whose plans use all pipelines that counts within first..last can use.
-std::vector<uint64_t> representative_tokens(uint64_t first, uint64_t last) {
+constexpr Stage kStages[] = {Stage::kForward, Stage::kRoute, Stage::kPlanDispatch, Stage::kExperts, Stage::kCombine};
+
+// Token counts at which plans change, of those within first..last; the chunks of a longer call may have any.
+std::vector<uint64_t> representative_tokens(const LayerSpec& spec, uint64_t limit, uint64_t first, uint64_t last) {
+  if (last > limit) first = 1;
+  last = std::min(last, limit);
   std::vector<uint64_t> tokens = {first, last};
-  for (uint64_t t = first; t <= last && t <= 64; ++t) tokens.push_back(t);
-  for (uint64_t t = 64; t < last; t *= 2) {
-    if (t > first) tokens.push_back(t);
+  const uint64_t one_sort = kNumberMaxSortRoutes / spec.slots;
+  for (uint64_t t : {uint64_t{1}, uint64_t{2}, uint64_t{3}, uint64_t{5}, uint64_t{8}, uint64_t{kNumberMaxSmallTokens},
+                     uint64_t{kNumberMaxSmallTokens} + 1, one_sort, one_sort + 1, uint64_t{127}, uint64_t{128}, uint64_t{255}, uint64_t{256}}) {
+    if (t >= first && t <= last) tokens.push_back(t);
   }
   return tokens;
+}
+
+// Asks for everything that a stage can give.
+CallShape fullest_shape(const LayerSpec& spec, Stage stage, uint64_t tokens) {
+  CallShape shape;
+  shape.stage = stage;
+  shape.tokens = tokens;
+  shape.ids_columns = shape.weights_columns = spec.slots;
+  const auto want = [&](ViewId id) { shape.outputs |= 1u << static_cast<uint32_t>(id); };
+  if (stage == Stage::kPlanDispatch) want(ViewId::kCounts);
+  if (stage != Stage::kForward && stage != Stage::kRoute) return shape;
+  for (ViewId id : {ViewId::kIds, ViewId::kWeights, ViewId::kCounts}) want(id);
+  if (spec.desc.route_source <= MOE_ROUTE_FROM_SCORES) want(ViewId::kScores);
+  if (spec.desc.route_source == MOE_ROUTE_FROM_ROUTER) want(ViewId::kLogits);
+  return shape;
 }
 
 }  // namespace
@@ -91,17 +111,16 @@ Result<std::shared_ptr<const ExecutablePlan>> VulkanLayer::plan(const CallShape&
 }
 
 Status VulkanLayer::prepare(uint64_t first_tokens, uint64_t last_tokens) {
-  for (uint64_t tokens : representative_tokens(first_tokens, last_tokens)) {
+  MOE_RETURN_IF_ERROR(vulkan().check_lost());
+  const uint64_t limit = chunk_limit(spec(), vulkan().caps());
+  for (uint64_t tokens : representative_tokens(spec(), limit, first_tokens, last_tokens)) {
     for (uint32_t x_dtype : {MOE_DTYPE_F32, MOE_DTYPE_F16, MOE_DTYPE_BF16}) {
-      CallShape shape;
-      shape.tokens = tokens;
-      shape.x_dtype = x_dtype;
-      MOE_ASSIGN_OR_RETURN(const Plan plan, plan_call(spec(), layout_, vulkan().caps(), shape));
-      for (const Step& step : plan.steps) {
-        for (const Dispatch& dispatch : step.dispatches) {
-          Result<Pipeline> pipeline = vulkan().pipelines().get(dispatch);
-          if (!pipeline.ok()) return std::move(pipeline.status());
-        }
+      for (Stage stage : kStages) {
+        CallShape shape = fullest_shape(spec(), stage, tokens);
+        shape.x_dtype = x_dtype;
+        MOE_RETURN_IF_ERROR(compile(shape));
+        shape.outputs = 0;  // asking for less takes other variants of a kernel
+        MOE_RETURN_IF_ERROR(compile(shape));
       }
     }
   }
@@ -109,14 +128,23 @@ Status VulkanLayer::prepare(uint64_t first_tokens, uint64_t last_tokens) {
   return {};
 }
 
+Status VulkanLayer::compile(const CallShape& shape) {
+  MOE_ASSIGN_OR_RETURN(const Plan plan, plan_call(spec(), layout_, vulkan().caps(), shape));
+  for (const Step& step : plan.steps) {
+    for (const Dispatch& dispatch : step.dispatches) {
+      Result<Pipeline> pipeline = vulkan().pipelines().get(dispatch);
+      if (!pipeline.ok()) return std::move(pipeline.status());
+    }
+  }
+  return {};
+}
+
+// No region of a plan shrinks when a chunk has more tokens, so the largest chunk bounds them all.
 Result<uint64_t> largest_workspace(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, uint64_t max_tokens) {
   uint64_t most = 0;
-  // Needs grow with the tokens of a chunk; the largest chunk and the largest small-token call bound them.
-  for (uint64_t tokens : {std::min<uint64_t>(max_tokens, chunk_limit(spec, caps)), max_tokens, std::min<uint64_t>(max_tokens, kNumberMaxSmallTokens)}) {
-    CallShape shape;
-    shape.tokens = tokens;
-    shape.outputs = 1u << static_cast<uint32_t>(ViewId::kScores);
-    MOE_ASSIGN_OR_RETURN(const Plan plan, plan_call(spec, layout, caps, shape));
+  const uint64_t tokens = std::min<uint64_t>(max_tokens, chunk_limit(spec, caps));
+  for (Stage stage : kStages) {
+    MOE_ASSIGN_OR_RETURN(const Plan plan, plan_call(spec, layout, caps, fullest_shape(spec, stage, tokens)));
     most = std::max(most, plan.workspace_bytes);
   }
   return most;

@@ -39,6 +39,8 @@ class VulkanLayer final : public Layer {
   }
 
  private:
+  Status compile(const CallShape& shape);
+
   WeightLayout layout_;
   Memory memory_;
   VkDescriptorPool pool_ = VK_NULL_HANDLE;
@@ -46,8 +48,6 @@ class VulkanLayer final : public Layer {
   std::mutex mutex_;
   std::vector<std::shared_ptr<const ExecutablePlan>> plans_;
 };
-
-Result<std::unique_ptr<WeightSink>> make_vulkan_sink(std::shared_ptr<VulkanDevice> device, const LayerSpec& spec);
 
 // Workspace of the largest call with up to max_tokens.
 Result<uint64_t> largest_workspace(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, uint64_t max_tokens);

@@ -2,6 +2,8 @@
 //
 // Uploads rows through a ring of staging slots: one is filled while the other is copied. Rows are padded with
 // zeros on the way. Vectors are small and go last, in one piece.
+#include "backend/weight_sink.h"
+
 #include <algorithm>
 #include <cstring>
 
@@ -23,7 +25,7 @@ class VulkanSink final : public WeightSink {
   Status open() {
     const auto buffer = [&](uint64_t bytes, const char* what) -> Result<GpuBuffer> {
       memory_.bytes += bytes;
-      return GpuBuffer::create(device_->allocator(), bytes, GpuBuffer::Use::kDevice, what);
+      return GpuBuffer::create(device_->allocator(), bytes, GpuBuffer::Use::kPrivate, what);
     };
     for (uint64_t bytes : layout_.window_bytes) {
       MOE_ASSIGN_OR_RETURN(GpuBuffer window, buffer(bytes, "expert weights"));
@@ -56,7 +58,6 @@ class VulkanSink final : public WeightSink {
         slot = &slots_[current_];
       }
       const uint64_t room = (kUploadSlotBytes - slot->used) / m.row_bytes;
-      if (room == 0) return {MOE_ERROR_UNSUPPORTED, "desc", "a row of " + std::to_string(m.row_bytes) + " bytes exceeds the staging slot"};
       const auto run = static_cast<uint32_t>(std::min<uint64_t>({rows, room, m.rows_per_piece - in_piece}));
       std::byte* to = slot->staging.mapped() + slot->used;
       for (uint32_t i = 0; i < run; ++i) {

@@ -46,6 +46,9 @@ struct moe_context {
 
 namespace moevk {
 
+// Of one call. A plan lists its chunks of tokens, so this bounds its size.
+inline constexpr uint64_t kMostTokens = 1u << 20;
+
 template <class Handle>
 inline constexpr uint32_t kTag = 0;
 template <>
@@ -118,7 +121,10 @@ template <class T>
 Status write_struct(const T& value, T* out, const char* name) {
   if (out == nullptr) return invalid(name, "is NULL");
   constexpr size_t kHeader = offsetof(T, next) + sizeof(out->next);
-  if (out->struct_size < kHeader) return invalid(std::string(name) + ".struct_size", "is " + std::to_string(out->struct_size) + ", too small");
+  if (out->struct_size < kHeader || out->struct_size % 8 != 0) {
+    return invalid(std::string(name) + ".struct_size", "is " + std::to_string(out->struct_size) + ", no size of this struct");
+  }
+  if (out->next != nullptr) return invalid(std::string(name) + ".next", "chained struct of type " + std::to_string(out->next->type) + " is unknown to this version");
   const size_t size = std::min<size_t>(out->struct_size, sizeof(T));
   std::memcpy(reinterpret_cast<char*>(out) + kHeader, reinterpret_cast<const char*>(&value) + kHeader, size - kHeader);
   return {};
@@ -141,6 +147,18 @@ inline moe_status report(const Status& status, moe_error* error) {
   return status.code();
 }
 
+// Allocates nothing: there may be no memory.
+inline moe_status report_literal(moe_status code, const char* text, moe_error* error) noexcept {
+  if (error != nullptr) {
+    error->code = code;
+    error->vk_result = 0;
+    std::memset(error->argument, 0, sizeof error->argument);
+    std::memset(error->text, 0, sizeof error->text);
+    std::strncpy(error->text, text, sizeof error->text - 1);
+  }
+  return code;
+}
+
 // Runs the body of an entry. No exception leaves; a moe_error that cannot be written to is refused.
 template <class Body>
 moe_status guarded(moe_error* error, Body body) noexcept {
@@ -148,11 +166,11 @@ moe_status guarded(moe_error* error, Body body) noexcept {
   try {
     return report(body(), error);
   } catch (const std::bad_alloc&) {
-    return report(Status(MOE_ERROR_OUT_OF_HOST_MEMORY, "", "out of host memory"), error);
+    return report_literal(MOE_ERROR_OUT_OF_HOST_MEMORY, "out of host memory", error);
   } catch (const std::exception& e) {
-    return report(Status(MOE_ERROR_INTERNAL, "", e.what()), error);
+    return report_literal(MOE_ERROR_INTERNAL, e.what(), error);
   } catch (...) {
-    return report(Status(MOE_ERROR_INTERNAL, "", "unknown exception"), error);
+    return report_literal(MOE_ERROR_INTERNAL, "unknown exception", error);
   }
 }
 

@@ -22,7 +22,7 @@ moe_status MOE_CALL get_plan_text(const char* text, const moe_layer_desc* desc, 
   return guarded(error, [&]() -> Status {
     if (text == nullptr) return invalid("caps_text", "is NULL");
     if (write == nullptr) return invalid("write", "is NULL");
-    if (tokens == 0 || tokens > (1u << 24)) return invalid("tokens", "must be within 1..16777216");
+    if (tokens == 0 || tokens > kMostTokens) return invalid("tokens", "must be within 1.." + std::to_string(kMostTokens));
     moe_layer_desc d;
     MOE_RETURN_IF_ERROR(read_struct(desc, "desc", &d));
     MOE_ASSIGN_OR_RETURN(const DeviceCaps caps, caps_from_text(text));

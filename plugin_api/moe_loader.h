@@ -86,7 +86,7 @@ static inline moe_status moe_library_open(moe_library* library, const char* path
   library->handle = NULL;
   library->api = NULL;
   if (path == NULL) path = getenv("MOEVK_LIBRARY");
-  if (path == NULL) path = MOE_LIBRARY_DEFAULT_NAME;
+  if (path == NULL || path[0] == '\0') path = MOE_LIBRARY_DEFAULT_NAME;
 #if defined(_WIN32)
   library->handle = (void*)LoadLibraryA(path);
   if (library->handle == NULL) return moe_loader_fail(error, MOE_ERROR_NO_DEVICE, path, "cannot be loaded");

@@ -88,7 +88,7 @@ typedef struct moe_chain {
   uint64_t type;
 } moe_chain;
 
-/* Filled on failure, cleared on success. Written up to struct_size, which must cover `text`. */
+/* Filled on failure, cleared on success. A call whose moe_error is shorter than this is refused. */
 typedef struct moe_error {
   uint64_t struct_size;
   const moe_chain* next;
@@ -118,7 +118,8 @@ typedef struct moe_instance_desc {
   uint64_t struct_size;
   const moe_chain* next;
   void* user; /* passed to the callbacks below */
-  /* Called from any thread, never concurrently for one instance; NULL: stderr, warnings and errors. */
+  /* Called from any thread, never concurrently for one instance; must not call the library.
+   * NULL: stderr; warnings, errors, and the traces that MOEVK_TRACE asks for. */
   void(MOE_CALL* log)(void* user, uint32_t level, const char* message);
   /* Bulk host memory (reference weights, staging for transposed weights, host copies of buffers):
    * both or neither. Must be thread-safe; allocate returns NULL when out of memory. */
@@ -128,7 +129,7 @@ typedef struct moe_instance_desc {
   uint32_t reserved;
 } moe_instance_desc;
 
-#define MOE_INSTANCE_VALIDATION 1u /* Vulkan validation with synchronization checks, if installed */
+#define MOE_INSTANCE_VALIDATION 1u /* Vulkan validation with synchronization checks; refused where not installed */
 #define MOE_INSTANCE_NO_VULKAN 2u  /* offer the CPU reference only */
 
 /* ---- devices ---------------------------------------------------------------------------------- */
@@ -155,7 +156,7 @@ typedef struct moe_device_info {
   uint8_t device_uuid[16];
   uint8_t driver_uuid[16];
   uint64_t memory_bytes; /* device-local heap */
-  uint64_t free_bytes;   /* what the driver says is still available; memory_bytes if it does not say */
+  uint64_t free_bytes;   /* what the driver said was available when the instance was made; memory_bytes if it did not */
 } moe_device_info;
 
 typedef struct moe_device_desc {
@@ -273,7 +274,7 @@ typedef struct moe_weight_format {
 #define MOE_LAYER_UNGATED (1u << 0)             /* h = act(x Wup): no gate matrix */
 #define MOE_LAYER_ROUTER_BIAS (1u << 1)         /* tensor router.bias [E] */
 #define MOE_LAYER_SELECTION_BIAS (1u << 2)      /* tensor router.selection_bias [E]: selects, never weighs */
-#define MOE_LAYER_EXPERT_BIAS (1u << 3)         /* tensors experts.{gate,up}.bias [E,F], experts.down.bias [E,H] */
+#define MOE_LAYER_EXPERT_BIAS (1u << 3)         /* tensors experts.{gate,up}.bias [E,F] (or gate_up.bias), experts.down.bias [E,H] */
 #define MOE_LAYER_NORMALIZE_SINGLE (1u << 4)    /* renormalise for k = 1 too */
 #define MOE_LAYER_INPUT_NORM (1u << 5)          /* x := RMSNorm(x) * tensor norm.weight [H] */
 #define MOE_LAYER_WEIGHT_ON_INPUT (1u << 6)     /* the routing weight multiplies x, not the output */
@@ -289,8 +290,8 @@ typedef struct moe_layer_desc {
   uint64_t struct_size;
   const moe_chain* next;
   /* shape */
-  uint32_t hidden;           /* H >= 1 */
-  uint32_t intermediate;     /* F >= 1 */
+  uint32_t hidden;           /* H, 1..262128 */
+  uint32_t intermediate;     /* F, 1..262128 */
   uint32_t experts;          /* E, 1..1024 */
   uint32_t top_k;            /* k, 1..min(E, 32) */
   uint32_t identity_experts; /* Z: ids E..E+Z-1 add weight * x */
@@ -366,7 +367,7 @@ typedef struct moe_estimate {
 /* ---- weights: a transaction ------------------------------------------------------------------- */
 /* begin_weights -> add_tensor ... -> commit_weights, or cancel_weights. Tensors that a layer needs
  * (list_tensors names them): router.weight [E,H], router.bias [E], router.selection_bias [E],
- * experts.gate|up [E,F,H], experts.gate_up [E,2F,H], experts.down [E,H,F], their .bias,
+ * experts.gate|up [E,F,H], experts.gate_up [E,2F,H], experts.down [E,H,F], their .bias (experts.gate_up.bias [E,2F]),
  * shared.gate|up [Fs,H], shared.gate_up [2Fs,H], shared.down [H,Fs], shared.router [H], norm.weight [H]. */
 
 #define MOE_SOURCE_MEMORY 0u
@@ -432,7 +433,7 @@ typedef struct moe_view {
   uint64_t rows;
   uint64_t columns;
   uint64_t row_stride_bytes; /* 0: packed */
-  /* Either host memory, borrowed until the timeline value of the flush that follows is reached ... */
+  /* Either host memory, borrowed until wait has returned for the flush that follows (outputs are filled there) ... */
   void* host;
   /* ... or a buffer of the same device; offset and row stride must be multiples of 4 there (a padding
    * half-word at the end of an odd 16-bit row is overwritten). */
@@ -473,6 +474,8 @@ typedef struct moe_call_args {
  * plan_dispatch  ids [T,slots]                               -> order, offsets, counts?
  * experts        x, ids, weights [T,slots], order, offsets   -> expert_out
  * combine        ids [T,slots], expert_out, residual?        -> y
+ * Entries of order past offsets[experts_total] (as many as routes are skipped) are -1. A device may limit the tokens
+ * that plan_dispatch and experts take in one piece, and refuses more with the number.
  * The stages one after another give the same bits as forward. Between experts a host may put a transport
  * of its own: route on one device, experts on another with the tokens it was sent. */
 
@@ -481,12 +484,12 @@ typedef struct moe_call_args {
 typedef struct moe_context_desc {
   uint64_t struct_size;
   const moe_chain* next;
-  uint64_t max_tokens;         /* of one call */
-  uint32_t flushes_in_flight;  /* 0 means 2 */
+  uint64_t max_tokens;         /* of one call, 1..2^20 */
+  uint32_t flushes_in_flight;  /* 1..64; 0 means 2 */
   uint32_t reserved;
   /* Workspace: the host's, or (NULL) the context's own, which grows to what its layers need. */
   moe_buffer* workspace;
-  uint64_t workspace_offset_bytes;
+  uint64_t workspace_offset_bytes; /* a multiple of 256 */
   uint64_t workspace_bytes;
 } moe_context_desc;
 
@@ -505,8 +508,8 @@ typedef struct moe_api {
   /* [thread-safe] Index 0.. are Vulkan devices in the driver's order, the last one is the CPU reference. */
   moe_status(MOE_CALL* get_device_count)(moe_instance* instance, uint32_t* count, moe_error* error);
   moe_status(MOE_CALL* get_device_info)(moe_instance* instance, uint32_t index, moe_device_info* info, moe_error* error);
-  /* [thread-safe] Index of the device that MOEVK_DEVICE names, else the best one: discrete, integrated,
-   * virtual, software Vulkan, reference. */
+  /* [thread-safe] Index of the device that MOEVK_DEVICE names, else the best usable one: discrete, integrated,
+   * virtual, other, software Vulkan, reference. */
   moe_status(MOE_CALL* choose_device)(moe_instance* instance, uint32_t* index, moe_error* error);
   /* [thread-safe] Why there is no GPU (no loader, no driver, ...); an empty string where there is one. */
   const char*(MOE_CALL* why_no_gpu)(moe_instance* instance);
@@ -524,8 +527,9 @@ typedef struct moe_api {
                                      uint32_t* count, moe_error* error);
 
   /* [device] begin allocates all of the layer's device memory. [context] add_tensor copies before it returns.
-   * commit hands out the layer and ends the transaction; if it fails (a tensor is missing, say) the
-   * transaction stays open. upload may be NULL (no progress). */
+   * commit hands out the layer and ends the transaction; where a tensor is missing, the
+   * transaction stays open. upload may be NULL (no progress).
+   * After a tensor that failed half-way, or a stop asked for by progress, only cancel_weights is left. */
   moe_status(MOE_CALL* begin_weights)(moe_device* device, const moe_layer_desc* desc, const moe_upload_desc* upload,
                                       moe_upload** out, moe_error* error);
   moe_status(MOE_CALL* add_tensor)(moe_upload* upload, const moe_tensor_source* source, moe_error* error);
@@ -534,7 +538,7 @@ typedef struct moe_api {
   /* [thread-safe] */
   moe_status(MOE_CALL* get_layer_info)(moe_layer* layer, moe_layer_info* out, moe_error* error);
   void(MOE_CALL* destroy_layer)(moe_layer* layer);
-  /* [device] Compiles every pipeline that a call with first..last tokens may use. */
+  /* [device] Compiles every pipeline that a call (forward or a stage) with first..last tokens may use. */
   moe_status(MOE_CALL* prepare)(moe_layer* layer, uint64_t first_tokens, uint64_t last_tokens, moe_error* error);
 
   /* [device] Zero-filled. read and write are synchronous and do not order themselves behind contexts. */
@@ -548,13 +552,14 @@ typedef struct moe_api {
   /* Waits for what was flushed; what was not is dropped. */
   void(MOE_CALL* destroy_context)(moe_context* context);
   /* [context] Encode one call behind the earlier ones; a call sees what they wrote. Nothing runs before flush.
-   * Host inputs are read, and objects held, from here on. On failure nothing was encoded. */
+   * Host inputs may be read, and objects are held, from here on. On failure nothing was encoded. Waits where all
+   * flushes_in_flight are under way. */
   moe_status(MOE_CALL* forward)(moe_context* context, moe_layer* layer, const moe_call_args* args, moe_error* error);
   moe_status(MOE_CALL* route)(moe_context* context, moe_layer* layer, const moe_call_args* args, moe_error* error);
   moe_status(MOE_CALL* plan_dispatch)(moe_context* context, moe_layer* layer, const moe_call_args* args, moe_error* error);
   moe_status(MOE_CALL* experts)(moe_context* context, moe_layer* layer, const moe_call_args* args, moe_error* error);
   moe_status(MOE_CALL* combine)(moe_context* context, moe_layer* layer, const moe_call_args* args, moe_error* error);
-  /* [context] Submits what is encoded, as one submit. *value rises by one per flush. */
+  /* [context] Submits what is encoded, as one submit. *value rises by one per flush. On failure it is dropped. */
   moe_status(MOE_CALL* flush)(moe_context* context, uint64_t* value, moe_error* error);
   /* [context] Waits until `value` is reached; host outputs of flushes up to it are then filled. */
   moe_status(MOE_CALL* wait)(moe_context* context, uint64_t value, uint64_t timeout_ns, moe_error* error);

@@ -24,7 +24,7 @@ typedef struct moe_step_timing {
   uint32_t call;         /* index of the encoded call within the flush */
   uint32_t dispatches;
   char name[64];         /* "gate_up", "stage_in", ... */
-  double milliseconds;   /* device time; host time on the reference; negative if the device has no clock */
+  double milliseconds;   /* device time; host time on the reference */
   double bytes;          /* the plan's estimate of what it reads and writes, under uniform routing */
   double flops;          /* 2 per multiply-add */
 } moe_step_timing;
@@ -49,7 +49,8 @@ typedef struct moe_introspection {
   /* [thread-safe] The plan of forward for a layer on a device described by such text; needs no GPU. */
   moe_status(MOE_CALL* get_plan_text)(const char* caps_text, const moe_layer_desc* desc, uint64_t tokens,
                                       moe_write_fn write, void* user, moe_error* error);
-  /* [context] Time stamps around every step of the calls encoded from now on. */
+  /* [context] Time stamps around every step of the calls encoded from now on, up to 1024 a flush. Refused where the
+   * device has no clock, and while calls are encoded that are not flushed. */
   moe_status(MOE_CALL* set_profiling)(moe_context* context, uint32_t enabled, moe_error* error);
   /* [context] Steps of the newest flush that wait has seen. *count in: room in out (may be NULL); out: how many. */
   moe_status(MOE_CALL* get_timings)(moe_context* context, moe_step_timing* out, uint32_t* count, moe_error* error);

@@ -39,8 +39,7 @@ class Layer {
 class WeightSink {
  public:
   virtual ~WeightSink() = default;
-  // `rows` rows of `columns` packed elements of the matrix's format, `stride` bytes apart, for the columns from
-  // first_column on (a shared expert that was cut in several has part of the columns of its down matrix).
+  // `rows` rows of packed elements of the matrix's format, `stride` bytes apart. A failure ends the transaction.
   virtual Status store_rows(uint32_t segment, MatrixKind kind, uint32_t expert, uint32_t first_row, uint32_t rows,
                             const std::byte* source, uint64_t stride) = 0;
   virtual Status store_vector(VectorKind kind, uint64_t first, const float* values, uint64_t count) = 0;

@@ -133,6 +133,9 @@ Status lower_caps(const std::string& limits, DeviceCaps* caps) {
     const std::string name = trim(part.substr(0, equals));
     const std::string value = equals == std::string::npos ? "" : trim(part.substr(equals + 1));
     Status status = invalid("MOEVK_LIMITS", "\"" + name + "\" is no fact of a device");
+    if (name == "storage_offset_alignment" || name == "kind" || name == "vendor_id" || name == "device_id") {
+      return invalid("MOEVK_LIMITS", name + " cannot be lowered: less of it is not less of a device");
+    }
     for_each_fact(*caps, [&](const char* fact, auto& member) {
       if (name != fact) return;
       auto lowered = member;

@@ -13,7 +13,7 @@ namespace moevk {
 namespace {
 
 constexpr uint32_t kKnownFlags = (MOE_LAYER_BATCH_INVARIANT << 1) - 1;
-constexpr uint32_t kMaxWidth = 1u << 20;       // keeps every in-expert offset within 32 bits
+constexpr uint32_t kMaxWidth = 262128;  // in blocks of 4 rows a grid dimension of at most 65535
 constexpr uint32_t kMaxJoinedShared = 8;       // shared experts that become slots of their own
 
 std::string number(uint64_t value) { return std::to_string(value); }

@@ -85,6 +85,12 @@ Result<Plan> plan_call(const LayerSpec& spec, const WeightLayout& layout, const 
     builder.build();
   }
   lay_out_workspace(&plan);
+  for (size_t i = 0; i < kRegionCount; ++i) {
+    if (plan.region_bytes[i] <= caps.max_storage_buffer_range) continue;
+    return unsupported("desc", std::string("one token's part \"") + region_name(static_cast<Region>(i)) + "\" of the workspace takes " +
+                                   std::to_string(plan.region_bytes[i]) + " bytes, more than max_storage_buffer_range = " +
+                                   std::to_string(caps.max_storage_buffer_range));
+  }
   return plan;
 }
 

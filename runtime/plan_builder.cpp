@@ -6,6 +6,11 @@
 #include <algorithm>
 
 namespace moevk {
+namespace {
+
+constexpr uint64_t kMostUnused = 8;  // in one step
+
+}  // namespace
 
 PlanBuilder::PlanBuilder(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, const CallShape& shape,
                          Plan* plan, uint64_t first_token, uint64_t tokens)
@@ -86,8 +91,7 @@ void PlanBuilder::add(Dispatch d) {
   for (Binding& binding : d.bindings) {
     if (binding.kind == Binding::Kind::kRegion && static_cast<Region>(binding.index) == Region::kUnused) {
       binding.unused = static_cast<uint8_t>(unused_in_step_++);
-      uint64_t& bytes = plan_->region_bytes[static_cast<size_t>(Region::kUnused)];
-      bytes = std::max<uint64_t>(bytes, unused_in_step_ * 256ull);
+      plan_->region_bytes[static_cast<size_t>(Region::kUnused)] = kMostUnused * 256;
     }
   }
   plan_->steps.back().dispatches.push_back(std::move(d));

@@ -27,6 +27,9 @@ class PlanBuilder {
   void route_tokens();
   void export_routes();
   void sort(bool from_ids);
+  SortPush sort_push() const;
+  uint32_t tile_room() const;
+  Dispatch count_routes(uint32_t accumulate);
   // plan_experts.cpp
   void prepare();
   void gate_up();

@@ -12,6 +12,11 @@ namespace {
 
 uint32_t small_tokens_per_group(uint32_t tokens) { return tokens > 4 ? 8 : tokens > 2 ? 4 : tokens; }
 
+// Rows that one workgroup of the small-token kernels makes: kRows of small_tokens.glsl.
+uint32_t small_rows(uint32_t tokens_per_group) {
+  return kNumberGroups * (tokens_per_group <= 2 ? 4 : tokens_per_group == 4 ? 2 : 1);
+}
+
 // Distinct experts that `tokens` tokens meet under uniform routing: E (1 - (1 - k/E)^T).
 double distinct_experts(const moe_layer_desc& d, double tokens) {
   const double share = static_cast<double>(d.top_k) / d.experts;
@@ -50,12 +55,10 @@ void PlanBuilder::import_for_experts() {
   import_rows(ViewId::kOrder, Region::kOrder, 1, routes_);
   import_rows(ViewId::kOffsets, Region::kOffsets, 1, spec_.experts_total + 1);
   step("tiles");
-  const uint32_t tiles = routes_ / kNumberTileRows + std::min(spec_.experts_total, routes_);
-  const auto column_blocks = [](uint32_t columns) { return (columns + kNumberTileColumns - 1) / kNumberTileColumns; };
   Dispatch d = dispatch(KernelId::kScan, "tiles from the offsets of plan_dispatch");
   set(&d, Constant::kFromOffsets, 1);
-  set_push(&d, SortPush{routes_, spec_.experts_total, 0, 0, tiles, column_blocks(spec_.widest()), column_blocks(spec_.desc.hidden)});
-  d.bindings = {unused(), region(Region::kOffsets, 0), region(Region::kTiles, uint64_t{tiles} * 16), region(Region::kIndirect, 24)};
+  set_push(&d, sort_push());
+  d.bindings = {unused(), region(Region::kOffsets, 0), region(Region::kTiles, uint64_t{tile_room()} * 16), region(Region::kIndirect, 24)};
   add(std::move(d));
 }
 
@@ -150,9 +153,10 @@ void PlanBuilder::gate_up() {
     const Binding table = {Binding::Kind::kTable, 0, 0};
     const Binding h = region(Region::kH, uint64_t{routes_} * rows * 4);
     if (small_) {
-      set(&d, Constant::kTokensPerGroup, small_tokens_per_group(tokens_));
+      const uint32_t together = small_tokens_per_group(tokens_);
+      set(&d, Constant::kTokensPerGroup, together);
       d.bindings = {table, x, region(Region::kIds, 0), aux(), h};
-      d.grid = {(rows + kNumberSmallRows - 1) / kNumberSmallRows, routes_, 1};
+      d.grid = {(rows + small_rows(together) - 1) / small_rows(together), routes_, 1};
     } else {
       d.bindings = {table, x, region(Region::kOrder, 0), region(Region::kTiles, 0), aux(), h};
       d.indirect = true;
@@ -212,9 +216,10 @@ void PlanBuilder::down() {
     set(&d, Constant::kCombine, fused ? 1 : 0);
     const Binding h = region(Region::kH, 0), weights = region(Region::kWeights, 0);
     if (small_) {
-      set(&d, Constant::kTokensPerGroup, small_tokens_per_group(tokens_));
+      const uint32_t together = small_tokens_per_group(tokens_);
+      set(&d, Constant::kTokensPerGroup, together);
       d.bindings = {table, h, region(Region::kIds, 0), weights, aux(), out, residual ? view(ViewId::kResidual) : aux()};
-      d.grid = {(spec_.desc.hidden + kNumberSmallRows - 1) / kNumberSmallRows, 1, 1};
+      d.grid = {(spec_.desc.hidden + small_rows(together) - 1) / small_rows(together), 1, 1};
     } else {
       d.bindings = {table, h, region(Region::kOrder, 0), weights, aux(), out, region(Region::kTiles, 0)};
       d.indirect = true;
@@ -233,7 +238,6 @@ void PlanBuilder::combine() {
   const bool staged = shape_.stage == Stage::kCombine;
   Dispatch d = dispatch(KernelId::kCombine, "each token's slots, in slot order");
   CombinePush push{};
-  push.tokens = tokens_;
   push.slots = spec_.slots;
   push.hidden = spec_.desc.hidden;
   push.in_stride = spec_.hidden_padded;
@@ -259,7 +263,6 @@ void PlanBuilder::combine() {
 void PlanBuilder::export_expert_out() {
   Dispatch d = dispatch(KernelId::kCombine, "expert_out for the host");
   CombinePush push{};
-  push.tokens = routes_;
   push.slots = 1;
   push.hidden = spec_.desc.hidden;
   push.in_stride = spec_.hidden_padded;

@@ -6,6 +6,12 @@
 #include "runtime/plan_builder.h"
 
 namespace moevk {
+namespace {
+
+// Never less for more tokens: fewer tokens come in smaller blocks, of which there are at most 64.
+uint64_t histogram_bytes(uint32_t blocks, uint32_t experts) { return uint64_t{std::max(blocks, 64u)} * experts * 4; }
+
+}  // namespace
 
 uint32_t PlanBuilder::fused_tokens_per_group(const LayerSpec& spec, uint64_t tokens) {
   uint32_t block = 8;
@@ -89,7 +95,6 @@ void PlanBuilder::route_tokens() {
   push.norm_offset = layout_.norm;
   push.norm_eps = desc.norm_eps;
   push.normalize_eps = desc.normalize_eps;
-  push.normalize_p = desc.normalize_p;
   push.routed_scale = desc.routed_scale;
   push.shared_constant = desc.shared_constant;
   push.modes = desc.score | desc.weight << 4 | desc.normalize << 8 | (spec_.has(MOE_LAYER_NORMALIZE_SINGLE) ? 1u << 12 : 0u) |
@@ -125,7 +130,7 @@ void PlanBuilder::route_tokens() {
                 shape_.wants(ViewId::kScores) ? region(Region::kScores, uint64_t{tokens_} * desc.experts * 4) : unused(),
                 region(Region::kIds, routes_bytes),
                 region(Region::kWeights, routes_bytes),
-                histogram ? region(Region::kHistogram, uint64_t{blocks} * spec_.experts_total * 4) : unused()};
+                histogram ? region(Region::kHistogram, histogram_bytes(blocks, spec_.experts_total)) : unused()};
   d.grid = {blocks, 1, 1};
   d.flops = fused ? 2.0 * tokens_ * rows * desc.hidden : 0;
   d.bytes = 8.0 * tokens_ * desc.experts + (fused ? 4.0 * rows * desc.hidden * blocks + 4.0 * tokens_ * desc.hidden : 0);
@@ -139,38 +144,45 @@ void PlanBuilder::export_routes() {
   if (shape_.wants(ViewId::kWeights)) export_rows(Region::kWeights, spec_.slots, ViewId::kWeights, tokens_, shape_.weights_columns);
   if (shape_.wants(ViewId::kLogits)) export_rows(Region::kLogits, spec_.router_rows(), ViewId::kLogits, tokens_, experts);
   if (shape_.wants(ViewId::kScores)) export_rows(Region::kScores, experts, ViewId::kScores, tokens_, experts);
-  if (!shape_.wants(ViewId::kCounts)) return;
+  if (shape_.wants(ViewId::kCounts)) add_next(count_routes(first_token_ != 0 ? 1 : 0));
+}
+
+Dispatch PlanBuilder::count_routes(uint32_t accumulate) {
+  const uint32_t experts = spec_.desc.experts;
   Dispatch d = dispatch(KernelId::kCounts, "routes per expert for the host");
   d.bindings = {region(Region::kIds, 0), view(ViewId::kCounts)};
-  set_push(&d, CountsPush{routes_, experts, 0, first_token_ != 0 ? 1u : 0u});
+  set_push(&d, CountsPush{routes_, experts, 0, accumulate});
   patch(&d, offsetof(CountsPush, out_offset), ViewId::kCounts, Patch::Kind::kOffsetWords);
   d.grid = {(experts + kNumberWorkgroup - 1) / kNumberWorkgroup, 1, 1};
-  add_next(std::move(d));
+  return d;
+}
+
+// Each expert's last tile may be partly filled.
+uint32_t PlanBuilder::tile_room() const { return routes_ / kNumberTileRows + std::min(spec_.experts_total, routes_); }
+
+SortPush PlanBuilder::sort_push() const {
+  const uint32_t block_tokens = fused_tokens_per_group(spec_, tokens_);
+  const auto column_blocks = [](uint32_t columns) { return (columns + kNumberTileColumns - 1) / kNumberTileColumns; };
+  return {routes_,
+          spec_.experts_total,
+          (tokens_ + block_tokens - 1) / block_tokens,
+          block_tokens * spec_.slots,
+          column_blocks(spec_.widest()),
+          column_blocks(spec_.desc.hidden)};
 }
 
 // from_ids: the ids came from a host, so there is no histogram yet.
 void PlanBuilder::sort(bool from_ids) {
   const uint32_t total = spec_.experts_total;
-  const uint32_t tiles = routes_ / kNumberTileRows + std::min(total, routes_);
-  const uint32_t block_tokens = fused_tokens_per_group(spec_, tokens_);
-  const uint32_t per_block = block_tokens * spec_.slots;
-  const uint32_t blocks = (tokens_ + block_tokens - 1) / block_tokens;
-  const auto column_blocks = [](uint32_t columns) { return (columns + kNumberTileColumns - 1) / kNumberTileColumns; };
-  const SortPush push = {routes_, total, blocks, per_block, tiles, column_blocks(spec_.widest()), column_blocks(spec_.desc.hidden)};
+  const SortPush push = sort_push();
+  const uint32_t blocks = push.blocks;
 
   const Binding ids = region(Region::kIds, uint64_t{routes_} * 4);
   const Binding offsets = region(Region::kOffsets, (uint64_t{total} + 1) * 4);
-  const Binding tile_list = region(Region::kTiles, uint64_t{tiles} * 16);
+  const Binding tile_list = region(Region::kTiles, uint64_t{tile_room()} * 16);
   const Binding indirect = region(Region::kIndirect, 24);
   const Binding order = region(Region::kOrder, uint64_t{routes_} * 4);
-  if (from_ids && shape_.wants(ViewId::kCounts)) {
-    Dispatch d = dispatch(KernelId::kCounts, "routes per expert for the host");
-    d.bindings = {ids, view(ViewId::kCounts)};
-    set_push(&d, CountsPush{routes_, spec_.desc.experts, 0, 0});
-    patch(&d, offsetof(CountsPush, out_offset), ViewId::kCounts, Patch::Kind::kOffsetWords);
-    d.grid = {(spec_.desc.experts + kNumberWorkgroup - 1) / kNumberWorkgroup, 1, 1};
-    add_next(std::move(d));
-  }
+  if (from_ids && shape_.wants(ViewId::kCounts)) add_next(count_routes(0));
   if (one_sort_) {
     step("sort");
     Dispatch d = dispatch(KernelId::kSortSmall, std::to_string(routes_) + " routes: one workgroup sorts them in one step");
@@ -180,7 +192,7 @@ void PlanBuilder::sort(bool from_ids) {
     return;
   }
   refuse("one-workgroup sort: " + std::to_string(routes_) + " routes, at most " + std::to_string(kNumberMaxSortRoutes));
-  const Binding histogram = region(Region::kHistogram, uint64_t{blocks} * total * 4);
+  const Binding histogram = region(Region::kHistogram, histogram_bytes(blocks, total));
   if (from_ids) {
     step("histogram");
     Dispatch d = dispatch(KernelId::kHistogram, "the ids come from the host");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The transaction's checks and the cutting of tensors into rows. Files are read with pread, not mapped: a file
+// The transaction's checks and the cutting of tensors into rows. Files are read, not mapped: a file
 // that shrinks under us is then an error, not a signal that kills the host.
 #include "runtime/weight_upload.h"
 
@@ -131,13 +131,15 @@ Status WeightUpload::add_tensor(const moe_tensor_source& source) {
   Tensor actual = {tensor, {}};
   actual.spec.dtype = source.dtype;
   for (uint32_t i = 0; i < count; ++i) {
+    const uint64_t stored_before = stored_;
     const bool transposed = tensor.is_matrix() && spec_.desc.matrix_order == MOE_MATRIX_IN_OUT;
     Status status = !tensor.is_matrix() ? store_vector(actual, first + i, reader, i * expert_bytes)
                     : transposed        ? store_transposed(actual, first + i, reader, i * expert_bytes)
                                         : store_matrix(actual, first + i, reader, i * expert_bytes);
     if (!status.ok()) {
-      // Experts that came whole stay; a half-written one may be sent again.
-      stopped_ = stopped_ || status.code() == MOE_ERROR_CANCELLED || status.code() == MOE_ERROR_DEVICE_LOST;
+      // Experts that came whole stay, and one of which nothing came may be sent again. Of one that came in part,
+      // copies may be on their way: sent again they would race.
+      stopped_ = stopped_ || stored_ != stored_before;
       return status;
     }
     found->present[first + i] = true;
@@ -208,6 +210,7 @@ Status WeightUpload::store_host_rows(const TensorSpec& t, uint32_t expert, uint3
 Status WeightUpload::store_rows(const TensorSpec& t, MatrixKind kind, uint32_t expert, uint32_t first_row, uint32_t rows,
                                 const std::byte* data, uint64_t stride) {
   if (rows == 0) return {};
+  ++stored_;
   if (!t.shared) return sink_->store_rows(0, kind, expert, first_row, rows, data, stride);
   if (spec_.segments == 2) return sink_->store_rows(1, kind, 0, first_row, rows, data, stride);
   const uint32_t width = spec_.desc.intermediate;
@@ -234,6 +237,7 @@ Status WeightUpload::store_vector(const Tensor& tensor, uint32_t expert, Reader&
   const TensorSpec& t = tensor.spec;
   const uint64_t bytes = uint64_t{t.columns} * dtype_bytes(t.dtype);
   MOE_ASSIGN_OR_RETURN(const std::byte* data, reader.bytes(offset, bytes));
+  ++stored_;
   std::vector<float> values(t.columns);
   for (uint32_t i = 0; i < t.columns; ++i) values[i] = load_element(t.dtype, data, i);
   if (t.role == TensorSpec::Role::kGateUpVector) {
@@ -265,7 +269,7 @@ Status WeightUpload::report(uint64_t bytes) {
 }
 
 Result<std::shared_ptr<Layer>> WeightUpload::commit() {
-  if (stopped_) return Status(MOE_ERROR_STATE, "upload", "was stopped; only cancel_weights is left");
+  if (stopped_ || committed_) return Status(MOE_ERROR_STATE, "upload", "was stopped; only cancel_weights is left");
   for (const Tensor& tensor : tensors_) {
     const auto missing = std::find(tensor.present.begin(), tensor.present.end(), false);
     if (missing == tensor.present.end()) continue;
@@ -274,9 +278,8 @@ Result<std::shared_ptr<Layer>> WeightUpload::commit() {
                   "tensor " + tensor.spec.name + (tensor.spec.experts != 0 ? " of expert " + expert : std::string()) + " is missing");
   }
   MOE_RETURN_IF_ERROR(report(0));
-  MOE_ASSIGN_OR_RETURN(std::shared_ptr<Layer> layer, sink_->finish());
-  committed_ = true;
-  return layer;
+  committed_ = true;  // whatever becomes of it, the sink finishes once
+  return sink_->finish();
 }
 
 }  // namespace moevk

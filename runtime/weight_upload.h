@@ -14,7 +14,7 @@ namespace moevk {
 
 class WeightUpload {
  public:
-  // progress may be empty. Returns false to ask for a stop.
+  // The host's callback, or none. Not 0 asks for a stop.
   struct Progress {
     void* user = nullptr;
     int32_t(MOE_CALL* report)(void* user, uint64_t done_bytes, uint64_t total_bytes) = nullptr;
@@ -50,6 +50,7 @@ class WeightUpload {
   std::unique_ptr<WeightSink> sink_;
   Progress progress_;
   std::vector<Tensor> tensors_;
+  uint64_t stored_ = 0;  // pieces handed to the sink
   uint64_t done_bytes_ = 0;
   uint64_t total_bytes_ = 0;
   bool stopped_ = false;    // cancelled, or failed half-way through a tensor

@@ -13,6 +13,7 @@ float residual_element(uint row_word, uint column) {
 
 uint round_to_16_bits(float y) { return p.y_dtype == 1u ? float_to_half(y) : float_to_bfloat(y); }
 
+// y may be the residual: each word is read, then written, by one invocation. Keep it so.
 // column is even; z holds the combined outputs of column and column + 1.
 void store_pair(uint y_row_word, uint residual_row_word, uint column, uint columns, vec2 z, float out_scale,
                 float beta) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // h -> weighted expert outputs for at most MAX_SMALL_TOKENS tokens; with COMBINE straight to y. One workgroup makes
-// SMALL_ROWS columns of the output for all routes: expert by expert (each weight is read once), results kept in
+// kRows columns of the output for all routes: expert by expert (each weight is read once), results kept in
 // shared memory, then added per token in slot order - the same sum, in the same order, as combine.comp.
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -22,17 +22,18 @@ layout(set = 0, binding = 4, std430) readonly buffer Aux { float aux[]; };
 layout(set = 0, binding = 5, std430) buffer Out { uint out_words[]; };  // expert_out as floats, or y
 layout(set = 0, binding = 6, std430) readonly buffer Residual { uint residual_words[]; };
 
-const uint kStride = WORKGROUP + 1u;
-shared float lane_sums[TOKENS_PER_GROUP * kStride];
-shared float route_out[COMBINE != 0u ? MAX_FUSED_ROUTES * SMALL_ROWS : 1u];
-shared uint leaders[MAX_SORT_ROUTES / 32];  // bit per route: the first of its expert
-
 #include "numerics.glsl"
 #define Y_WORDS out_words
 #define RESIDUAL_WORDS residual_words
 #include "activations_out.glsl"
 #include "weights.glsl"
 #include "small_tokens.glsl"
+
+// With 8 tokens a pass any call that is small enough may come, with fewer only calls of that many tokens.
+const uint kMaxRoutes = TOKENS_PER_GROUP == 8u ? MAX_FUSED_ROUTES : TOKENS_PER_GROUP * MAX_SLOTS;
+shared float lane_sums[kSums * kStride];  // [row, token][invocation]
+shared float route_out[COMBINE != 0u ? kMaxRoutes * kRows : 1u];
+shared uint leaders[MAX_SORT_ROUTES / 32];  // bit per route: the first of its expert
 
 void find_leaders() {
   for (uint i = gl_LocalInvocationIndex; i < MAX_SORT_ROUTES / 32u; i += WORKGROUP) leaders[i] = 0u;
@@ -53,13 +54,16 @@ void serve_expert(uint leader, uint first_row) {
   DownSegment s = p.segment[is_shared ? 1 : 0];
   uint format = is_shared ? SHARED_DOWN_FORMAT : DOWN_FORMAT;
   uint lane = gl_LocalInvocationIndex % LANES;
-  uint row = first_row + gl_LocalInvocationIndex / LANES;
-  uint stored_row = min(row, p.hidden - 1u);
+  uint group_row = first_row + gl_LocalInvocationIndex / LANES * kRowsPerGroup;
   uint local_expert = uint(expert) - s.first_expert;
   uint piece_index = first_row / s.rows_per_piece;
   uvec2 piece = table[s.table + local_expert * s.pieces + piece_index];
   if (!in_binding_pass(piece, p.binding_pass)) return;
-  uint weight_row = (stored_row - piece_index * s.rows_per_piece) * row_units(format, s.chunks);
+  uint weight_rows[kRowsPerGroup];
+  for (uint r = 0u; r < kRowsPerGroup; ++r) {
+    uint stored_row = min(group_row + r, p.hidden - 1u) - piece_index * s.rows_per_piece;
+    weight_rows[r] = stored_row * row_units(format, s.chunks);
+  }
 
   uint from = leader;
   while (from < p.routes) {
@@ -68,27 +72,32 @@ void serve_expert(uint leader, uint first_row) {
     from = next_route;
     if (count == 0u) break;
     uint h_rows[TOKENS_PER_GROUP];
-    float sums[TOKENS_PER_GROUP];
-    for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-      h_rows[i] = members[i] * p.h_stride4;
-      sums[i] = 0.0;
-    }
+    float sums[kSums];
+    for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) h_rows[i] = members[i] * p.h_stride4;
+    for (uint i = 0u; i < kSums; ++i) sums[i] = 0.0;
     for (uint chunk = lane; chunk < s.chunks; chunk += LANES) {
-      vec4 wa, wb;
-      load_weights(format, piece, weight_row, chunk, wa, wb);
-      for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-        sums[i] = dot8(sums[i], wa, wb, h[h_rows[i] + 2u * chunk], h[h_rows[i] + 2u * chunk + 1u]);
+      for (uint r = 0u; r < kRowsPerGroup; ++r) {
+        vec4 wa, wb;
+        load_weights(format, piece, weight_rows[r], chunk, wa, wb);
+        for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+          uint at = r * TOKENS_PER_GROUP + i;
+          sums[at] = dot8(sums[at], wa, wb, h[h_rows[i] + 2u * chunk], h[h_rows[i] + 2u * chunk + 1u]);
+        }
       }
     }
-    for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) lane_sums[i * kStride + gl_LocalInvocationIndex] = sums[i];
+    for (uint i = 0u; i < kSums; ++i) lane_sums[i * kStride + gl_LocalInvocationIndex] = sums[i];
     barrier();
-    if (lane < count && row < p.hidden) {
-      precise float value = add_lanes(lane * kStride + gl_LocalInvocationIndex - lane);
+    uint member = lane % TOKENS_PER_GROUP;
+    uint row = group_row + lane / TOKENS_PER_GROUP;
+    if (lane < kSums && member < count && row < p.hidden) {
+      uint first = lane * kStride + gl_LocalInvocationIndex - lane;
+      precise float value = 0.0;
+      for (uint i = 0u; i < LANES; ++i) value = value + lane_sums[first + i];
       if (s.down_bias != NONE) value = value + aux[s.down_bias + local_expert * p.hidden + row];
-      uint route = members[lane];
+      uint route = members[member];
       value = value * weights[route];
       if (COMBINE != 0u) {
-        route_out[route * SMALL_ROWS + row - first_row] = value;
+        route_out[route * kRows + row - first_row] = value;
       } else {
         out_words[p.out_offset + route * p.out_stride + row] = floatBitsToUint(value);
       }
@@ -97,7 +106,7 @@ void serve_expert(uint leader, uint first_row) {
 }
 
 void main() {
-  uint first_row = gl_WorkGroupID.x * SMALL_ROWS;
+  uint first_row = gl_WorkGroupID.x * kRows;
   find_leaders();
   for (uint route = 0u; route < p.routes; ++route) {
     if ((leaders[route / 32u] & (1u << (route % 32u))) != 0u) serve_expert(route, first_row);
@@ -105,15 +114,15 @@ void main() {
   if (COMBINE == 0u) return;
   barrier();
   uint tokens = p.routes / p.slots;
-  for (uint i = gl_LocalInvocationIndex; i < tokens * SMALL_ROWS / 2u; i += WORKGROUP) {
-    uint token = i / (SMALL_ROWS / 2u);
-    uint pair = i % (SMALL_ROWS / 2u) * 2u;
+  for (uint i = gl_LocalInvocationIndex; i < tokens * kRows / 2u; i += WORKGROUP) {
+    uint token = i / (kRows / 2u);
+    uint pair = i % (kRows / 2u) * 2u;
     uint column = first_row + pair;
     if (column >= p.hidden) continue;
     precise vec2 z = vec2(0.0);
     for (uint route = token * p.slots; route < (token + 1u) * p.slots; ++route) {
       if (ids[route] < 0) continue;
-      uint at = route * SMALL_ROWS + pair;
+      uint at = route * kRows + pair;
       z = z + vec2(route_out[at], column + 1u < p.hidden ? route_out[at + 1u] : 0.0);
     }
     store_pair(p.out_offset + token * p.out_stride, p.residual_offset + token * p.residual_stride, column, p.hidden, z,

@@ -17,7 +17,8 @@ float inverse_rms(uint row, uint columns, float eps) {
   barrier();
   float total = 0.0;
   for (uint i = 0u; i < WORKGROUP; ++i) total += norm_partial[i];
-  return 1.0 / sqrt(total / float(columns) + eps);
+  precise float scale = 1.0 / sqrt(total / float(columns) + eps);  // the same in each kernel that includes this
+  return scale;
 }
 
 float router_input(uint row, uint column, float scale, uint norm_offset) {

@@ -40,10 +40,9 @@ struct RoutePush {
   uint norm_offset;     // in aux
   float norm_eps;
   float normalize_eps;
-  float normalize_p;
   float routed_scale;
   float shared_constant;
-  uint modes;         // packed, see route_modes.glsl
+  uint modes;         // MOE_SCORE_* | MOE_WEIGHT_* << 4 | MOE_NORMALIZE_* << 8 | single << 12 | MOE_SHARED_GATE_* << 13
   uint logit_stride;  // of the workspace's logits: experts, + 1 with a shared gate
 };
 
@@ -103,7 +102,6 @@ struct DownPush {
 };
 
 struct CombinePush {
-  uint tokens;
   uint slots;
   uint hidden;
   uint in_offset;  // the workspace's, or view: words of expert_out
@@ -123,7 +121,6 @@ struct SortPush {
   uint experts_total;
   uint blocks;           // rows of the histogram
   uint routes_per_block;
-  uint tiles;            // room in the tile list
   uint gate_up_blocks;   // column blocks of each matmul: second dimension of its grid
   uint down_blocks;
 };

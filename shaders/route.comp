@@ -15,7 +15,7 @@ layout(set = 0, binding = 1, std430) readonly buffer Router { float router[]; };
 layout(set = 0, binding = 2, std430) readonly buffer Aux { float aux[]; };
 layout(set = 0, binding = 3, std430) readonly buffer InputA { uint input_a[]; };
 layout(set = 0, binding = 4, std430) readonly buffer InputB { float input_b[]; };
-layout(set = 0, binding = 5, std430) buffer Logits { float logits[]; };
+layout(set = 0, binding = 5, std430) coherent buffer Logits { float logits[]; };
 layout(set = 0, binding = 6, std430) writeonly buffer Scores { float scores[]; };
 layout(set = 0, binding = 7, std430) writeonly buffer Ids { int ids[]; };
 layout(set = 0, binding = 8, std430) writeonly buffer Weights { float weights[]; };
@@ -28,7 +28,7 @@ layout(set = 0, binding = 9, std430) writeonly buffer Histogram { uint histogram
 #include "router_dot.glsl"
 
 // ROUTE_SOURCE
-const uint kRouter = 0u, kLogits = 1u, kScores = 2u, kIds = 3u, kDense = 4u;
+const uint kRouter = 0u, kLogits = 1u, kScores = 2u, kIds = 3u;  // else dense
 const uint kNoCandidate = 0xFFFFFFFFu;
 
 shared uint keys[LOGIT_CAPACITY];  // [token of the block, expert]; read only by the lane that wrote

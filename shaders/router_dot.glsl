@@ -3,7 +3,7 @@
 // Router logits: LANES invocations share one expert and TOKENS_PER_GROUP tokens; lane j sums the columns
 // 4(j + LANES i) .. + 3 for rising i, then the lanes are added in order. This tree is the same for every batch
 // and for both kernels that use it, so a token's route never depends on the tokens beside it.
-// Needs router[] (rows padded to PAD_COLUMNS), aux[], input_norm.glsl.
+// Needs router[] (rows p.router_stride floats apart), aux[], input_norm.glsl.
 
 shared float lane_sums[TOKENS_PER_GROUP * (WORKGROUP + 1)];
 

@@ -21,6 +21,9 @@ void main() {
   uint count = min(p.routes_per_block, p.routes - first);
   for (uint i = gl_LocalInvocationIndex; i < count; i += WORKGROUP) block_ids[i] = ids[first + i];
   barrier();
+  if (gl_WorkGroupID.x == 0u) {  // skipped routes leave room at the end
+    for (uint i = offsets[p.experts_total] + gl_LocalInvocationIndex; i < p.routes; i += WORKGROUP) order[i] = NONE;
+  }
   for (uint i = gl_LocalInvocationIndex; i < count; i += WORKGROUP) {
     int expert = block_ids[i];
     if (expert < 0) continue;

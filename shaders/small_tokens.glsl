@@ -4,6 +4,13 @@
 // Columns are dealt to lanes in chunks of 8 (lane, lane + LANES, ...), lanes are added in order: a token's result
 // does not depend on the tokens that are served in the same pass.
 
+// Rows that a group of LANES makes at a time, so that x is read once for several: as many as registers and shared
+// memory allow beside the tokens. runtime/plan_experts.cpp has the same rule.
+const uint kRowsPerGroup = TOKENS_PER_GROUP <= 2u ? 4u : TOKENS_PER_GROUP == 4u ? 2u : 1u;
+const uint kRows = kRowsPerGroup * GROUPS;  // of a workgroup
+const uint kSums = kRowsPerGroup * TOKENS_PER_GROUP;
+const uint kStride = WORKGROUP + 1u;
+
 shared uint members[TOKENS_PER_GROUP];  // routes served together
 shared uint member_count;
 shared uint next_route;
@@ -21,10 +28,4 @@ void find_members(int expert, uint from, uint routes) {
     next_route = route;
   }
   barrier();
-}
-
-float add_lanes(uint first) {
-  float sum = 0.0;
-  for (uint i = 0u; i < LANES; ++i) sum += lane_sums[first + i];
-  return sum;
 }

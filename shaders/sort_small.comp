@@ -10,7 +10,7 @@
 layout(local_size_x = WORKGROUP) in;
 layout(push_constant) uniform Push { SortPush p; };
 layout(set = 0, binding = 0, std430) readonly buffer Ids { int ids[]; };
-layout(set = 0, binding = 1, std430) buffer Offsets { uint offsets[]; };
+layout(set = 0, binding = 1, std430) coherent buffer Offsets { uint offsets[]; };
 layout(set = 0, binding = 2, std430) writeonly buffer Tiles { uvec4 tiles[]; };
 layout(set = 0, binding = 3, std430) writeonly buffer Indirect { uint indirect[]; };
 layout(set = 0, binding = 4, std430) writeonly buffer Order { uint order[]; };
@@ -33,6 +33,8 @@ void main() {
   make_tiles();
   memoryBarrierBuffer();
   barrier();
+  // Skipped routes leave room at the end.
+  for (uint i = offsets[p.experts_total] + me; i < p.routes; i += WORKGROUP) order[i] = NONE;
   for (uint e = me; e < p.experts_total; e += WORKGROUP) {
     if (expert_count[e] == 0u) continue;
     uint position = offsets[e];

@@ -15,30 +15,33 @@ void make_tiles() {
   uint run = (p.experts_total + WORKGROUP - 1u) / WORKGROUP;
   uint first = min(me * run, p.experts_total);
   uint last = min(first + run, p.experts_total);
-  uint routes = 0u, tile_count = 0u;
-  for (uint e = first; e < last; ++e) {
-    routes += expert_count[e];
-    tile_count += tiles_of(expert_count[e]);
-  }
+  uint routes = 0u;
+  for (uint e = first; e < last; ++e) routes += expert_count[e];
   run_routes[me] = routes;
+  barrier();
+  uint begin = 0u;
+  for (uint i = 0u; i < me; ++i) begin += run_routes[i];
+  // Offsets that a host gave may be nonsense: together the experts get no more routes than there are.
+  uint position = min(begin, p.routes), tile_count = 0u;
+  for (uint e = first; e < last; ++e) {
+    expert_count[e] = min(expert_count[e], p.routes - position);
+    tile_count += tiles_of(expert_count[e]);
+    position += expert_count[e];
+  }
   run_tiles[me] = tile_count;
   barrier();
-  uint position = 0u, tile = 0u;
-  for (uint i = 0u; i < me; ++i) {
-    position += run_routes[i];
-    tile += run_tiles[i];
-  }
+  uint tile = 0u;
+  for (uint i = 0u; i < me; ++i) tile += run_tiles[i];
+  position = min(begin, p.routes);
   for (uint e = first; e < last; ++e) {
     uint n = expert_count[e];
     offsets[e] = position;
     for (uint row = 0u; row < n; row += TILE_ROWS) {
-      if (tile < p.tiles) tiles[tile] = uvec4(e, position + row, min(n - row, TILE_ROWS), 0u);
-      ++tile;
+      tiles[tile++] = uvec4(e, position + row, min(n - row, TILE_ROWS), 0u);
     }
     position += n;
   }
   if (me == WORKGROUP - 1u) {
-    tile = min(tile, p.tiles);  // offsets from a host may be nonsense
     offsets[p.experts_total] = position;
     indirect[0] = tile;
     indirect[1] = p.gate_up_blocks;

@@ -339,6 +339,7 @@ void run_plan_dispatch(const LayerSpec& spec, const Call& call) {
     if (call.has(ViewId::kCounts) && e < spec.desc.experts) store_integer(call.view(ViewId::kCounts), 0, e, position - first);
   }
   store_integer(call.view(ViewId::kOffsets), 0, spec.experts_total, position);
+  for (auto i = static_cast<uint64_t>(position); i < call.tokens * spec.slots; ++i) store_integer(call.view(ViewId::kOrder), 0, i, -1);
 }
 
 void run_experts(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call) {
