@@ -54,7 +54,8 @@ Status vk_status(VkResult result, const char* call, const char* file, int line) 
       break;
     default: break;
   }
-  const char* name = std::strstr(call, "vk");
+  const char* name = call;  // "device_->vk().vkCreateBuffer(...)": the part that begins with vk and a capital
+  while ((name = std::strstr(name, "vk")) != nullptr && (name[2] < 'A' || name[2] > 'Z')) ++name;
   std::string text = name != nullptr ? name : call;
   text = text.substr(0, text.find('(')) + " " + what + " (VkResult " + std::to_string(result) + ", " + file + ":" + std::to_string(line) + ")";
   return {code, "", std::move(text), result};

@@ -45,7 +45,7 @@ static Status read_view(const moe_view* in, ViewId id, Call* call) {
   MOE_RETURN_IF_ERROR(read_struct(in, path.c_str(), &v));
   if (v.dtype > MOE_DTYPE_I32) return invalid(path + ".dtype", "is no MOE_DTYPE_* value");
   if (v.reserved != 0) return invalid(path + ".reserved", "is not 0");
-  if (v.columns > (1u << 30)) return invalid(path + ".columns", "is " + std::to_string(v.columns) + ", above any layer's");
+  if (v.columns > (1u << 30)) return invalid(path + ".columns", "is " + std::to_string(v.columns) + " columns, a size above any layer's");
   View& view = call->view(id);
   view.present = true;
   view.dtype = v.dtype;

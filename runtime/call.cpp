@@ -123,7 +123,7 @@ Status check_view(const Call& call, ViewId id, const Device* device) {
     return invalid(path(id, "row_stride_bytes"), "is " + std::to_string(v.stride_bytes) + ", less than a row's " + std::to_string(v.row_bytes()));
   }
   if (v.rows > 1 && v.stride_bytes > (UINT64_MAX >> 2) / v.rows) {
-    return invalid(path(id, "row_stride_bytes"), "is " + std::to_string(v.stride_bytes) + ", beyond any memory");
+    return invalid(path(id, "row_stride_bytes"), "is " + std::to_string(v.stride_bytes) + ", a size beyond any memory");
   }
   if (v.stride_bytes % dtype_bytes(v.dtype) != 0) {
     return invalid(path(id, "row_stride_bytes"), "is no multiple of the element size");

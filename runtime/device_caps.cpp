@@ -3,7 +3,9 @@
 // The table of facts, once: text out, text in, lowering, and the floor below which a device is refused.
 #include "runtime/device_caps.h"
 
+#include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <functional>
 #include <sstream>
@@ -50,9 +52,8 @@ std::string print(const std::string& value) { return value; }
 std::string print(uint32_t value) { return std::to_string(value); }
 std::string print(uint64_t value) { return std::to_string(value); }
 std::string print(double value) {
-  std::ostringstream out;
-  out << value;
-  return out.str();
+  std::array<char, 32> text;  // the shortest that reads back as the same value
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
 }
 
 bool parse(const std::string& text, std::string* out) {

@@ -108,84 +108,8 @@ void make_keys(uint token, uint key_row, bool serves, float largest, float exp_s
   }
 }
 
-bool better(uint key, uint id, uint other_key, uint other_id) {
-  if (id == kNoCandidate) return false;
-  return other_id == kNoCandidate || key > other_key || (key == other_key && id < other_id);
-}
-
-// top_k rounds: each lane offers its best expert that is not taken, all lanes find the winner.
-void select_top_k(uint block_token, uint key_row, bool serves) {
-  uint lane = gl_LocalInvocationIndex % LANES;
-  uint group_first = gl_LocalInvocationIndex - lane;
-  uint taken = 0u;  // bit i: expert lane + LANES i
-  for (uint slot = 0u; slot < p.top_k; ++slot) {
-    uint key = 0u, id = kNoCandidate;
-    for (uint e = lane, bit = 1u; serves && e < p.experts; e += LANES, bit <<= 1) {
-      uint candidate = keys[key_row + e];
-      if ((taken & bit) == 0u && better(candidate, e, key, id)) {
-        key = candidate;
-        id = e;
-      }
-    }
-    best_key[gl_LocalInvocationIndex] = key;
-    best_id[gl_LocalInvocationIndex] = id;
-    barrier();
-    for (uint i = group_first; i < group_first + LANES; ++i) {
-      if (better(best_key[i], best_id[i], key, id)) {
-        key = best_key[i];
-        id = best_id[i];
-      }
-    }
-    if (id % LANES == lane) taken |= 1u << (id / LANES);
-    if (serves && lane == 0u) chosen[block_token * MAX_SLOTS + slot] = int(id);
-    barrier();
-  }
-}
-
-// Routing weight of slot `lane`; the sums run over the slots in order. Skipped routes weigh nothing.
-float routing_weight(uint token, int id, bool used, float largest, float exp_sum) {
-  uint lane = gl_LocalInvocationIndex % LANES;
-  uint group_first = gl_LocalInvocationIndex - lane;
-  precise float w = 0.0;
-  if (used) {
-    w = 1.0;
-    if (ROUTE_SOURCE <= kLogits) w = score_of(logit_of(token, uint(id)), largest, exp_sum);
-    if (ROUTE_SOURCE == kScores) w = input_b[p.b_offset + token * p.b_stride + uint(id)];
-    if (ROUTE_SOURCE == kIds) w = input_b[p.b_offset + token * p.b_stride + lane];
-  }
-  best_id[gl_LocalInvocationIndex] = used ? 1u : 0u;
-  lane_value[gl_LocalInvocationIndex] = w;
-  barrier();
-  uint kind = mode(4u, 4u);
-  if (kind == 1u) {
-    float most = -kInfinity;
-    for (uint i = group_first; i < group_first + p.top_k; ++i) {
-      if (best_id[i] != 0u && lane_value[i] > most) most = lane_value[i];
-    }
-    precise float sum = 0.0;
-    for (uint i = group_first; i < group_first + p.top_k; ++i) {
-      if (best_id[i] != 0u) sum = sum + accurate_exp(lane_value[i] - most);
-    }
-    if (used) w = accurate_exp(w - most) / sum;
-  } else if (kind == 2u && used) {
-    w = sigmoid(w);
-  }
-  barrier();
-  lane_value[gl_LocalInvocationIndex] = w;
-  barrier();
-  uint normalize = mode(8u, 4u);
-  if (normalize != 0u && (p.top_k > 1u || mode(12u, 1u) != 0u)) {
-    precise float sum = 0.0;
-    for (uint i = group_first; i < group_first + p.top_k; ++i) {
-      if (best_id[i] != 0u) sum = sum + lane_value[i];
-    }
-    if (normalize == 1u) sum = sum + p.normalize_eps;
-    if (normalize == 2u && sum < p.normalize_eps) sum = p.normalize_eps;
-    if (used) w = w / sum;
-  }
-  barrier();
-  return used ? w * p.routed_scale : 0.0;
-}
+#include "top_k.glsl"
+#include "routing_weight.glsl"
 
 float shared_weight(uint token) {
   switch (mode(13u, 2u)) {
