@@ -41,7 +41,7 @@ class PlanBuilder {
   DownPush down_push() const;
   bool fuses_combine();
   void set_formats(Dispatch* d) const;
-  void estimate_matmul(Dispatch* d, bool gate_up) const;
+  void estimate_matmul(Dispatch* d, bool gate_up, size_t passes) const;
   void set_y(Dispatch* d, size_t y_offset, size_t y_stride, size_t residual_offset, size_t residual_stride, size_t beta) const;
   // plan_builder.cpp
   Step& step(const char* name);

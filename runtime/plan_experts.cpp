@@ -115,7 +115,7 @@ void PlanBuilder::set_formats(Dispatch* d) const {
   set(d, Constant::kGated, spec_.gated ? 1 : 0);
 }
 
-void PlanBuilder::estimate_matmul(Dispatch* d, bool gate_up) const {
+void PlanBuilder::estimate_matmul(Dispatch* d, bool gate_up, size_t passes) const {
   const double routed = distinct_experts(spec_.desc, tokens_) + (spec_.segments == 1 ? spec_.shared_slots : 0);
   const double matrices = gate_up && spec_.gated ? 2 : 1;
   double weights = 0, flops = 0;
@@ -129,8 +129,8 @@ void PlanBuilder::estimate_matmul(Dispatch* d, bool gate_up) const {
   }
   const double wide = gate_up ? spec_.desc.hidden * (1.0 / spec_.slots) : spec_.widest();
   const double out = gate_up ? spec_.widest() : spec_.desc.hidden;
-  d->bytes = weights + 4.0 * routes_ * (wide + out);
-  d->flops = flops;
+  d->bytes = (weights + 4.0 * routes_ * (wide + out)) / static_cast<double>(passes);
+  d->flops = flops / static_cast<double>(passes);
 }
 
 void PlanBuilder::gate_up() {
@@ -163,7 +163,7 @@ void PlanBuilder::gate_up() {
     }
     d.weight_set = WeightSet::kGateUp;
     d.binding_pass = static_cast<uint32_t>(pass);
-    estimate_matmul(&d, true);
+    estimate_matmul(&d, true, layout_.gate_up_passes.size());
     add(std::move(d));
   }
 }
@@ -227,7 +227,7 @@ void PlanBuilder::down() {
     }
     d.weight_set = WeightSet::kDown;
     d.binding_pass = static_cast<uint32_t>(pass);
-    estimate_matmul(&d, false);
+    estimate_matmul(&d, false, layout_.down_passes.size());
     add(std::move(d));
   }
   if (shape_.stage == Stage::kForward && !fused) combine();

@@ -80,6 +80,7 @@ void serve_expert(uint leader, uint first_row) {
         vec4 wa, wb;
         load_weights(format, piece, weight_rows[r], chunk, wa, wb);
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+          if (i >= count) break;  // uniform: most experts have fewer tokens
           uint at = r * TOKENS_PER_GROUP + i;
           sums[at] = dot8(sums[at], wa, wb, h[h_rows[i] + 2u * chunk], h[h_rows[i] + 2u * chunk + 1u]);
         }

@@ -83,6 +83,7 @@ void main() {
         load_weights(up_format, up_piece, up_rows[r], chunk, up_a, up_b);
         if (GATED != 0u) load_weights(gate_format, gate_piece, gate_rows[r], chunk, gate_a, gate_b);
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+          if (i >= count) break;  // uniform: most experts have fewer tokens
           vec4 xa = x[x_rows[i] + 2u * chunk];
           vec4 xb = x[x_rows[i] + 2u * chunk + 1u];
           uint at = r * TOKENS_PER_GROUP + i;

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+//
+// Every environment variable that the library reads: what each word does, and that a word it does not know is an
+// error that names the variable.
+#include "runtime/options.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <map>
+#include <optional>
+
+namespace moevk::unit {
+namespace {
+
+class OptionsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    for (const char* name : {"MOEVK_TRACE", "MOEVK_DISABLE", "MOEVK_DEVICE", "MOEVK_LIMITS", "MOEVK_VALIDATION", "MOEVK_CACHE",
+                             "MOEVK_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"}) {
+      const char* value = std::getenv(name);
+      before_[name] = value != nullptr ? std::optional<std::string>(value) : std::nullopt;
+      unsetenv(name);
+    }
+  }
+  void TearDown() override {
+    for (const auto& [name, value] : before_) {
+      if (value) setenv(name.c_str(), value->c_str(), 1);
+      else unsetenv(name.c_str());
+    }
+  }
+
+  static Options read() {
+    Result<Options> options = options_from_environment();
+    EXPECT_TRUE(options.ok()) << options.status().text();
+    return options.ok() ? options.value() : Options{};
+  }
+  static void expect_refused(const char* name, const char* value, const char* word) {
+    setenv(name, value, 1);
+    Result<Options> options = options_from_environment();
+    EXPECT_FALSE(options.ok()) << name << "=" << value;
+    EXPECT_EQ(options.status().code(), MOE_ERROR_INVALID_ARGUMENT);
+    EXPECT_EQ(options.status().argument(), name);
+    EXPECT_NE(options.status().text().find("\"" + std::string(word) + "\""), std::string::npos) << options.status().text();
+    unsetenv(name);
+  }
+
+ private:
+  std::map<std::string, std::optional<std::string>> before_;
+};
+
+TEST_F(OptionsTest, NothingSet) {
+  const Options o = read();
+  EXPECT_FALSE(o.trace_plan || o.trace_timing || o.trace_memory || o.validation);
+  EXPECT_TRUE(o.cache);
+  EXPECT_EQ(o.device + o.limits + o.cache_dir, "");
+  EXPECT_TRUE(o.disable.empty());
+}
+
+TEST_F(OptionsTest, Trace) {
+  for (const auto& [value, plan, timing, memory] :
+       {std::tuple{"plan", true, false, false}, std::tuple{"timing", false, true, false}, std::tuple{"memory", false, false, true},
+        std::tuple{" plan, memory,,", true, false, true}, std::tuple{"", false, false, false}}) {
+    setenv("MOEVK_TRACE", value, 1);
+    const Options o = read();
+    EXPECT_EQ(o.trace_plan, plan) << value;
+    EXPECT_EQ(o.trace_timing, timing) << value;
+    EXPECT_EQ(o.trace_memory, memory) << value;
+  }
+  expect_refused("MOEVK_TRACE", "plan,plans", "plans");
+  expect_refused("MOEVK_TRACE", "Plan", "Plan");
+}
+
+TEST_F(OptionsTest, Disable) {
+  setenv("MOEVK_DISABLE", "bda, push_descriptors,unified", 1);
+  const Options o = read();
+  for (const char* name : {"bda", "push_descriptors", "unified"}) EXPECT_TRUE(o.disabled(name)) << name;
+  EXPECT_EQ(o.disable.size(), 3u);
+  setenv("MOEVK_DISABLE", "unified", 1);
+  EXPECT_FALSE(read().disabled("bda"));
+  expect_refused("MOEVK_DISABLE", "bda,subgroups", "subgroups");
+  expect_refused("MOEVK_DISABLE", "BDA", "BDA");
+}
+
+TEST_F(OptionsTest, Names) {
+  setenv("MOEVK_DEVICE", "llvmpipe (LLVM", 1);
+  setenv("MOEVK_LIMITS", "max_bound_sets=2", 1);
+  EXPECT_EQ(read().device, "llvmpipe (LLVM");
+  EXPECT_EQ(read().limits, "max_bound_sets=2");
+}
+
+TEST_F(OptionsTest, Flags) {
+  for (const char* value : {"1", "on", "true"}) {
+    setenv("MOEVK_VALIDATION", value, 1);
+    EXPECT_TRUE(read().validation) << value;
+  }
+  for (const char* value : {"0", "off", "false"}) {
+    setenv("MOEVK_VALIDATION", value, 1);
+    setenv("MOEVK_CACHE", value, 1);
+    EXPECT_FALSE(read().validation) << value;
+    EXPECT_FALSE(read().cache) << value;
+  }
+  setenv("MOEVK_VALIDATION", "", 1);
+  setenv("MOEVK_CACHE", "", 1);
+  EXPECT_FALSE(read().validation);
+  EXPECT_TRUE(read().cache);
+  expect_refused("MOEVK_VALIDATION", "yes", "yes");
+  expect_refused("MOEVK_CACHE", "2", "2");
+}
+
+TEST_F(OptionsTest, CacheFolder) {
+  setenv("HOME", "/h", 1);
+  EXPECT_EQ(read().cache_dir, "/h/.cache/moevk");
+  setenv("LOCALAPPDATA", "/l", 1);
+  EXPECT_EQ(read().cache_dir, "/l/moevk");
+  setenv("XDG_CACHE_HOME", "/x", 1);
+  EXPECT_EQ(read().cache_dir, "/x/moevk");
+  setenv("MOEVK_CACHE_DIR", "/c", 1);
+  EXPECT_EQ(read().cache_dir, "/c");
+}
+
+}  // namespace
+}  // namespace moevk::unit

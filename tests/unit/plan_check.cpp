@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+//
+// The rules, from the whole (tokens, workspace) to the dispatch; the hazards inside a step come last.
+#include "tests/unit/plan_check.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <set>
+#include <stdexcept>
+#include <tuple>
+
+#include "push_constants.h"
+#include "tests/unit/spirv_module.h"
+
+namespace moevk::unit {
+namespace {
+
+constexpr uint32_t kMostGrid = 65535;
+constexpr uint32_t kMostPushBytes = 128;
+constexpr uint32_t kMostBindings = 10;
+constexpr uint32_t kMostSharedBytes = 16384;
+
+std::string number(uint64_t value) { return std::to_string(value); }
+
+const std::map<uint32_t, SpirvBinding>& bindings_of(KernelId kernel) {
+  static std::map<KernelId, std::map<uint32_t, SpirvBinding>> known;
+  auto at = known.find(kernel);
+  if (at == known.end()) at = known.emplace(kernel, SpirvModule::of(kernel).bindings(0)).first;
+  return at->second;
+}
+
+uint64_t shared_bytes(const Dispatch& d, bool addresses) {
+  const size_t variant = kKernels[static_cast<size_t>(d.kernel)].reads_weights && addresses ? 1 : 0;
+  static std::map<std::tuple<KernelId, size_t, std::array<uint32_t, kConstantCount>>, uint64_t> known;
+  const auto key = std::make_tuple(d.kernel, variant, d.constants);
+  auto at = known.find(key);
+  if (at == known.end()) {
+    at = known.emplace(key, SpirvModule::of(d.kernel, variant).shared_bytes(d.constants.data(), kConstantCount)).first;
+  }
+  return at->second;
+}
+
+class Checker {
+ public:
+  Checker(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, const Plan& plan)
+      : spec_(spec), layout_(layout), caps_(caps), plan_(plan) {}
+
+  std::vector<std::string> run() {
+    tokens();
+    regions();
+    for (const Step& step : plan_.steps) {
+      where_ = "step " + step.name + " at token " + number(step.first_token);
+      expect(!step.dispatches.empty(), "has no dispatch");
+      if (step.first_token != chunk_) written_.clear();
+      chunk_ = step.first_token;
+      for (const Dispatch& d : step.dispatches) dispatch(step, d);
+      hazards(step);
+    }
+    return std::move(problems_);
+  }
+
+ private:
+  void expect(bool good, const std::string& problem) {
+    if (!good) problems_.push_back(where_ + ": " + problem);
+  }
+
+  uint64_t bytes(Region region) const { return plan_.region_bytes[static_cast<size_t>(region)]; }
+
+  // Chunks follow each other without gap or overlap, and cover every token once.
+  void tokens() {
+    where_ = "plan";
+    const uint64_t limit = chunk_limit(spec_, caps_);
+    uint64_t first = 0, next = 0;
+    for (const Step& step : plan_.steps) {
+      if (step.first_token != first || next == 0) {
+        expect(step.first_token == next, "a chunk begins at token " + number(step.first_token) + ", not at " + number(next));
+        first = step.first_token;
+        next = first + step.tokens;
+      }
+      expect(first + step.tokens == next, "step " + step.name + " takes other tokens than its chunk");
+      expect(step.tokens != 0 && step.tokens <= limit, number(step.tokens) + " tokens at once, at most " + number(limit));
+    }
+    expect(next == plan_.shape.tokens, "covers " + number(next) + " of " + number(plan_.shape.tokens) + " tokens");
+  }
+
+  void regions() {
+    where_ = "workspace";
+    uint64_t end = 0;
+    std::vector<std::pair<uint64_t, size_t>> order;
+    for (size_t i = 0; i < kRegionCount; ++i) {
+      if (plan_.region_bytes[i] != 0) order.push_back({plan_.region_offset[i], i});
+    }
+    std::sort(order.begin(), order.end());
+    for (const auto& [offset, i] : order) {
+      const std::string name = region_name(static_cast<Region>(i));
+      expect(offset >= end, name + " overlaps the region before it");
+      expect(offset % std::max(caps_.storage_offset_alignment, 16u) == 0, name + " is not aligned");
+      expect(plan_.region_bytes[i] <= caps_.max_storage_buffer_range, name + " has " + number(plan_.region_bytes[i]) + " bytes");
+      end = offset + plan_.region_bytes[i];
+    }
+    expect(end <= plan_.workspace_bytes, "regions end at " + number(end) + " of " + number(plan_.workspace_bytes) + " bytes");
+  }
+
+  void dispatch(const Step& step, const Dispatch& d) {
+    const KernelInfo& kernel = kKernels[static_cast<size_t>(d.kernel)];
+    where_ = "step " + step.name + " at token " + number(step.first_token) + ", " + kernel.name;
+    expect(!d.why.empty(), "does not say why");
+    expect(d.bindings.size() == kernel.bindings && d.bindings.size() <= kMostBindings, "has " + number(d.bindings.size()) + " bindings");
+    expect(d.push_words * 4 <= std::min(kMostPushBytes, caps_.push_constant_bytes), "has too many push constants");
+    for (const Patch& patch : d.patches) expect(patch.word < d.push_words, "patches beyond its push constants");
+    for (uint32_t size : d.grid) {
+      expect(size >= 1 && size <= std::min(kMostGrid, caps_.max_workgroup_count), "has a grid dimension of " + number(size));
+    }
+    const uint64_t shared = shared_bytes(d, caps_.buffer_device_address != 0);
+    expect(shared <= std::min(kMostSharedBytes, caps_.shared_memory_bytes), "takes " + number(shared) + " bytes of shared memory");
+    for (uint32_t i = 0; i < kConstantCount; ++i) {
+      const bool read = (kernel.constants >> i & 1) != 0;
+      expect(read || d.constants[i] == kConstantDefaults[i], std::string("sets ") + kConstantNames[i] + ", which it does not read");
+    }
+    if (d.indirect) {
+      const uint32_t tiles = static_cast<uint32_t>(bytes(Region::kTiles) / 16);
+      expect(d.indirect_offset_bytes % 12 == 0 && d.indirect_offset_bytes + 12ull <= bytes(Region::kIndirect), "reads a grid that is not there");
+      expect(tiles >= 1 && tiles <= kMostGrid, number(tiles) + " tiles");
+      expect(written_.count(Region::kIndirect) != 0, "reads a grid that nothing has written");
+    }
+    weights(d, kernel);
+    sizes(d);
+  }
+
+  void weights(const Dispatch& d, const KernelInfo& kernel) {
+    expect(kernel.reads_weights == (d.weight_set != WeightSet::kNone), "does not agree with its kernel about weights");
+    if (d.weight_set == WeightSet::kNone) return;
+    const auto& passes = d.weight_set == WeightSet::kGateUp ? layout_.gate_up_passes : layout_.down_passes;
+    expect(d.binding_pass < passes.size(), "binding pass " + number(d.binding_pass) + " of " + number(passes.size()));
+    expect(caps_.buffer_device_address != 0 || passes.at(d.binding_pass).windows <= kNumberMaxBoundWindows, "binds too many windows");
+  }
+
+  template <class Push>
+  static Push push(const Dispatch& d) {
+    Push p;
+    std::memcpy(&p, d.push.data(), sizeof p);
+    return p;
+  }
+
+  // kRows of small_tokens.glsl.
+  static uint32_t small_rows(const Dispatch& d) {
+    const uint32_t together = d.constants[static_cast<size_t>(Constant::kTokensPerGroup)];
+    return kNumberGroups * (together <= 2 ? 4 : together == 4 ? 2 : 1);
+  }
+
+  // Regions hold what the push constants let a kernel touch.
+  void sizes(const Dispatch& d) {
+    const auto room = [&](Region region, uint64_t needed) {
+      expect(bytes(region) >= needed, std::string(region_name(region)) + " has " + number(bytes(region)) + " of " + number(needed) + " bytes");
+    };
+    const bool small = d.kernel == KernelId::kGateUpSmall || d.kernel == KernelId::kDownSmall;
+    const uint32_t together = d.constants[static_cast<size_t>(Constant::kTokensPerGroup)];
+    const uint64_t rows = uint64_t{d.grid[0]} * kNumberGroups * (together <= 2 ? 4 : together == 4 ? 2 : 1);  // small_tokens.glsl
+    if (d.weight_set == WeightSet::kGateUp) {
+      const auto p = push<GateUpPush>(d);
+      room(Region::kH, uint64_t{p.routes} * p.h_stride * 4);
+      expect(p.h_stride >= spec_.widest(), "rows of h are too short");
+      expect(!small || uint64_t{d.grid[0]} * small_rows(d) >= spec_.widest(), "the grid does not reach every row");
+      expect(!small || uint64_t{d.grid[1]} == p.routes, "the grid does not reach every route");
+    } else if (d.weight_set == WeightSet::kDown) {
+      const auto p = push<DownPush>(d);
+      room(Region::kH, uint64_t{p.routes} * p.h_stride4 * 16);
+      room(Region::kWeights, uint64_t{p.routes} * 4);
+      if (d.constants[static_cast<size_t>(Constant::kCombine)] == 0) room(Region::kExpertOut, uint64_t{p.routes} * p.out_stride * 4);
+      else expect(p.routes <= (together == 8 ? kNumberMaxFusedRoutes : together * kNumberMaxSlots), "combines too many routes");
+      expect(!small || uint64_t{d.grid[0]} * small_rows(d) >= p.hidden, "the grid does not reach every row");
+    } else if (d.kernel == KernelId::kScan || d.kernel == KernelId::kSortSmall) {
+      const auto p = push<SortPush>(d);
+      // Per expert whole tiles and one remainder.
+      room(Region::kTiles, (uint64_t{p.routes} / kNumberTileRows + std::min(p.experts_total, p.routes)) * 16);
+      room(Region::kOffsets, (uint64_t{p.experts_total} + 1) * 4);
+      const bool reads_histogram = d.kernel == KernelId::kScan && d.constants[static_cast<size_t>(Constant::kFromOffsets)] == 0;
+      room(Region::kHistogram, reads_histogram ? uint64_t{p.blocks} * p.experts_total * 4 : 0);
+      expect(std::max(p.gate_up_blocks, p.down_blocks) <= kMostGrid, "writes a grid beyond the limit");
+      expect(d.kernel == KernelId::kScan || p.routes <= kNumberMaxSortRoutes, "sorts too many routes");
+    } else if (d.kernel == KernelId::kScatter) {
+      const auto p = push<SortPush>(d);
+      room(Region::kOrder, uint64_t{p.routes} * 4);
+      expect(uint64_t{p.blocks} * p.routes_per_block >= p.routes && d.grid[0] == p.blocks, "does not reach every route");
+      expect(p.routes_per_block <= kNumberMaxSortRoutes, "has too many routes in a block");
+    }
+  }
+
+  // Inside a step nothing is written that another dispatch touches, and nothing is read that no step has written.
+  void hazards(const Step& step) {
+    where_ = "step " + step.name + " at token " + number(step.first_token);
+    std::map<std::pair<Region, uint32_t>, std::pair<const Dispatch*, bool>> seen;  // last user, and whether one wrote
+    std::set<Region> now;
+    for (const Dispatch& d : step.dispatches) {
+      for (uint32_t i = 0; i < d.bindings.size(); ++i) {
+        const Binding& b = d.bindings[i];
+        if (b.kind != Binding::Kind::kRegion) continue;
+        const auto region = static_cast<Region>(b.index);
+        const auto access = bindings_of(d.kernel).find(i);
+        const bool writes = access != bindings_of(d.kernel).end() && access->second.writes;
+        const bool reads_only = access != bindings_of(d.kernel).end() && !access->second.writes;
+        const std::string what = std::string(kKernels[static_cast<size_t>(d.kernel)].name) + "'s " + region_name(region);
+        expect(bytes(region) != 0, what + " has no bytes");
+        if (region == Region::kUnused) {
+          expect((b.unused + 1u) * 256u <= bytes(region), what + " is beyond its memory");
+        } else {
+          expect(!reads_only || written_.count(region) != 0, what + " is read before it is written");
+          if (writes) now.insert(region);
+        }
+        const auto [at, fresh] = seen.try_emplace({region, b.unused}, std::make_pair(&d, writes));
+        if (fresh) continue;
+        const bool other = at->second.first != &d;
+        expect(!other || !(writes || at->second.second), what + " is written and used by two dispatches of a step");
+        at->second.second = at->second.second || writes;
+      }
+    }
+    written_.insert(now.begin(), now.end());
+  }
+
+  const LayerSpec& spec_;
+  const WeightLayout& layout_;
+  const DeviceCaps& caps_;
+  const Plan& plan_;
+  std::vector<std::string> problems_;
+  std::string where_;
+  std::set<Region> written_;
+  uint64_t chunk_ = 0;
+};
+
+bool same_dispatch(const Dispatch& a, const Dispatch& b) {
+  const auto same_binding = [](const Binding& x, const Binding& y) {
+    return x.kind == y.kind && x.index == y.index && x.unused == y.unused;
+  };
+  const auto same_patch = [](const Patch& x, const Patch& y) { return x.kind == y.kind && x.word == y.word && x.view == y.view; };
+  return a.kernel == b.kernel && a.constants == b.constants && a.push == b.push && a.push_words == b.push_words && a.grid == b.grid &&
+         a.indirect == b.indirect && a.indirect_offset_bytes == b.indirect_offset_bytes && a.weight_set == b.weight_set &&
+         a.binding_pass == b.binding_pass && a.bytes == b.bytes && a.flops == b.flops && a.why == b.why &&
+         std::equal(a.bindings.begin(), a.bindings.end(), b.bindings.begin(), b.bindings.end(), same_binding) &&
+         std::equal(a.patches.begin(), a.patches.end(), b.patches.begin(), b.patches.end(), same_patch);
+}
+
+}  // namespace
+
+std::vector<std::string> check_plan(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, const Plan& plan) {
+  return Checker(spec, layout, caps, plan).run();
+}
+
+bool same_plan(const Plan& a, const Plan& b) {
+  const auto same_step = [](const Step& x, const Step& y) {
+    return x.name == y.name && x.first_token == y.first_token && x.tokens == y.tokens &&
+           std::equal(x.dispatches.begin(), x.dispatches.end(), y.dispatches.begin(), y.dispatches.end(), same_dispatch);
+  };
+  return a.shape == b.shape && a.region_bytes == b.region_bytes && a.region_offset == b.region_offset &&
+         a.workspace_bytes == b.workspace_bytes && a.refused == b.refused &&
+         std::equal(a.steps.begin(), a.steps.end(), b.steps.begin(), b.steps.end(), same_step);
+}
+
+CallShape forward_shape(const LayerSpec& spec, uint64_t tokens) {
+  CallShape shape;
+  shape.tokens = tokens;
+  shape.x_direct = spec.hidden_padded == spec.desc.hidden && !spec.has(MOE_LAYER_INPUT_NORM);
+  return shape;
+}
+
+Plan Planned::plan(const CallShape& shape) {
+  if (!layout.ok()) throw std::runtime_error(layout.status().text());
+  Result<Plan> plan = plan_call(spec, layout.value(), caps, shape);
+  if (!plan.ok()) throw std::runtime_error(plan.status().argument() + ": " + plan.status().text());
+  return plan.value();
+}
+
+}  // namespace moevk::unit

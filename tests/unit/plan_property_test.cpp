@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+//
+// Plans of forward for every layer shape of docs/semantics.md, on every device of tests/devices and on a device
+// without addresses, for 18 numbers of tokens and two formats: the rules of plan_check.h, and the number of barriers.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "tests/unit/layer_shapes.h"
+#include "tests/unit/plan_check.h"
+#include "tests/unit/repository.h"
+
+namespace moevk::unit {
+namespace {
+
+constexpr uint64_t kTokens[] = {1, 2, 3, 4, 8, 9, 15, 16, 17, 32, 33, 64, 100, 128, 512, 513, 2048, 4096};
+
+struct NamedDevice {
+  std::string name;
+  DeviceCaps caps;
+};
+
+const std::vector<NamedDevice>& devices() {
+  static const std::vector<NamedDevice> all = [] {
+    std::vector<NamedDevice> list;
+    for (const std::string& name : device_names()) list.push_back({name, device(name)});
+    list.push_back({"windows-only", windows_only()});
+    return list;
+  }();
+  return all;
+}
+
+using Visit = std::function<void(const std::string& where, const LayerShape&, const NamedDevice&, Planned&)>;
+
+void for_each_layer(const Visit& visit) {
+  for (const NamedDevice& one : devices()) {
+    for (const LayerShape& shape : layer_shapes()) {
+      for (const WeightFormat format : {WeightFormat::kF32, WeightFormat::kF16}) {
+        Planned planned(make_spec(shape, format), one.caps);
+        visit(shape.name + " " + format_name(format) + " on " + one.name, shape, one, planned);
+      }
+    }
+  }
+}
+
+// Barriers as design and kernels have them: one step more for each further binding pass, and the combination on its
+// own where down takes several passes; chunks follow each other.
+size_t expected_barriers(const WeightLayout& layout, const Plan& plan) {
+  size_t steps = 0;
+  uint64_t chunk = UINT64_MAX;
+  for (const Step& step : plan.steps) {
+    if (step.first_token == chunk) continue;
+    chunk = step.first_token;
+    const bool small = step.tokens <= kNumberMaxSmallTokens;
+    steps += small ? 4 : 6;
+    steps += layout.gate_up_passes.size() - 1 + layout.down_passes.size() - 1;
+    if (small && layout.down_passes.size() > 1) ++steps;
+  }
+  return steps - 1;
+}
+
+TEST(PlanProperties, EveryShapeOnEveryDevice) {
+  size_t plans = 0;
+  for_each_layer([&](const std::string& where, const LayerShape&, const NamedDevice& one, Planned& p) {
+    if (!p.layout.ok()) {
+      // The floor's range of 1 MiB is below every driver's; it may refuse, and says which limit it was.
+      EXPECT_EQ(one.name, "floor") << where << ": " << p.layout.status().text();
+      EXPECT_EQ(p.layout.status().code(), MOE_ERROR_UNSUPPORTED);
+      EXPECT_NE(p.layout.status().text().find("max_storage_buffer_range = 1048576"), std::string::npos) << p.layout.status().text();
+      return;
+    }
+    for (const uint64_t tokens : kTokens) {
+      const CallShape shape = forward_shape(p.spec, tokens);
+      const Plan plan = p.plan(shape);
+      const std::vector<std::string> problems = check_plan(p.spec, p.layout.value(), p.caps, plan);
+      EXPECT_TRUE(problems.empty()) << where << ", T " << tokens << ": " << problems.size() << " problems; " << problems.front();
+      EXPECT_EQ(plan.barriers(), expected_barriers(p.layout.value(), plan)) << where << ", T " << tokens;
+      EXPECT_TRUE(same_plan(plan, p.plan(shape))) << where << ", T " << tokens;
+      ++plans;
+      if (::testing::Test::HasFailure()) return;
+    }
+  });
+  EXPECT_GT(plans, 3500u);
+}
+
+TEST(PlanProperties, TheFloorRunsSmallLayers) {
+  std::vector<std::string> accepted;
+  for_each_layer([&](const std::string&, const LayerShape& shape, const NamedDevice& one, Planned& p) {
+    if (one.name == "floor" && p.layout.ok() && (accepted.empty() || accepted.back() != shape.name)) accepted.push_back(shape.name);
+  });
+  EXPECT_EQ(accepted, (std::vector<std::string>{"deepseek-v2-lite", "qwen1.5-moe", "qwen3-30b", "llama-4-scout", "olmoe",
+                                                "granite-1b", "granite-3b"}));
+}
+
+// At most three barriers for 1 to 16 tokens. More only where weights are read through windows and there are more of
+// them than a kernel can bind: each further binding pass is a step (EveryShapeOnEveryDevice has the exact number).
+TEST(PlanProperties, AtMostThreeBarriersForFewTokens) {
+  size_t several_passes = 0;
+  for_each_layer([&](const std::string& where, const LayerShape&, const NamedDevice&, Planned& p) {
+    if (!p.layout.ok()) return;
+    const WeightLayout& layout = p.layout.value();
+    if (layout.gate_up_passes.size() + layout.down_passes.size() > 2) {
+      EXPECT_EQ(p.caps.buffer_device_address, 0u) << where;
+      ++several_passes;
+      return;
+    }
+    for (uint64_t tokens = 1; tokens <= 16; ++tokens) {
+      EXPECT_LE(p.plan(forward_shape(p.spec, tokens)).barriers(), 3u) << where << ", T " << tokens;
+    }
+  });
+  EXPECT_GT(several_passes, 0u);
+}
+
+// At most five barriers for 512 tokens in one chunk and one binding pass. Chunks come from two limits, both real: the
+// workspace (256 MiB, and one region within the range that a device binds) where k times the width is large, and the
+// watchdog (no dispatch above 100 ms at 10^12 multiply-adds a second for a discrete GPU).
+TEST(PlanProperties, AtMostFiveBarriersFor512Tokens) {
+  std::vector<std::string> chunked;
+  for_each_layer([&](const std::string& where, const LayerShape& shape, const NamedDevice& one, Planned& p) {
+    if (!p.layout.ok() || one.name == "floor") return;
+    const Plan plan = p.plan(forward_shape(p.spec, 512));
+    const WeightLayout& layout = p.layout.value();
+    if (plan.steps.front().tokens == 512) {
+      const size_t further_passes = layout.gate_up_passes.size() + layout.down_passes.size() - 2;
+      EXPECT_LE(plan.barriers(), 5 + further_passes) << where;
+      EXPECT_TRUE(further_passes == 0 || p.caps.buffer_device_address == 0) << where;
+      return;
+    }
+    EXPECT_EQ(std::count_if(plan.refused.begin(), plan.refused.end(), [](const std::string& r) { return r.starts_with("one pass: "); }), 1);
+    const std::string line = shape.name + " on " + one.name + ": chunks of " + std::to_string(plan.steps.front().tokens) + ", " +
+                             std::to_string(plan.barriers()) + " barriers";
+    if (one.name != "windows-only" && (chunked.empty() || chunked.back() != line)) chunked.push_back(line);
+  });
+  const std::vector<std::string> workspace = {
+      "longcat on lavapipe-22.3: chunks of 256, 11 barriers", "kimi-k3 on lavapipe-22.3: chunks of 256, 11 barriers",
+      "longcat on lavapipe-25.0: chunks of 256, 11 barriers", "kimi-k3 on lavapipe-25.0: chunks of 256, 11 barriers",
+      "kimi-k3 on swiftshader: chunks of 256, 11 barriers"};
+  const std::vector<std::string> watchdog = {
+      "mixtral-8x7b on wide-discrete: chunks of 256, 11 barriers", "mixtral-8x22b on wide-discrete: chunks of 171, 17 barriers",
+      "deepseek-v3 on wide-discrete: chunks of 256, 11 barriers",  "longcat on wide-discrete: chunks of 256, 11 barriers",
+      "kimi-k2 on wide-discrete: chunks of 256, 11 barriers",      "kimi-k3 on wide-discrete: chunks of 103, 29 barriers"};
+  std::vector<std::string> expected = workspace;
+  expected.insert(expected.end(), watchdog.begin(), watchdog.end());
+  EXPECT_EQ(chunked, expected);
+}
+
+// No dispatch is estimated above 100 ms on its kind of device; chunks are not cut below 64 tokens for it.
+TEST(PlanProperties, Watchdog) {
+  const struct {
+    uint32_t kind;
+    double rate;  // multiply-adds a second
+  } kinds[] = {{MOE_DEVICE_KIND_DISCRETE_GPU, 1e12}, {MOE_DEVICE_KIND_INTEGRATED_GPU, 1e11}, {MOE_DEVICE_KIND_OTHER, 1e11}};
+  for (const auto& kind : kinds) {
+    DeviceCaps caps = device("wide-discrete");
+    caps.kind = kind.kind;
+    size_t chunked = 0;
+    for (const LayerShape& shape : layer_shapes()) {
+      Planned p(make_spec(shape, WeightFormat::kF16), caps);
+      const Plan plan = p.plan(forward_shape(p.spec, 4096));
+      chunked += plan.steps.front().tokens != 4096 ? 1 : 0;
+      for (const Step& step : plan.steps) {
+        for (const Dispatch& d : step.dispatches) {
+          if (d.weight_set == WeightSet::kNone || step.tokens <= 64) continue;
+          EXPECT_LE(d.flops / 2 / kind.rate, 0.1) << shape.name << ", kind " << kind.kind << ", " << step.tokens << " tokens, " << step.name;
+        }
+      }
+    }
+    EXPECT_GT(chunked, 10u) << "kind " << kind.kind;
+  }
+}
+
+// Widths at the limit of the descriptor: the grids still fit.
+TEST(PlanProperties, WidestLayers) {
+  constexpr uint32_t kWidest = 262128;
+  moe_layer_desc beyond = describe(LayerShape{"beyond", kWidest + 1, 16, 2, 1}, WeightFormat::kF16);
+  EXPECT_EQ(make_layer_spec(beyond).status().argument(), "desc.hidden");
+  size_t plans = 0;
+  for (const auto& [hidden, intermediate] : {std::pair{262128u, 16u}, std::pair{16u, 262128u}}) {
+    for (const NamedDevice& one : devices()) {
+      Planned p(make_spec(LayerShape{"widest", hidden, intermediate, 2, 1}, WeightFormat::kF16), one.caps);
+      if (!p.layout.ok()) continue;
+      for (const uint64_t tokens : {1, 16, 17, 512}) {
+        const Plan plan = p.plan(forward_shape(p.spec, tokens));
+        const std::vector<std::string> problems = check_plan(p.spec, p.layout.value(), p.caps, plan);
+        ++plans;
+        EXPECT_TRUE(problems.empty()) << hidden << " x " << intermediate << " on " << one.name << ", T " << tokens << ": " << problems.front();
+      }
+    }
+  }
+  EXPECT_GT(plans, 30u);
+}
+
+}  // namespace
+}  // namespace moevk::unit
