@@ -26,7 +26,8 @@ uint64_t checksum(const std::vector<char>& data) {
 std::string cache_file_name(const ProbedDevice& device) {
   char name[96];
   int at = std::snprintf(name, sizeof name, "%08x-%08x-", device.caps.vendor_id, device.caps.device_id);
-  for (uint8_t byte : device.info.driver_uuid) at += std::snprintf(name + at, sizeof name - static_cast<size_t>(at), "%02x", byte);
+  for (uint8_t byte : device.info.driver_uuid)
+    at += std::snprintf(name + at, sizeof name - static_cast<size_t>(at), "%02x", byte);
   return std::string(name) + ".bin";
 }
 

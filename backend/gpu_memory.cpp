@@ -12,7 +12,8 @@ GpuAllocator::~GpuAllocator() {
   if (vma_ != nullptr) vmaDestroyAllocator(vma_);
 }
 
-Status GpuAllocator::open(const Desc& desc, const DeviceCaps& caps, std::shared_ptr<SharedState> state, uint64_t budget_bytes) {
+Status GpuAllocator::open(const Desc& desc, const DeviceCaps& caps, std::shared_ptr<SharedState> state,
+                          uint64_t budget_bytes) {
   VmaVulkanFunctions functions{};
   functions.vkGetInstanceProcAddr = desc.get_instance_proc;
   functions.vkGetDeviceProcAddr = desc.get_device_proc;
@@ -49,14 +50,17 @@ void GpuBuffer::swap(GpuBuffer& other) noexcept {
   std::swap(charged_, other.charged_);
 }
 
-Result<GpuBuffer> GpuBuffer::create(std::shared_ptr<GpuAllocator> allocator, uint64_t bytes, Use use, const char* what) {
+Result<GpuBuffer> GpuBuffer::create(std::shared_ptr<GpuAllocator> allocator, uint64_t bytes, Use use,
+                                    const char* what) {
   GpuAllocator& a = *allocator;
   const uint64_t size = std::min(bytes, uint64_t{1} << 60) / 16 * 16 + (bytes % 16 != 0 ? 16 : 0);
-  const std::string budget_text = a.budget_bytes_ != 0 ? "; the budget is " + std::to_string(a.budget_bytes_) + " bytes" : "";
+  const std::string budget_text =
+      a.budget_bytes_ != 0 ? "; the budget is " + std::to_string(a.budget_bytes_) + " bytes" : "";
   const auto full = [&](int32_t vk_result) {
     return Status(MOE_ERROR_OUT_OF_DEVICE_MEMORY, "",
-                  "no room for " + std::to_string(size) + " bytes of " + what + " beside the " + std::to_string(a.used_bytes_) +
-                      " in use" + budget_text, vk_result);
+                  "no room for " + std::to_string(size) + " bytes of " + what + " beside the " +
+                      std::to_string(a.used_bytes_) + " in use" + budget_text,
+                  vk_result);
   };
   // Charged before the driver is asked, so that two threads cannot share the last bytes.
   if (size >= uint64_t{1} << 60) return full(0);
@@ -69,14 +73,15 @@ Result<GpuBuffer> GpuBuffer::create(std::shared_ptr<GpuAllocator> allocator, uin
   VkBufferCreateInfo info{};
   info.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO;
   info.size = size;
-  info.usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |
-               VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT;
+  info.usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
+               VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT;
   if (a.addresses_) info.usage |= VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
   VmaAllocationCreateInfo where{};
   if (use == Use::kStaging || (use == Use::kDevice && a.unified_)) {
     where.flags = VMA_ALLOCATION_CREATE_HOST_ACCESS_RANDOM_BIT | VMA_ALLOCATION_CREATE_MAPPED_BIT;
   }
-  where.usage = use == Use::kStaging && !a.unified_ ? VMA_MEMORY_USAGE_AUTO_PREFER_HOST : VMA_MEMORY_USAGE_AUTO_PREFER_DEVICE;
+  where.usage =
+      use == Use::kStaging && !a.unified_ ? VMA_MEMORY_USAGE_AUTO_PREFER_HOST : VMA_MEMORY_USAGE_AUTO_PREFER_DEVICE;
   GpuBuffer buffer;
   VmaAllocationInfo placed{};
   const VkResult result = vmaCreateBuffer(a.vma_, &info, &where, &buffer.buffer_, &buffer.allocation_, &placed);
@@ -91,7 +96,8 @@ Result<GpuBuffer> GpuBuffer::create(std::shared_ptr<GpuAllocator> allocator, uin
   buffer.charged_ = charged;
   a.state_->allocated_bytes += size;
   if (a.state_->options().trace_memory) {
-    a.state_->log(MOE_LOG_TRACE, "memory: " + std::to_string(size) + " bytes for " + what + ", " + std::to_string(a.used_bytes_) + " in use");
+    a.state_->log(MOE_LOG_TRACE, "memory: " + std::to_string(size) + " bytes for " + what + ", " +
+                                     std::to_string(a.used_bytes_) + " in use");
   }
   buffer.allocator_ = std::move(allocator);
   return buffer;

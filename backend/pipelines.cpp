@@ -11,7 +11,8 @@
 
 namespace moevk {
 
-Pipelines::Pipelines(const DeviceFunctions& vk, VkDevice device, const ProbedDevice& probed, std::shared_ptr<SharedState> state)
+Pipelines::Pipelines(const DeviceFunctions& vk, VkDevice device, const ProbedDevice& probed,
+                     std::shared_ptr<SharedState> state)
     : vk_(vk), device_(device), probed_(probed), state_(std::move(state)) {}
 
 Pipelines::~Pipelines() {
@@ -36,7 +37,8 @@ Status Pipelines::open() {
   info.pInitialData = stored.data();
   MOEVK_TRY(vk_.vkCreatePipelineCache(device_, &info, nullptr, &cache_));
 
-  VkDescriptorSetLayoutBinding binding{0, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, kNumberMaxBoundWindows, VK_SHADER_STAGE_COMPUTE_BIT, nullptr};
+  VkDescriptorSetLayoutBinding binding{0, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, kNumberMaxBoundWindows,
+                                       VK_SHADER_STAGE_COMPUTE_BIT, nullptr};
   VkDescriptorSetLayoutCreateInfo layout{};
   layout.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO;
   layout.bindingCount = 1;
@@ -117,8 +119,9 @@ Result<Pipeline> Pipelines::get(const Dispatch& dispatch) {
 Result<VkPipeline> Pipelines::create(const Dispatch& dispatch, VkPipelineLayout layout) {
   const KernelInfo& kernel = kKernels[static_cast<size_t>(dispatch.kernel)];
   const size_t variant = kernel.reads_weights && probed_.caps.buffer_device_address != 0 ? 1 : 0;
-  const std::vector<uint32_t> code = with_float_controls(kernel.code[variant], kernel.words[variant],
-                                                         probed_.caps.float_controls_rte != 0, probed_.caps.float_controls_inf_nan != 0);
+  const std::vector<uint32_t> code =
+      with_float_controls(kernel.code[variant], kernel.words[variant], probed_.caps.float_controls_rte != 0,
+                          probed_.caps.float_controls_inf_nan != 0);
   VkShaderModuleCreateInfo module_info{};
   module_info.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO;
   module_info.codeSize = code.size() * 4;
@@ -128,7 +131,8 @@ Result<VkPipeline> Pipelines::create(const Dispatch& dispatch, VkPipelineLayout 
 
   std::array<VkSpecializationMapEntry, kConstantCount> entries;
   for (uint32_t i = 0; i < kConstantCount; ++i) entries[i] = {i, i * 4, 4};
-  const VkSpecializationInfo constants{kConstantCount, entries.data(), sizeof dispatch.constants, dispatch.constants.data()};
+  const VkSpecializationInfo constants{kConstantCount, entries.data(), sizeof dispatch.constants,
+                                       dispatch.constants.data()};
   VkPipelineCreationFeedback feedback{};
   VkPipelineCreationFeedback stage_feedback{};
   VkPipelineCreationFeedbackCreateInfo feedback_info{};
@@ -151,7 +155,8 @@ Result<VkPipeline> Pipelines::create(const Dispatch& dispatch, VkPipelineLayout 
   const auto took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
   vk_.vkDestroyShaderModule(device_, module, nullptr);
   if (result != VK_SUCCESS || pipeline == VK_NULL_HANDLE) {
-    return vk_status(result != VK_SUCCESS ? result : VK_ERROR_UNKNOWN, (std::string("vkCreateComputePipelines of ") + kernel.name).c_str(), __FILE__, __LINE__);
+    return vk_status(result != VK_SUCCESS ? result : VK_ERROR_UNKNOWN,
+                     (std::string("vkCreateComputePipelines of ") + kernel.name).c_str(), __FILE__, __LINE__);
   }
   unsaved_ = true;
   ++state_->pipelines_created;
@@ -160,7 +165,8 @@ Result<VkPipeline> Pipelines::create(const Dispatch& dispatch, VkPipelineLayout 
       VK_PIPELINE_CREATION_FEEDBACK_VALID_BIT | VK_PIPELINE_CREATION_FEEDBACK_APPLICATION_PIPELINE_CACHE_HIT_BIT;
   if ((feedback.flags & kHit) == kHit) ++state_->pipelines_from_cache;
   if (state_->options().trace_timing) {
-    state_->log(MOE_LOG_TRACE, std::string("timing: pipeline ") + kernel.name + " took " + std::to_string(took.count()) + " us");
+    state_->log(MOE_LOG_TRACE,
+                std::string("timing: pipeline ") + kernel.name + " took " + std::to_string(took.count()) + " us");
   }
   return pipeline;
 }

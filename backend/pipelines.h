@@ -51,7 +51,7 @@ class Pipelines {
   std::shared_ptr<SharedState> state_;
   std::mutex mutex_;
   std::map<Key, Pipeline> pipelines_;
-  std::map<uint32_t, VkDescriptorSetLayout> buffers_layouts_;              // by number of bindings
+  std::map<uint32_t, VkDescriptorSetLayout> buffers_layouts_;               // by number of bindings
   std::map<std::pair<uint32_t, bool>, VkPipelineLayout> pipeline_layouts_;  // and windows
   VkDescriptorSetLayout windows_layout_ = VK_NULL_HANDLE;
   VkPipelineCache cache_ = VK_NULL_HANDLE;

@@ -63,8 +63,10 @@ void find_queue(const InstanceFunctions& vk, ProbedDevice* out) {
 }
 
 void find_memory(const InstanceFunctions& vk, bool with_budget, ProbedDevice* out) {
-  VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT, nullptr, {}, {}};
-  VkPhysicalDeviceMemoryProperties2 memory{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2, with_budget ? &budget : nullptr, {}};
+  VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT, nullptr, {}, {}};
+  VkPhysicalDeviceMemoryProperties2 memory{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2, with_budget ? &budget : nullptr, {}};
   vk.vkGetPhysicalDeviceMemoryProperties2(out->handle, &memory);
   const VkPhysicalDeviceMemoryProperties& m = memory.memoryProperties;
   uint32_t heap = 0;
@@ -87,7 +89,8 @@ void find_memory(const InstanceFunctions& vk, bool with_budget, ProbedDevice* ou
   }
 }
 
-Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t instance_version, const Options& options, ProbedDevice* probed) {
+Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t instance_version, const Options& options,
+             ProbedDevice* probed) {
   ProbedDevice& out = *probed;
   MOE_ASSIGN_OR_RETURN(const std::set<std::string> extensions, device_extensions(vk, device));
   const auto has = [&](const char* name) { return extensions.count(name) != 0; };
@@ -142,10 +145,12 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
   caps.max_workgroup_count = *std::min_element(limits.maxComputeWorkGroupCount, limits.maxComputeWorkGroupCount + 3);
   caps.shared_memory_bytes = limits.maxComputeSharedMemorySize;
   caps.push_constant_bytes = limits.maxPushConstantsSize;
-  caps.max_stage_storage_buffers = std::min(limits.maxPerStageDescriptorStorageBuffers, limits.maxDescriptorSetStorageBuffers);
+  caps.max_stage_storage_buffers =
+      std::min(limits.maxPerStageDescriptorStorageBuffers, limits.maxDescriptorSetStorageBuffers);
   caps.max_bound_sets = limits.maxBoundDescriptorSets;
   caps.max_storage_buffer_range = limits.maxStorageBufferRange;
-  caps.max_allocation_bytes = maintenance.maxMemoryAllocationSize != 0 ? maintenance.maxMemoryAllocationSize : 1ull << 30;
+  caps.max_allocation_bytes =
+      maintenance.maxMemoryAllocationSize != 0 ? maintenance.maxMemoryAllocationSize : 1ull << 30;
   caps.storage_offset_alignment = static_cast<uint32_t>(limits.minStorageBufferOffsetAlignment);
   caps.subgroup_size = subgroup.subgroupSize;
   caps.timeline_semaphore = timeline.timelineSemaphore;
@@ -157,7 +162,8 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
   caps.timestamp_period_ns = limits.timestampPeriod;
 
   out.memory_budget = has(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
-  out.creation_feedback = out.api_version >= VK_API_VERSION_1_3 || has(VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME);
+  out.creation_feedback =
+      out.api_version >= VK_API_VERSION_1_3 || has(VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME);
   find_queue(vk, &out);
   if (out.api_version >= VK_API_VERSION_1_1) find_memory(vk, out.memory_budget, &out);
 
@@ -182,7 +188,8 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
 
 }  // namespace
 
-ProbedDevice probe_device(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t instance_version, const Options& options) {
+ProbedDevice probe_device(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t instance_version,
+                          const Options& options) {
   ProbedDevice out;
   out.handle = device;
   out.info = moe_init<moe_device_info>();

@@ -17,13 +17,13 @@ struct ProbedDevice {
   uint32_t queue_family = 0;  // computes; UINT32_MAX: none does
   bool memory_budget = false;
   bool creation_feedback = false;
-  DeviceCaps caps;            // after quirks, MOEVK_DISABLE and MOEVK_LIMITS
+  DeviceCaps caps;                  // after quirks, MOEVK_DISABLE and MOEVK_LIMITS
   std::vector<std::string> quirks;  // the reasons of those applied
   moe_device_info info{};
 };
 
 // Never fails: a device that cannot be asked is not usable, and says why.
 ProbedDevice probe_device(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t instance_version,
-                                  const Options& options);
+                          const Options& options);
 
 }  // namespace moevk

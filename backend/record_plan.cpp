@@ -43,7 +43,8 @@ VkDescriptorBufferInfo resolve(const Binding& binding, const Step& step, const P
     case Binding::Kind::kView: return bind_view(buffers.views[binding.index], step, alignment).buffer;
     case Binding::Kind::kRegion: {
       const bool unused = static_cast<Region>(binding.index) == Region::kUnused;
-      const uint64_t offset = buffers.workspace_offset + plan.region_offset[binding.index] + (unused ? binding.unused * 256ull : 0);
+      const uint64_t offset =
+          buffers.workspace_offset + plan.region_offset[binding.index] + (unused ? binding.unused * 256ull : 0);
       return {buffers.workspace, offset, unused ? 256 : plan.region_bytes[binding.index]};
     }
     case Binding::Kind::kRouter: return {layer.router(), 0, VK_WHOLE_SIZE};
@@ -54,10 +55,12 @@ VkDescriptorBufferInfo resolve(const Binding& binding, const Step& step, const P
 }
 
 void step_barrier(const DeviceFunctions& vk, VkCommandBuffer commands) {
-  const VkMemoryBarrier barrier{VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, VK_ACCESS_SHADER_WRITE_BIT,
-                                VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_INDIRECT_COMMAND_READ_BIT};
+  const VkMemoryBarrier barrier{
+      VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, VK_ACCESS_SHADER_WRITE_BIT,
+      VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_INDIRECT_COMMAND_READ_BIT};
   vk.vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
-                          VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT, 0, 1, &barrier, 0, nullptr, 0, nullptr);
+                          VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT, 0, 1, &barrier, 0,
+                          nullptr, 0, nullptr);
 }
 
 }  // namespace
@@ -103,7 +106,8 @@ Status DescriptorBinder::reserve(const std::vector<Step>& steps) {
 
 void DescriptorBinder::reset() { ready_ = all_; }
 
-void DescriptorBinder::bind(VkCommandBuffer commands, VkPipelineLayout layout, const VkDescriptorBufferInfo* buffers, uint32_t count) {
+void DescriptorBinder::bind(VkCommandBuffer commands, VkPipelineLayout layout, const VkDescriptorBufferInfo* buffers,
+                            uint32_t count) {
   std::array<VkWriteDescriptorSet, 16> writes{};
   const bool push = device_->caps().push_descriptors != 0;
   VkDescriptorSet set = VK_NULL_HANDLE;
@@ -132,7 +136,8 @@ Status check_view_ranges(const ExecutablePlan& plan, const PlanBuffers& buffers,
     for (const Dispatch& dispatch : step.dispatches) {
       for (const Binding& binding : dispatch.bindings) {
         if (binding.kind != Binding::Kind::kView) continue;
-        const uint64_t range = bind_view(buffers.views[binding.index], step, caps.storage_offset_alignment).buffer.range;
+        const uint64_t range =
+            bind_view(buffers.views[binding.index], step, caps.storage_offset_alignment).buffer.range;
         if (range > std::min<uint64_t>(caps.max_storage_buffer_range, 16ull << 30)) {
           return unsupported(std::string("args.") + view_name(static_cast<ViewId>(binding.index)),
                              std::to_string(range) + " bytes of the view are bound at once; the device binds at most " +
@@ -144,8 +149,9 @@ Status check_view_ranges(const ExecutablePlan& plan, const PlanBuffers& buffers,
   return {};
 }
 
-void record_plan(VulkanDevice* device, VkCommandBuffer commands, const ExecutablePlan& executable, const VulkanLayer& layer,
-                 const PlanBuffers& buffers, DescriptorBinder* binder, const std::function<void(size_t)>& after_step) {
+void record_plan(VulkanDevice* device, VkCommandBuffer commands, const ExecutablePlan& executable,
+                 const VulkanLayer& layer, const PlanBuffers& buffers, DescriptorBinder* binder,
+                 const std::function<void(size_t)>& after_step) {
   const DeviceFunctions& vk = device->vk();
   const uint64_t alignment = std::max<uint64_t>(device->caps().storage_offset_alignment, 4);
   const Plan& plan = executable.plan;
@@ -158,20 +164,25 @@ void record_plan(VulkanDevice* device, VkCommandBuffer commands, const Executabl
       vk.vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.handle);
       std::array<VkDescriptorBufferInfo, 16> ranges;
       const auto count = static_cast<uint32_t>(dispatch.bindings.size());
-      for (uint32_t b = 0; b < count; ++b) ranges[b] = resolve(dispatch.bindings[b], step, plan, layer, buffers, alignment);
+      for (uint32_t b = 0; b < count; ++b)
+        ranges[b] = resolve(dispatch.bindings[b], step, plan, layer, buffers, alignment);
       binder->bind(commands, pipeline.layout, ranges.data(), count);
       if (dispatch.weight_set != WeightSet::kNone && device->caps().buffer_device_address == 0) {
         const VkDescriptorSet windows = layer.windows(dispatch.weight_set, dispatch.binding_pass);
-        vk.vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.layout, 1, 1, &windows, 0, nullptr);
+        vk.vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.layout, 1, 1, &windows, 0,
+                                   nullptr);
       }
       std::array<uint32_t, 32> push = dispatch.push;
       for (const Patch& patch : dispatch.patches) {
-        push[patch.word] = patched(patch, buffers.views[static_cast<size_t>(patch.view)], step, alignment, buffers.beta);
+        push[patch.word] =
+            patched(patch, buffers.views[static_cast<size_t>(patch.view)], step, alignment, buffers.beta);
       }
-      vk.vkCmdPushConstants(commands, pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, dispatch.push_words * 4, push.data());
+      vk.vkCmdPushConstants(commands, pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, dispatch.push_words * 4,
+                            push.data());
       if (dispatch.indirect) {
         const uint64_t region = plan.region_offset[static_cast<size_t>(Region::kIndirect)];
-        vk.vkCmdDispatchIndirect(commands, buffers.workspace, buffers.workspace_offset + region + dispatch.indirect_offset_bytes);
+        vk.vkCmdDispatchIndirect(commands, buffers.workspace,
+                                 buffers.workspace_offset + region + dispatch.indirect_offset_bytes);
       } else {
         vk.vkCmdDispatch(commands, dispatch.grid[0], dispatch.grid[1], dispatch.grid[2]);
       }

@@ -23,9 +23,11 @@ Result<StagingArena::Region> StagingArena::allocate(uint64_t bytes) {
   }
   Block block;
   const uint64_t block_bytes = std::max(size, kBlockBytes);
-  MOE_ASSIGN_OR_RETURN(block.host, GpuBuffer::create(device_->allocator(), block_bytes, GpuBuffer::Use::kStaging, "staging"));
+  MOE_ASSIGN_OR_RETURN(block.host,
+                       GpuBuffer::create(device_->allocator(), block_bytes, GpuBuffer::Use::kStaging, "staging"));
   if (copies()) {
-    MOE_ASSIGN_OR_RETURN(block.device, GpuBuffer::create(device_->allocator(), block_bytes, GpuBuffer::Use::kTwin, "staging"));
+    MOE_ASSIGN_OR_RETURN(block.device,
+                         GpuBuffer::create(device_->allocator(), block_bytes, GpuBuffer::Use::kTwin, "staging"));
   }
   block.used = size;
   blocks_.push_back(std::move(block));

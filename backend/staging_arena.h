@@ -28,8 +28,12 @@ class StagingArena {
 
   std::byte* host(const Region& region) const { return blocks_[region.block].host.mapped() + region.offset; }
   VkBuffer device_buffer(const Region& region) const { return memory_of(blocks_[region.block]).handle(); }
-  Status host_wrote(const Region& region) const { return blocks_[region.block].host.flush(region.offset, region.bytes); }
-  Status host_reads(const Region& region) const { return blocks_[region.block].host.invalidate(region.offset, region.bytes); }
+  Status host_wrote(const Region& region) const {
+    return blocks_[region.block].host.flush(region.offset, region.bytes);
+  }
+  Status host_reads(const Region& region) const {
+    return blocks_[region.block].host.invalidate(region.offset, region.bytes);
+  }
   bool copies() const { return device_->caps().unified_memory == 0; }
   void copy_in(VkCommandBuffer commands, const Region& region) const { copy(commands, region, true); }
   void copy_out(VkCommandBuffer commands, const Region& region) const { copy(commands, region, false); }

@@ -16,7 +16,8 @@ namespace {
 
 constexpr const char* kValidationLayer = "VK_LAYER_KHRONOS_validation";
 
-VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity, VkDebugUtilsMessageTypeFlagsEXT,
+VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
+                                          VkDebugUtilsMessageTypeFlagsEXT,
                                           const VkDebugUtilsMessengerCallbackDataEXT* data, void* user) {
   auto* state = static_cast<SharedState*>(user);
   const bool error = (severity & VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT) != 0;
@@ -71,7 +72,8 @@ Status Backend::start(bool validation) {
   list_devices();
   const bool usable = std::any_of(infos_.begin(), infos_.end(), [](const moe_device_info& i) { return i.usable != 0; });
   if (infos_.empty() && why_.empty()) why_ = "the Vulkan loader found no driver";
-  if (!infos_.empty() && !usable) why_ = std::string("no Vulkan device can be used; ") + infos_[0].name + ": " + infos_[0].reason;
+  if (!infos_.empty() && !usable)
+    why_ = std::string("no Vulkan device can be used; ") + infos_[0].name + ": " + infos_[0].reason;
   return {};
 }
 
@@ -87,15 +89,19 @@ Status Backend::create_instance(bool validation) {
     MOEVK_TRY(vkEnumerateInstanceLayerProperties(&count, nullptr));
     std::vector<VkLayerProperties> properties(count);
     MOEVK_TRY(vkEnumerateInstanceLayerProperties(&count, properties.data()));
-    const bool found = std::any_of(properties.begin(), properties.end(), [](const auto& p) { return std::strcmp(p.layerName, kValidationLayer) == 0; });
-    if (!found) return {MOE_ERROR_UNSUPPORTED, "validation", std::string(kValidationLayer) + ", asked for by MOEVK_VALIDATION or desc.flags, is not installed"};
+    const bool found = std::any_of(properties.begin(), properties.end(),
+                                   [](const auto& p) { return std::strcmp(p.layerName, kValidationLayer) == 0; });
+    if (!found)
+      return {MOE_ERROR_UNSUPPORTED, "validation",
+              std::string(kValidationLayer) + ", asked for by MOEVK_VALIDATION or desc.flags, is not installed"};
     layers.push_back(kValidationLayer);
     extensions.push_back(VK_EXT_DEBUG_UTILS_EXTENSION_NAME);
     extensions.push_back(VK_EXT_VALIDATION_FEATURES_EXTENSION_NAME);
   }
   VkDebugUtilsMessengerCreateInfoEXT messenger{};
   messenger.sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT;
-  messenger.messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT;
+  messenger.messageSeverity =
+      VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT;
   messenger.messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT;
   messenger.pfnUserCallback = on_message;
   messenger.pUserData = state_.get();
@@ -124,12 +130,15 @@ Status Backend::create_instance(bool validation) {
     return {};
   }
   instance_->handle = handle;
-  const auto destroy_instance = reinterpret_cast<PFN_vkDestroyInstance>(vkGetInstanceProcAddr(handle, "vkDestroyInstance"));
+  const auto destroy_instance =
+      reinterpret_cast<PFN_vkDestroyInstance>(vkGetInstanceProcAddr(handle, "vkDestroyInstance"));
   instance_->destroy = [handle, destroy_instance] { destroy_instance(handle, nullptr); };
   MOE_RETURN_IF_ERROR(instance_->vk.load(vkGetInstanceProcAddr, handle));
   if (!validation) return {};
-  const auto create = reinterpret_cast<PFN_vkCreateDebugUtilsMessengerEXT>(vkGetInstanceProcAddr(handle, "vkCreateDebugUtilsMessengerEXT"));
-  const auto destroy = reinterpret_cast<PFN_vkDestroyDebugUtilsMessengerEXT>(vkGetInstanceProcAddr(handle, "vkDestroyDebugUtilsMessengerEXT"));
+  const auto create = reinterpret_cast<PFN_vkCreateDebugUtilsMessengerEXT>(
+      vkGetInstanceProcAddr(handle, "vkCreateDebugUtilsMessengerEXT"));
+  const auto destroy = reinterpret_cast<PFN_vkDestroyDebugUtilsMessengerEXT>(
+      vkGetInstanceProcAddr(handle, "vkDestroyDebugUtilsMessengerEXT"));
   if (create == nullptr || destroy == nullptr) return {MOE_ERROR_DRIVER, "", "the loader has no VK_EXT_debug_utils"};
   VkDebugUtilsMessengerEXT object = VK_NULL_HANDLE;
   MOEVK_TRY(create(handle, &messenger, nullptr, &object));
@@ -146,14 +155,16 @@ void Backend::list_devices() {
   uint32_t count = 0;
   VkResult result = vk.vkEnumeratePhysicalDevices(instance_->handle, &count, nullptr);
   std::vector<VkPhysicalDevice> devices(count);
-  if (result == VK_SUCCESS && count != 0) result = vk.vkEnumeratePhysicalDevices(instance_->handle, &count, devices.data());
+  if (result == VK_SUCCESS && count != 0)
+    result = vk.vkEnumeratePhysicalDevices(instance_->handle, &count, devices.data());
   if (result != VK_SUCCESS && result != VK_INCOMPLETE) {  // a broken driver does not take the reference away
     why_ = "vkEnumeratePhysicalDevices failed with VkResult " + std::to_string(result);
     return;
   }
   for (uint32_t i = 0; i < count; ++i) {
     ProbedDevice probed = probe_device(vk, devices[i], version_, state_->options());
-    for (const std::string& quirk : probed.quirks) state_->log(MOE_LOG_WARNING, probed.caps.name + " has a known defect; " + quirk);
+    for (const std::string& quirk : probed.quirks)
+      state_->log(MOE_LOG_WARNING, probed.caps.name + " has a known defect; " + quirk);
     infos_.push_back(probed.info);
     probed_.push_back(std::move(probed));
   }

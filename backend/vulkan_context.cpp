@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// Batches: each has a command buffer, staging, descriptors and what must live until it is done. All that can fail
-// in an encode happens before the first command is recorded.
+// All that can fail in an encode happens before the first command is recorded.
 #include "backend/vulkan_context.h"
 
 #include <algorithm>
 
+#include "backend/batch.h"
 #include "backend/record_plan.h"
-#include "backend/staging_arena.h"
 #include "backend/vulkan_buffer.h"
 
 namespace moevk {
@@ -15,42 +14,6 @@ namespace {
 
 constexpr uint32_t kTimestamps = 1024;  // per batch
 constexpr uint64_t kStagedRowAlignment = 16;
-
-// A host output to be filled when the batch is done.
-struct HostOutput {
-  StagingArena::Region region;
-  uint64_t staged_stride = 0;
-  View view;
-};
-
-struct TimedStep {
-  StepTiming timing;
-  uint32_t begin = 0;  // query
-  uint32_t end = 0;
-};
-
-struct Batch {
-  explicit Batch(VulkanDevice* device) : commands(device->vk(), device->handle()), arena(device), binder(device) {}
-  CommandBuffer commands;
-  StagingArena arena;
-  DescriptorBinder binder;
-  VkQueryPool queries = VK_NULL_HANDLE;
-  uint32_t queries_used = 0;
-  uint32_t calls = 0;
-  uint64_t value = 0;  // 0: not submitted
-  bool recording = false;
-  std::vector<HostOutput> outputs;
-  std::vector<TimedStep> timed;
-  std::vector<std::shared_ptr<const void>> holds;  // layers, buffers, plans, a workspace that was replaced
-
-  // Forgets what was encoded. The commands need no end: the next begin resets their pool.
-  void discard() {
-    recording = false;
-    outputs.clear();
-    timed.clear();
-    holds.clear();
-  }
-};
 
 class VulkanContext final : public Context {
  public:
@@ -60,7 +23,8 @@ class VulkanContext final : public Context {
   ~VulkanContext() override {
     if (value_ != 0 && device_->check_lost().ok()) (void)timeline_.wait(value_, UINT64_MAX);
     for (const auto& batch : batches_) {
-      if (batch->queries != VK_NULL_HANDLE) device_->vk().vkDestroyQueryPool(device_->handle(), batch->queries, nullptr);
+      if (batch->queries != VK_NULL_HANDLE)
+        device_->vk().vkDestroyQueryPool(device_->handle(), batch->queries, nullptr);
     }
   }
 
@@ -89,10 +53,11 @@ class VulkanContext final : public Context {
   Status collect(uint64_t reached);
   Status read_timings(const Batch& done, const std::vector<TimedStep>& timed);
   Status ensure_workspace(uint64_t bytes);
-  Status resolve(const Call& call, PlanBuffers* buffers, std::vector<StagingArena::Region>* inputs, std::vector<HostOutput>* outputs);
+  Status resolve(const Call& call, PlanBuffers* buffers, std::vector<StagingArena::Region>* inputs,
+                 std::vector<HostOutput>* outputs);
   CallShape shape_of(const Call& call, const PlanBuffers& buffers) const;
-  void record(const Call& call, const ExecutablePlan& plan, const PlanBuffers& buffers, const std::vector<StagingArena::Region>& inputs,
-              const std::vector<HostOutput>& outputs);
+  void record(const Call& call, const ExecutablePlan& plan, const PlanBuffers& buffers,
+              const std::vector<StagingArena::Region>& inputs, const std::vector<HostOutput>& outputs);
   void barrier(VkPipelineStageFlags from, VkAccessFlags from_access, VkPipelineStageFlags to, VkAccessFlags to_access);
 
   std::shared_ptr<VulkanDevice> device_;
@@ -106,7 +71,8 @@ class VulkanContext final : public Context {
   std::vector<StepTiming> timings_;
 };
 
-void VulkanContext::barrier(VkPipelineStageFlags from, VkAccessFlags from_access, VkPipelineStageFlags to, VkAccessFlags to_access) {
+void VulkanContext::barrier(VkPipelineStageFlags from, VkAccessFlags from_access, VkPipelineStageFlags to,
+                            VkAccessFlags to_access) {
   const VkMemoryBarrier memory{VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, from_access, to_access};
   device_->vk().vkCmdPipelineBarrier(batch().commands.handle(), from, to, 0, 1, &memory, 0, nullptr, 0, nullptr);
 }
@@ -140,10 +106,12 @@ Status VulkanContext::begin_batch() {
 Status VulkanContext::ensure_workspace(uint64_t bytes) {
   if (desc_.workspace != nullptr) {
     if (bytes <= desc_.workspace_bytes) return {};
-    return invalid("context.workspace_bytes", "the host's workspace has " + std::to_string(desc_.workspace_bytes) + " bytes; this call needs " + std::to_string(bytes));
+    return invalid("context.workspace_bytes", "the host's workspace has " + std::to_string(desc_.workspace_bytes) +
+                                                  " bytes; this call needs " + std::to_string(bytes));
   }
   if (workspace_ != nullptr && workspace_->bytes() >= bytes) return {};
-  MOE_ASSIGN_OR_RETURN(GpuBuffer grown, GpuBuffer::create(device_->allocator(), bytes, GpuBuffer::Use::kPrivate, "a context's workspace"));
+  MOE_ASSIGN_OR_RETURN(GpuBuffer grown, GpuBuffer::create(device_->allocator(), bytes, GpuBuffer::Use::kPrivate,
+                                                          "a context's workspace"));
   if (workspace_ != nullptr) {  // batches on their way still use the old one
     for (const auto& b : batches_) {
       if (b->recording || b->value != 0) b->holds.push_back(workspace_);
@@ -154,7 +122,8 @@ Status VulkanContext::ensure_workspace(uint64_t bytes) {
 }
 
 // Views -> ranges of buffers. Host inputs are copied into staging now.
-Status VulkanContext::resolve(const Call& call, PlanBuffers* buffers, std::vector<StagingArena::Region>* inputs, std::vector<HostOutput>* outputs) {
+Status VulkanContext::resolve(const Call& call, PlanBuffers* buffers, std::vector<StagingArena::Region>* inputs,
+                              std::vector<HostOutput>* outputs) {
   StagingArena& arena = batch().arena;
   for (size_t i = 0; i < kViewCount; ++i) {
     const auto id = static_cast<ViewId>(i);
@@ -201,8 +170,8 @@ CallShape VulkanContext::shape_of(const Call& call, const PlanBuffers& buffers) 
   if (call.has(ViewId::kX)) {
     const BoundView& x = buffers.views[static_cast<size_t>(ViewId::kX)];
     shape.x_dtype = call.view(ViewId::kX).dtype;
-    shape.x_direct = shape.x_dtype == MOE_DTYPE_F32 && !spec.has(MOE_LAYER_INPUT_NORM) && spec.hidden_padded == spec.desc.hidden &&
-                     x.offset % 16 == 0 && x.stride % 16 == 0;
+    shape.x_direct = shape.x_dtype == MOE_DTYPE_F32 && !spec.has(MOE_LAYER_INPUT_NORM) &&
+                     spec.hidden_padded == spec.desc.hidden && x.offset % 16 == 0 && x.stride % 16 == 0;
   }
   if (call.has(ViewId::kY)) shape.y_dtype = call.view(ViewId::kY).dtype;
   if (call.has(ViewId::kResidual)) shape.residual_dtype = call.view(ViewId::kResidual).dtype;
@@ -267,7 +236,8 @@ void VulkanContext::record(const Call& call, const ExecutablePlan& plan, const P
           kShader | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
   if (b.arena.copies() && !inputs.empty()) {
     for (const StagingArena::Region& region : inputs) b.arena.copy_in(commands, region);
-    barrier(VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, kShader);
+    barrier(VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+            kShader);
   }
   const size_t steps = plan.plan.steps.size();
   const bool timed = profiling_ && b.queries != VK_NULL_HANDLE && b.queries_used + steps + 1 <= kTimestamps;
@@ -290,9 +260,11 @@ void VulkanContext::record(const Call& call, const ExecutablePlan& plan, const P
       b.timed.push_back(std::move(one));
     };
   }
-  record_plan(device_.get(), commands, plan, static_cast<const VulkanLayer&>(*call.layer), buffers, &b.binder, after_step);
+  record_plan(device_.get(), commands, plan, static_cast<const VulkanLayer&>(*call.layer), buffers, &b.binder,
+              after_step);
   if (b.arena.copies() && !outputs.empty()) {
-    barrier(VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_READ_BIT);
+    barrier(VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT,
+            VK_ACCESS_TRANSFER_READ_BIT);
     for (const HostOutput& output : outputs) b.arena.copy_out(commands, output.region);
   }
 }
@@ -301,8 +273,9 @@ Result<uint64_t> VulkanContext::flush() {
   MOE_RETURN_IF_ERROR(device_->check_lost());
   MOE_RETURN_IF_ERROR(begin_batch());  // an empty flush still gives a value
   Batch& b = batch();
-  barrier(VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-          VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
+  barrier(VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
+          VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_HOST_BIT,
+          VK_ACCESS_HOST_READ_BIT);
   Status status = b.commands.end();
   if (status.ok()) status = device_->submit(b.commands.handle(), timeline_, value_ + 1);
   if (!status.ok()) {  // what was encoded is dropped, as if by abort
@@ -316,7 +289,9 @@ Result<uint64_t> VulkanContext::flush() {
 }
 
 Status VulkanContext::wait(uint64_t value, uint64_t timeout_ns) {
-  if (value > value_) return invalid("value", std::to_string(value) + " has not been flushed yet; the newest is " + std::to_string(value_));
+  if (value > value_)
+    return invalid("value",
+                   std::to_string(value) + " has not been flushed yet; the newest is " + std::to_string(value_));
   MOE_RETURN_IF_ERROR(device_->check_lost());
   MOE_RETURN_IF_ERROR(device_->note(timeline_.wait(value, timeout_ns)));
   return collect(value);
@@ -337,7 +312,8 @@ Status VulkanContext::collect(uint64_t reached) {
     for (const HostOutput& output : outputs) {
       MOE_RETURN_IF_ERROR(b->arena.host_reads(output.region));
       for (uint64_t row = 0; row < output.view.rows; ++row) {
-        std::memcpy(output.view.host + row * output.view.stride_bytes, b->arena.host(output.region) + row * output.staged_stride, output.view.row_bytes());
+        std::memcpy(output.view.host + row * output.view.stride_bytes,
+                    b->arena.host(output.region) + row * output.staged_stride, output.view.row_bytes());
       }
     }
     MOE_RETURN_IF_ERROR(read_timings(*b, timed));
@@ -348,8 +324,8 @@ Status VulkanContext::collect(uint64_t reached) {
 Status VulkanContext::read_timings(const Batch& done, const std::vector<TimedStep>& timed) {
   if (timed.empty()) return {};
   std::vector<uint64_t> ticks(done.queries_used);
-  MOEVK_TRY(device_->vk().vkGetQueryPoolResults(device_->handle(), done.queries, 0, done.queries_used, ticks.size() * 8, ticks.data(), 8,
-                                                VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT));
+  MOEVK_TRY(device_->vk().vkGetQueryPoolResults(device_->handle(), done.queries, 0, done.queries_used, ticks.size() * 8,
+                                                ticks.data(), 8, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT));
   timings_.clear();
   const uint32_t bits = device_->caps().timestamps;
   const uint64_t mask = bits >= 64 ? UINT64_MAX : (uint64_t{1} << bits) - 1;
@@ -374,7 +350,8 @@ Result<uint64_t> VulkanContext::completed() {
 }
 
 Status VulkanContext::set_profiling(bool enabled) {
-  if (enabled && device_->caps().timestamps == 0) return unsupported("enabled", "the device's queue has no time stamps");
+  if (enabled && device_->caps().timestamps == 0)
+    return unsupported("enabled", "the device's queue has no time stamps");
   if (enabled && batch().recording && !profiling_) {
     return {MOE_ERROR_STATE, "context", "flush or abort first: profiling begins with a batch"};
   }

@@ -31,7 +31,8 @@ Status Timeline::wait(uint64_t value, uint64_t timeout_ns) const {
   info.pValues = &value;
   const VkResult result = vk_.vkWaitSemaphores(device_, &info, timeout_ns);
   if (result == VK_SUCCESS) return {};
-  if (result == VK_TIMEOUT) return {MOE_ERROR_TIMEOUT, "timeout_ns", "value " + std::to_string(value) + " was not reached in time"};
+  if (result == VK_TIMEOUT)
+    return {MOE_ERROR_TIMEOUT, "timeout_ns", "value " + std::to_string(value) + " was not reached in time"};
   return vk_status(result, "vkWaitSemaphores", __FILE__, __LINE__);
 }
 
@@ -69,7 +70,8 @@ Status CommandBuffer::end() {
   return {};
 }
 
-VulkanDevice::VulkanDevice(std::shared_ptr<VulkanInstance> instance, ProbedDevice probed, std::shared_ptr<SharedState> state)
+VulkanDevice::VulkanDevice(std::shared_ptr<VulkanInstance> instance, ProbedDevice probed,
+                           std::shared_ptr<SharedState> state)
     : instance_(std::move(instance)), probed_(std::move(probed)), state_(std::move(state)) {}
 
 VulkanDevice::~VulkanDevice() {
@@ -123,9 +125,10 @@ Status VulkanDevice::open(uint64_t budget_bytes) {
   vk_.vkGetDeviceQueue(device_, probed_.queue_family, 0, &queue_);
 
   allocator_ = std::make_shared<GpuAllocator>();
-  MOE_RETURN_IF_ERROR(allocator_->open({instance_->handle, probed_.handle, device_, probed_.api_version, instance_->vk.vkGetInstanceProcAddr,
-                                        instance_->vk.vkGetDeviceProcAddr, probed_.memory_budget},
-                                       caps, state_, budget_bytes));
+  MOE_RETURN_IF_ERROR(
+      allocator_->open({instance_->handle, probed_.handle, device_, probed_.api_version,
+                        instance_->vk.vkGetInstanceProcAddr, instance_->vk.vkGetDeviceProcAddr, probed_.memory_budget},
+                       caps, state_, budget_bytes));
   pipelines_ = std::make_unique<Pipelines>(vk_, device_, probed_, state_);
   return pipelines_->open();
 }
@@ -170,9 +173,10 @@ Status VulkanDevice::run_now(const std::function<void(VkCommandBuffer)>& record)
   MOE_RETURN_IF_ERROR(timeline.open());
   MOE_RETURN_IF_ERROR(commands.begin());
   // Behind everything that this queue did before, whoever submitted it.
-  const VkMemoryBarrier barrier{VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, VK_ACCESS_MEMORY_WRITE_BIT, VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT};
-  vk_.vkCmdPipelineBarrier(commands.handle(), VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0, 1, &barrier, 0,
-                           nullptr, 0, nullptr);
+  const VkMemoryBarrier barrier{VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, VK_ACCESS_MEMORY_WRITE_BIT,
+                                VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT};
+  vk_.vkCmdPipelineBarrier(commands.handle(), VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0,
+                           1, &barrier, 0, nullptr, 0, nullptr);
   record(commands.handle());
   MOE_RETURN_IF_ERROR(commands.end());
   MOE_RETURN_IF_ERROR(submit(commands.handle(), timeline, 1));
@@ -205,14 +209,17 @@ Result<std::unique_ptr<WeightSink>> VulkanDevice::begin_weights(const LayerSpec&
 
 Result<std::shared_ptr<Buffer>> VulkanDevice::create_buffer(uint64_t bytes) {
   MOE_RETURN_IF_ERROR(check_lost());
-  MOE_ASSIGN_OR_RETURN(GpuBuffer memory, GpuBuffer::create(allocator_, bytes, GpuBuffer::Use::kDevice, "a host's buffer"));
+  MOE_ASSIGN_OR_RETURN(GpuBuffer memory,
+                       GpuBuffer::create(allocator_, bytes, GpuBuffer::Use::kDevice, "a host's buffer"));
   const VkBuffer handle = memory.handle();
   MOE_RETURN_IF_ERROR(run_now([&](VkCommandBuffer commands) {
     vk_.vkCmdFillBuffer(commands, handle, 0, VK_WHOLE_SIZE, 0);
-    const VkMemoryBarrier barrier{VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, VK_ACCESS_TRANSFER_WRITE_BIT,
-                                  VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_HOST_READ_BIT | VK_ACCESS_HOST_WRITE_BIT};
-    vk_.vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_HOST_BIT,
-                             0, 1, &barrier, 0, nullptr, 0, nullptr);
+    const VkMemoryBarrier barrier{
+        VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, VK_ACCESS_TRANSFER_WRITE_BIT,
+        VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_HOST_READ_BIT | VK_ACCESS_HOST_WRITE_BIT};
+    vk_.vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT,
+                             VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0,
+                             nullptr, 0, nullptr);
   }));
   return std::shared_ptr<Buffer>(std::make_shared<VulkanBuffer>(shared_from_this(), std::move(memory), bytes));
 }

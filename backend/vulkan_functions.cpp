@@ -9,8 +9,8 @@ namespace moevk {
 
 Status InstanceFunctions::load(PFN_vkGetInstanceProcAddr get, VkInstance instance) {
   vkGetInstanceProcAddr = get;
-#define X(name)                                                            \
-  name = reinterpret_cast<PFN_##name>(get(instance, #name));               \
+#define X(name)                                              \
+  name = reinterpret_cast<PFN_##name>(get(instance, #name)); \
   if (name == nullptr) return {MOE_ERROR_DRIVER, "", "the Vulkan loader has no " #name};
   MOEVK_INSTANCE_FUNCTIONS(X)
 #undef X
@@ -18,13 +18,13 @@ Status InstanceFunctions::load(PFN_vkGetInstanceProcAddr get, VkInstance instanc
 }
 
 Status DeviceFunctions::load(PFN_vkGetDeviceProcAddr get, VkDevice device) {
-#define X(name)                                                          \
-  name = reinterpret_cast<PFN_##name>(get(device, #name));               \
+#define X(name)                                            \
+  name = reinterpret_cast<PFN_##name>(get(device, #name)); \
   if (name == nullptr) return {MOE_ERROR_DRIVER, "", "the driver has no " #name};
   MOEVK_DEVICE_FUNCTIONS(X)
 #undef X
-#define X(name)                                                                                     \
-  name = reinterpret_cast<PFN_##name>(get(device, #name));                                          \
+#define X(name)                                            \
+  name = reinterpret_cast<PFN_##name>(get(device, #name)); \
   if (name == nullptr) name = reinterpret_cast<PFN_##name>(get(device, #name "KHR"));
   MOEVK_PROMOTED_FUNCTIONS(X)
 #undef X
@@ -57,7 +57,8 @@ Status vk_status(VkResult result, const char* call, const char* file, int line) 
   const char* name = call;  // "device_->vk().vkCreateBuffer(...)": the part that begins with vk and a capital
   while ((name = std::strstr(name, "vk")) != nullptr && (name[2] < 'A' || name[2] > 'Z')) ++name;
   std::string text = name != nullptr ? name : call;
-  text = text.substr(0, text.find('(')) + " " + what + " (VkResult " + std::to_string(result) + ", " + file + ":" + std::to_string(line) + ")";
+  text = text.substr(0, text.find('(')) + " " + what + " (VkResult " + std::to_string(result) + ", " + file + ":" +
+         std::to_string(line) + ")";
   return {code, "", std::move(text), result};
 }
 

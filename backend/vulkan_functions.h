@@ -12,21 +12,27 @@
 
 namespace moevk {
 
-#define MOEVK_INSTANCE_FUNCTIONS(X) \
-  X(vkDestroyInstance) X(vkEnumeratePhysicalDevices) X(vkGetPhysicalDeviceProperties) X(vkGetPhysicalDeviceProperties2) \
-  X(vkGetPhysicalDeviceFeatures2) X(vkGetPhysicalDeviceMemoryProperties2) \
-  X(vkGetPhysicalDeviceQueueFamilyProperties) X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) X(vkGetDeviceProcAddr)
+#define MOEVK_INSTANCE_FUNCTIONS(X)                                                                  \
+  X(vkDestroyInstance)                                                                               \
+  X(vkEnumeratePhysicalDevices)                                                                      \
+  X(vkGetPhysicalDeviceProperties) X(vkGetPhysicalDeviceProperties2) X(vkGetPhysicalDeviceFeatures2) \
+      X(vkGetPhysicalDeviceMemoryProperties2) X(vkGetPhysicalDeviceQueueFamilyProperties)            \
+          X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) X(vkGetDeviceProcAddr)
 
-#define MOEVK_DEVICE_FUNCTIONS(X) \
-  X(vkDestroyDevice) X(vkGetDeviceQueue) X(vkQueueSubmit) X(vkCreateCommandPool) \
-  X(vkDestroyCommandPool) X(vkResetCommandPool) X(vkAllocateCommandBuffers) X(vkBeginCommandBuffer) X(vkEndCommandBuffer) \
-  X(vkCmdPipelineBarrier) X(vkCmdBindPipeline) X(vkCmdBindDescriptorSets) X(vkCmdPushConstants) X(vkCmdDispatch) \
-  X(vkCmdDispatchIndirect) X(vkCmdCopyBuffer) X(vkCmdFillBuffer) X(vkCmdWriteTimestamp) X(vkCmdResetQueryPool) \
-  X(vkCreateQueryPool) X(vkDestroyQueryPool) X(vkGetQueryPoolResults) X(vkCreateDescriptorPool) X(vkDestroyDescriptorPool) \
-  X(vkResetDescriptorPool) X(vkAllocateDescriptorSets) X(vkUpdateDescriptorSets) X(vkCreateDescriptorSetLayout) \
-  X(vkDestroyDescriptorSetLayout) X(vkCreatePipelineLayout) X(vkDestroyPipelineLayout) X(vkCreateShaderModule) \
-  X(vkDestroyShaderModule) X(vkCreateComputePipelines) X(vkDestroyPipeline) X(vkCreatePipelineCache) \
-  X(vkDestroyPipelineCache) X(vkGetPipelineCacheData) X(vkCreateSemaphore) X(vkDestroySemaphore)
+#define MOEVK_DEVICE_FUNCTIONS(X)                                                                                      \
+  X(vkDestroyDevice)                                                                                                   \
+  X(vkGetDeviceQueue)                                                                                                  \
+  X(vkQueueSubmit) X(vkCreateCommandPool) X(vkDestroyCommandPool) X(vkResetCommandPool) X(vkAllocateCommandBuffers)    \
+      X(vkBeginCommandBuffer) X(vkEndCommandBuffer) X(vkCmdPipelineBarrier) X(vkCmdBindPipeline)                       \
+          X(vkCmdBindDescriptorSets) X(vkCmdPushConstants) X(vkCmdDispatch) X(vkCmdDispatchIndirect)                   \
+              X(vkCmdCopyBuffer) X(vkCmdFillBuffer) X(vkCmdWriteTimestamp) X(vkCmdResetQueryPool) X(vkCreateQueryPool) \
+                  X(vkDestroyQueryPool) X(vkGetQueryPoolResults) X(vkCreateDescriptorPool) X(vkDestroyDescriptorPool)  \
+                      X(vkResetDescriptorPool) X(vkAllocateDescriptorSets) X(vkUpdateDescriptorSets)                   \
+                          X(vkCreateDescriptorSetLayout) X(vkDestroyDescriptorSetLayout) X(vkCreatePipelineLayout)     \
+                              X(vkDestroyPipelineLayout) X(vkCreateShaderModule) X(vkDestroyShaderModule)              \
+                                  X(vkCreateComputePipelines) X(vkDestroyPipeline) X(vkCreatePipelineCache)            \
+                                      X(vkDestroyPipelineCache) X(vkGetPipelineCacheData) X(vkCreateSemaphore)         \
+                                          X(vkDestroySemaphore)
 
 // Core in Vulkan 1.2, with a KHR suffix before; absent ones are null.
 #define MOEVK_PROMOTED_FUNCTIONS(X) X(vkGetSemaphoreCounterValue) X(vkWaitSemaphores) X(vkGetBufferDeviceAddress)
@@ -51,9 +57,9 @@ struct DeviceFunctions {
 // A failed Vulkan call as a Status of the ABI: out of memory and a lost device keep their own codes.
 Status vk_status(VkResult result, const char* call, const char* file, int line);
 
-#define MOEVK_TRY(call)                                                                              \
-  do {                                                                                               \
-    const VkResult moevk_result_ = (call);                                                           \
+#define MOEVK_TRY(call)                                                                                   \
+  do {                                                                                                    \
+    const VkResult moevk_result_ = (call);                                                                \
     if (moevk_result_ != VK_SUCCESS) return ::moevk::vk_status(moevk_result_, #call, __FILE__, __LINE__); \
   } while (false)
 

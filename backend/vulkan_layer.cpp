@@ -21,7 +21,8 @@ std::vector<uint64_t> representative_tokens(const LayerSpec& spec, uint64_t limi
   std::vector<uint64_t> tokens = {first, last};
   const uint64_t one_sort = kNumberMaxSortRoutes / spec.slots;
   for (uint64_t t : {uint64_t{1}, uint64_t{2}, uint64_t{3}, uint64_t{5}, uint64_t{8}, uint64_t{kNumberMaxSmallTokens},
-                     uint64_t{kNumberMaxSmallTokens} + 1, one_sort, one_sort + 1, uint64_t{127}, uint64_t{128}, uint64_t{255}, uint64_t{256}}) {
+                     uint64_t{kNumberMaxSmallTokens} + 1, one_sort, one_sort + 1, uint64_t{127}, uint64_t{128},
+                     uint64_t{255}, uint64_t{256}}) {
     if (t >= first && t <= last) tokens.push_back(t);
   }
   return tokens;
@@ -140,7 +141,8 @@ Status VulkanLayer::compile(const CallShape& shape) {
 }
 
 // No region of a plan shrinks when a chunk has more tokens, so the largest chunk bounds them all.
-Result<uint64_t> largest_workspace(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, uint64_t max_tokens) {
+Result<uint64_t> largest_workspace(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps,
+                                   uint64_t max_tokens) {
   uint64_t most = 0;
   const uint64_t tokens = std::min<uint64_t>(max_tokens, chunk_limit(spec, caps));
   for (Stage stage : kStages) {

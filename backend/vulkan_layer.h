@@ -50,6 +50,7 @@ class VulkanLayer final : public Layer {
 };
 
 // Workspace of the largest call with up to max_tokens.
-Result<uint64_t> largest_workspace(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, uint64_t max_tokens);
+Result<uint64_t> largest_workspace(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps,
+                                   uint64_t max_tokens);
 
 }  // namespace moevk

@@ -16,7 +16,10 @@ namespace {
 class VulkanSink final : public WeightSink {
  public:
   VulkanSink(std::shared_ptr<VulkanDevice> device, LayerSpec spec, WeightLayout layout)
-      : device_(std::move(device)), spec_(std::move(spec)), layout_(std::move(layout)), timeline_(device_->vk(), device_->handle()) {}
+      : device_(std::move(device)),
+        spec_(std::move(spec)),
+        layout_(std::move(layout)),
+        timeline_(device_->vk(), device_->handle()) {}
 
   ~VulkanSink() override {
     if (submitted_ != 0) (void)timeline_.wait(submitted_, UINT64_MAX);  // copies must not outlive their buffers
@@ -38,15 +41,16 @@ class VulkanSink final : public WeightSink {
     aux_.resize(layout_.aux_floats);
     MOE_RETURN_IF_ERROR(timeline_.open());
     for (Slot& slot : slots_) {
-      MOE_ASSIGN_OR_RETURN(slot.staging, GpuBuffer::create(device_->allocator(), kUploadSlotBytes, GpuBuffer::Use::kStaging, "upload staging"));
+      MOE_ASSIGN_OR_RETURN(slot.staging, GpuBuffer::create(device_->allocator(), kUploadSlotBytes,
+                                                           GpuBuffer::Use::kStaging, "upload staging"));
       slot.commands = std::make_unique<CommandBuffer>(device_->vk(), device_->handle());
       MOE_RETURN_IF_ERROR(slot.commands->open(device_->queue_family()));
     }
     return begin_slot();
   }
 
-  Status store_rows(uint32_t segment, MatrixKind kind, uint32_t expert, uint32_t first_row, uint32_t rows, const std::byte* source,
-                    uint64_t stride) override {
+  Status store_rows(uint32_t segment, MatrixKind kind, uint32_t expert, uint32_t first_row, uint32_t rows,
+                    const std::byte* source, uint64_t stride) override {
     const MatrixLayout& m = layout_.at(segment, kind);
     const uint64_t used = row_bytes(m.format, m.columns);
     while (rows != 0) {
@@ -80,7 +84,13 @@ class VulkanSink final : public WeightSink {
       }
       return {};
     }
-    const uint32_t at[] = {0, layout_.router_bias, layout_.selection_bias, layout_.norm, layout_.gate_bias, layout_.up_bias, layout_.down_bias};
+    const uint32_t at[] = {0,
+                           layout_.router_bias,
+                           layout_.selection_bias,
+                           layout_.norm,
+                           layout_.gate_bias,
+                           layout_.up_bias,
+                           layout_.down_bias};
     std::copy_n(values, count, aux_.begin() + static_cast<ptrdiff_t>(at[static_cast<size_t>(kind)] + first));
     return {};
   }
@@ -116,9 +126,10 @@ class VulkanSink final : public WeightSink {
     Slot& slot = slots_[current_];
     MOE_RETURN_IF_ERROR(slot.staging.flush(0, kUploadSlotBytes));
     // Later submissions of the queue see the weights.
-    const VkMemoryBarrier barrier{VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, VK_ACCESS_TRANSFER_WRITE_BIT, VK_ACCESS_SHADER_READ_BIT};
-    device_->vk().vkCmdPipelineBarrier(slot.commands->handle(), VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1,
-                                       &barrier, 0, nullptr, 0, nullptr);
+    const VkMemoryBarrier barrier{VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, VK_ACCESS_TRANSFER_WRITE_BIT,
+                                  VK_ACCESS_SHADER_READ_BIT};
+    device_->vk().vkCmdPipelineBarrier(slot.commands->handle(), VK_PIPELINE_STAGE_TRANSFER_BIT,
+                                       VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &barrier, 0, nullptr, 0, nullptr);
     MOE_RETURN_IF_ERROR(slot.commands->end());
     MOE_RETURN_IF_ERROR(device_->submit(slot.commands->handle(), timeline_, submitted_ + 1));
     slot.value = ++submitted_;

@@ -39,8 +39,7 @@ moe::Layer upload_layer(const moe::Library& library, moe_device* device) {
 
   moe::Upload upload = moe::begin_weights(library, device, desc);  // cancelled on exceptions
   const std::vector<float> router = make_numbers(kExperts * kHidden, 1);
-  moe::add_tensor(library, upload, "router.weight", MOE_DTYPE_F32, router.data(),
-                  router.size() * sizeof(float));
+  moe::add_tensor(library, upload, "router.weight", MOE_DTYPE_F32, router.data(), router.size() * sizeof(float));
   uint32_t seed = 2;
   for (const char* name : {"experts.gate", "experts.up", "experts.down"}) {
     std::vector<uint16_t> matrix;  // bf16: the upper half of an f32
@@ -79,8 +78,8 @@ int main(int argc, char** argv) try {
   const Result result = run_on(library, instance, best);
   const Result expected = run_on(library, instance, count - 1);  // the last device is the reference
   for (size_t t = 0; t < kTokens; ++t) {
-    std::printf("token %zu  experts %d %d  y %9.6f %9.6f ...\n", t, result.ids[t * kTopK],
-                result.ids[t * kTopK + 1], result.y[t * kHidden], result.y[t * kHidden + 1]);
+    std::printf("token %zu  experts %d %d  y %9.6f %9.6f ...\n", t, result.ids[t * kTopK], result.ids[t * kTopK + 1],
+                result.y[t * kHidden], result.y[t * kHidden + 1]);
   }
   float largest = 0, difference = 0;
   for (size_t i = 0; i < result.y.size(); ++i) {

@@ -5,7 +5,8 @@
 
 namespace moevk {
 
-moe_status MOE_CALL create_context(moe_device* device, const moe_context_desc* desc, moe_context** out, moe_error* error) {
+moe_status MOE_CALL create_context(moe_device* device, const moe_context_desc* desc, moe_context** out,
+                                   moe_error* error) {
   return guarded(error, [&]() -> Status {
     MOE_RETURN_IF_ERROR(check_out(out, "out"));
     *out = nullptr;
@@ -13,7 +14,8 @@ moe_status MOE_CALL create_context(moe_device* device, const moe_context_desc* d
     moe_context_desc d;
     MOE_RETURN_IF_ERROR(read_struct(desc, "desc", &d));
     if (d.reserved != 0) return invalid("desc.reserved", "is not 0");
-    if (d.max_tokens == 0 || d.max_tokens > kMostTokens) return invalid("desc.max_tokens", "must be within 1.." + std::to_string(kMostTokens));
+    if (d.max_tokens == 0 || d.max_tokens > kMostTokens)
+      return invalid("desc.max_tokens", "must be within 1.." + std::to_string(kMostTokens));
     if (d.flushes_in_flight > 64) return invalid("desc.flushes_in_flight", "is above 64");
     ContextDesc c;
     c.max_tokens = d.max_tokens;
@@ -45,7 +47,8 @@ static Status read_view(const moe_view* in, ViewId id, Call* call) {
   MOE_RETURN_IF_ERROR(read_struct(in, path.c_str(), &v));
   if (v.dtype > MOE_DTYPE_I32) return invalid(path + ".dtype", "is no MOE_DTYPE_* value");
   if (v.reserved != 0) return invalid(path + ".reserved", "is not 0");
-  if (v.columns > (1u << 30)) return invalid(path + ".columns", "is " + std::to_string(v.columns) + " columns, a size above any layer's");
+  if (v.columns > (1u << 30))
+    return invalid(path + ".columns", "is " + std::to_string(v.columns) + " columns, a size above any layer's");
   View& view = call->view(id);
   view.present = true;
   view.dtype = v.dtype;
@@ -63,7 +66,8 @@ static Status read_view(const moe_view* in, ViewId id, Call* call) {
   return {};
 }
 
-static moe_status encode(Stage stage, moe_context* context, moe_layer* layer, const moe_call_args* args, moe_error* error) {
+static moe_status encode(Stage stage, moe_context* context, moe_layer* layer, const moe_call_args* args,
+                         moe_error* error) {
   return guarded(error, [&]() -> Status {
     MOE_RETURN_IF_ERROR(check_handle(context, "context"));
     MOE_RETURN_IF_ERROR(check_handle(layer, "layer"));
@@ -71,7 +75,8 @@ static moe_status encode(Stage stage, moe_context* context, moe_layer* layer, co
     MOE_RETURN_IF_ERROR(read_struct(args, "args", &a));
     if (a.reserved != 0) return invalid("args.reserved", "is not 0");
     if (a.tokens > context->object->max_tokens()) {  // before shapes are multiplied out
-      return invalid("args.tokens", "is " + std::to_string(a.tokens) + "; the context was made for " + std::to_string(context->object->max_tokens()));
+      return invalid("args.tokens", "is " + std::to_string(a.tokens) + "; the context was made for " +
+                                        std::to_string(context->object->max_tokens()));
     }
     if (!(a.beta - a.beta == 0)) return invalid("args.beta", "is not finite");
     Call call;
@@ -79,24 +84,44 @@ static moe_status encode(Stage stage, moe_context* context, moe_layer* layer, co
     call.layer = layer->object;
     call.tokens = a.tokens;
     call.beta = a.beta;
-    const std::pair<const moe_view*, ViewId> views[kViewCount] = {
-        {a.x, ViewId::kX},           {a.residual, ViewId::kResidual},   {a.y, ViewId::kY},
-        {a.logits_in, ViewId::kLogitsIn}, {a.scores_in, ViewId::kScoresIn}, {a.weights_in, ViewId::kWeightsIn},
-        {a.ids_in, ViewId::kIdsIn},  {a.ids, ViewId::kIds},             {a.weights, ViewId::kWeights},
-        {a.logits, ViewId::kLogits}, {a.scores, ViewId::kScores},       {a.counts, ViewId::kCounts},
-        {a.order, ViewId::kOrder},   {a.offsets, ViewId::kOffsets},     {a.expert_out, ViewId::kExpertOut},
-        {a.router_x, ViewId::kRouterX}, {a.token_ids, ViewId::kTokenIds}};
+    const std::pair<const moe_view*, ViewId> views[kViewCount] = {{a.x, ViewId::kX},
+                                                                  {a.residual, ViewId::kResidual},
+                                                                  {a.y, ViewId::kY},
+                                                                  {a.logits_in, ViewId::kLogitsIn},
+                                                                  {a.scores_in, ViewId::kScoresIn},
+                                                                  {a.weights_in, ViewId::kWeightsIn},
+                                                                  {a.ids_in, ViewId::kIdsIn},
+                                                                  {a.ids, ViewId::kIds},
+                                                                  {a.weights, ViewId::kWeights},
+                                                                  {a.logits, ViewId::kLogits},
+                                                                  {a.scores, ViewId::kScores},
+                                                                  {a.counts, ViewId::kCounts},
+                                                                  {a.order, ViewId::kOrder},
+                                                                  {a.offsets, ViewId::kOffsets},
+                                                                  {a.expert_out, ViewId::kExpertOut},
+                                                                  {a.router_x, ViewId::kRouterX},
+                                                                  {a.token_ids, ViewId::kTokenIds}};
     for (const auto& [view, id] : views) MOE_RETURN_IF_ERROR(read_view(view, id, &call));
     MOE_RETURN_IF_ERROR(check_call(call, context->object->device(), context->object->max_tokens()));
     return context->object->encode(call);
   });
 }
 
-moe_status MOE_CALL forward(moe_context* c, moe_layer* l, const moe_call_args* a, moe_error* e) { return encode(Stage::kForward, c, l, a, e); }
-moe_status MOE_CALL route(moe_context* c, moe_layer* l, const moe_call_args* a, moe_error* e) { return encode(Stage::kRoute, c, l, a, e); }
-moe_status MOE_CALL plan_dispatch(moe_context* c, moe_layer* l, const moe_call_args* a, moe_error* e) { return encode(Stage::kPlanDispatch, c, l, a, e); }
-moe_status MOE_CALL experts(moe_context* c, moe_layer* l, const moe_call_args* a, moe_error* e) { return encode(Stage::kExperts, c, l, a, e); }
-moe_status MOE_CALL combine(moe_context* c, moe_layer* l, const moe_call_args* a, moe_error* e) { return encode(Stage::kCombine, c, l, a, e); }
+moe_status MOE_CALL forward(moe_context* c, moe_layer* l, const moe_call_args* a, moe_error* e) {
+  return encode(Stage::kForward, c, l, a, e);
+}
+moe_status MOE_CALL route(moe_context* c, moe_layer* l, const moe_call_args* a, moe_error* e) {
+  return encode(Stage::kRoute, c, l, a, e);
+}
+moe_status MOE_CALL plan_dispatch(moe_context* c, moe_layer* l, const moe_call_args* a, moe_error* e) {
+  return encode(Stage::kPlanDispatch, c, l, a, e);
+}
+moe_status MOE_CALL experts(moe_context* c, moe_layer* l, const moe_call_args* a, moe_error* e) {
+  return encode(Stage::kExperts, c, l, a, e);
+}
+moe_status MOE_CALL combine(moe_context* c, moe_layer* l, const moe_call_args* a, moe_error* e) {
+  return encode(Stage::kCombine, c, l, a, e);
+}
 
 moe_status MOE_CALL flush(moe_context* context, uint64_t* value, moe_error* error) {
   return guarded(error, [&]() -> Status {

@@ -16,9 +16,11 @@ moe_status MOE_CALL create_instance(const moe_instance_desc* desc, moe_instance*
     moe_instance_desc d;
     MOE_RETURN_IF_ERROR(read_struct(desc, "desc", &d));
     constexpr uint32_t kKnown = MOE_INSTANCE_VALIDATION | MOE_INSTANCE_NO_VULKAN;
-    if ((d.flags & ~kKnown) != 0) return invalid("desc.flags", "has unknown bits: " + std::to_string(d.flags & ~kKnown));
+    if ((d.flags & ~kKnown) != 0)
+      return invalid("desc.flags", "has unknown bits: " + std::to_string(d.flags & ~kKnown));
     if (d.reserved != 0) return invalid("desc.reserved", "is not 0");
-    if ((d.allocate == nullptr) != (d.deallocate == nullptr)) return invalid("desc.allocate", "allocate and deallocate come both or neither");
+    if ((d.allocate == nullptr) != (d.deallocate == nullptr))
+      return invalid("desc.allocate", "allocate and deallocate come both or neither");
     MOE_ASSIGN_OR_RETURN(Options options, options_from_environment());
     const bool validation = options.validation || (d.flags & MOE_INSTANCE_VALIDATION) != 0;
     auto state = std::make_shared<SharedState>(d, std::move(options));
@@ -65,7 +67,8 @@ static moe_device_info device_info(const moe_instance* instance, uint32_t index)
 
 static Status check_device_index(const moe_instance* instance, uint32_t index, const char* name) {
   if (index <= vulkan_devices(instance)) return {};
-  return {MOE_ERROR_NO_DEVICE, name, "is " + std::to_string(index) + "; there are " + std::to_string(vulkan_devices(instance) + 1) + " devices"};
+  return {MOE_ERROR_NO_DEVICE, name,
+          "is " + std::to_string(index) + "; there are " + std::to_string(vulkan_devices(instance) + 1) + " devices"};
 }
 
 moe_status MOE_CALL get_device_info(moe_instance* instance, uint32_t index, moe_device_info* info, moe_error* error) {
@@ -78,7 +81,9 @@ moe_status MOE_CALL get_device_info(moe_instance* instance, uint32_t index, moe_
 }
 
 static bool contains_ignoring_case(const std::string& text, const std::string& part) {
-  const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b)); };
+  const auto same = [](char a, char b) {
+    return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
+  };
   return std::search(text.begin(), text.end(), part.begin(), part.end(), same) != text.end();
 }
 
@@ -100,10 +105,12 @@ moe_status MOE_CALL choose_device(moe_instance* instance, uint32_t* index, moe_e
         }
         unusable = std::string(info.name) + " cannot be used: " + info.reason;
       }
-      return {MOE_ERROR_NO_DEVICE, "MOEVK_DEVICE", unusable.empty() ? "no device is called \"" + wanted + "\"" : unusable};
+      return {MOE_ERROR_NO_DEVICE, "MOEVK_DEVICE",
+              unusable.empty() ? "no device is called \"" + wanted + "\"" : unusable};
     }
-    constexpr uint32_t kOrder[] = {MOE_DEVICE_KIND_DISCRETE_GPU, MOE_DEVICE_KIND_INTEGRATED_GPU, MOE_DEVICE_KIND_VIRTUAL_GPU,
-                                   MOE_DEVICE_KIND_OTHER,        MOE_DEVICE_KIND_CPU_VULKAN,     MOE_DEVICE_KIND_REFERENCE};
+    constexpr uint32_t kOrder[] = {MOE_DEVICE_KIND_DISCRETE_GPU, MOE_DEVICE_KIND_INTEGRATED_GPU,
+                                   MOE_DEVICE_KIND_VIRTUAL_GPU,  MOE_DEVICE_KIND_OTHER,
+                                   MOE_DEVICE_KIND_CPU_VULKAN,   MOE_DEVICE_KIND_REFERENCE};
     for (uint32_t kind : kOrder) {
       for (uint32_t i = 0; i < count; ++i) {
         const moe_device_info info = device_info(instance, i);
@@ -120,7 +127,8 @@ const char* MOE_CALL why_no_gpu(moe_instance* instance) {
   return instance != nullptr && instance->tag == kTag<moe_instance> ? instance->why_no_gpu.c_str() : "instance is NULL";
 }
 
-moe_status MOE_CALL open_device(moe_instance* instance, const moe_device_desc* desc, moe_device** out, moe_error* error) {
+moe_status MOE_CALL open_device(moe_instance* instance, const moe_device_desc* desc, moe_device** out,
+                                moe_error* error) {
   return guarded(error, [&]() -> Status {
     MOE_RETURN_IF_ERROR(check_out(out, "out"));
     *out = nullptr;
@@ -152,24 +160,28 @@ moe_status MOE_CALL create_buffer(moe_device* device, uint64_t bytes, moe_buffer
   });
 }
 
-static Status check_range(const moe_buffer* buffer, uint64_t offset, const void* data, const char* name, uint64_t bytes) {
+static Status check_range(const moe_buffer* buffer, uint64_t offset, const void* data, const char* name,
+                          uint64_t bytes) {
   MOE_RETURN_IF_ERROR(check_handle(buffer, "buffer"));
   if (data == nullptr && bytes != 0) return invalid(name, "is NULL");
   const uint64_t size = buffer->object->bytes();
   if (offset > size || bytes > size - offset) {
-    return invalid("bytes", std::to_string(offset) + " + " + std::to_string(bytes) + " is beyond the buffer's " + std::to_string(size));
+    return invalid("bytes", std::to_string(offset) + " + " + std::to_string(bytes) + " is beyond the buffer's " +
+                                std::to_string(size));
   }
   return {};
 }
 
-moe_status MOE_CALL write_buffer(moe_buffer* buffer, uint64_t offset, const void* source, uint64_t bytes, moe_error* error) {
+moe_status MOE_CALL write_buffer(moe_buffer* buffer, uint64_t offset, const void* source, uint64_t bytes,
+                                 moe_error* error) {
   return guarded(error, [&]() -> Status {
     MOE_RETURN_IF_ERROR(check_range(buffer, offset, source, "source", bytes));
     return buffer->object->write(offset, source, bytes);
   });
 }
 
-moe_status MOE_CALL read_buffer(moe_buffer* buffer, uint64_t offset, void* destination, uint64_t bytes, moe_error* error) {
+moe_status MOE_CALL read_buffer(moe_buffer* buffer, uint64_t offset, void* destination, uint64_t bytes,
+                                moe_error* error) {
   return guarded(error, [&]() -> Status {
     MOE_RETURN_IF_ERROR(check_range(buffer, offset, destination, "destination", bytes));
     return buffer->object->read(offset, destination, bytes);

@@ -29,12 +29,13 @@ moe_status MOE_CALL query_support(moe_device* device, const moe_layer_desc* desc
   });
 }
 
-moe_status MOE_CALL estimate(moe_device* device, const moe_layer_desc* const* descs, uint32_t count, uint64_t max_tokens,
-                             moe_estimate* out, moe_error* error) {
+moe_status MOE_CALL estimate(moe_device* device, const moe_layer_desc* const* descs, uint32_t count,
+                             uint64_t max_tokens, moe_estimate* out, moe_error* error) {
   return guarded(error, [&]() -> Status {
     MOE_RETURN_IF_ERROR(check_handle(device, "device"));
     if (descs == nullptr && count != 0) return invalid("descs", "is NULL");
-    if (max_tokens == 0 || max_tokens > kMostTokens) return invalid("max_tokens", "must be within 1.." + std::to_string(kMostTokens));
+    if (max_tokens == 0 || max_tokens > kMostTokens)
+      return invalid("max_tokens", "must be within 1.." + std::to_string(kMostTokens));
     std::vector<LayerSpec> specs;
     for (uint32_t i = 0; i < count; ++i) {
       MOE_ASSIGN_OR_RETURN(LayerSpec spec, spec_for_device(device, descs[i]));
@@ -45,8 +46,8 @@ moe_status MOE_CALL estimate(moe_device* device, const moe_layer_desc* const* de
   });
 }
 
-moe_status MOE_CALL list_layer_tensors(moe_device* device, const moe_layer_desc* desc, moe_tensor_info* out, uint32_t* count,
-                                       moe_error* error) {
+moe_status MOE_CALL list_layer_tensors(moe_device* device, const moe_layer_desc* desc, moe_tensor_info* out,
+                                       uint32_t* count, moe_error* error) {
   return guarded(error, [&]() -> Status {
     MOE_RETURN_IF_ERROR(check_handle(device, "device"));
     MOE_RETURN_IF_ERROR(check_out(count, "count"));
@@ -72,8 +73,8 @@ moe_status MOE_CALL list_layer_tensors(moe_device* device, const moe_layer_desc*
   });
 }
 
-moe_status MOE_CALL begin_weights(moe_device* device, const moe_layer_desc* desc, const moe_upload_desc* upload, moe_upload** out,
-                                  moe_error* error) {
+moe_status MOE_CALL begin_weights(moe_device* device, const moe_layer_desc* desc, const moe_upload_desc* upload,
+                                  moe_upload** out, moe_error* error) {
   return guarded(error, [&]() -> Status {
     MOE_RETURN_IF_ERROR(check_out(out, "out"));
     *out = nullptr;
@@ -126,7 +127,8 @@ moe_status MOE_CALL get_layer_info(moe_layer* layer, moe_layer_info* out, moe_er
 moe_status MOE_CALL prepare(moe_layer* layer, uint64_t first_tokens, uint64_t last_tokens, moe_error* error) {
   return guarded(error, [&]() -> Status {
     MOE_RETURN_IF_ERROR(check_handle(layer, "layer"));
-    if (first_tokens == 0 || first_tokens > last_tokens) return invalid("first_tokens", "must be within 1..last_tokens");
+    if (first_tokens == 0 || first_tokens > last_tokens)
+      return invalid("first_tokens", "must be within 1..last_tokens");
     if (last_tokens > kMostTokens) return invalid("last_tokens", "is above " + std::to_string(kMostTokens));
     return layer->object->prepare(first_tokens, last_tokens);
   });

@@ -101,16 +101,18 @@ Status read_struct(const T* in, const char* name, T* out) {
     return invalid(path + ".struct_size", "is " + std::to_string(in->struct_size) + ", less than the " +
                                               std::to_string(sizeof(T)) + " bytes of version 0.1");
   }
-  if (in->struct_size > (1u << 20)) return invalid(path + ".struct_size", "is " + std::to_string(in->struct_size) + ": uninitialised?");
+  if (in->struct_size > (1u << 20))
+    return invalid(path + ".struct_size", "is " + std::to_string(in->struct_size) + ": uninitialised?");
   const auto* bytes = reinterpret_cast<const unsigned char*>(in);
   for (size_t i = sizeof(T); i < in->struct_size; ++i) {
     if (bytes[i] != 0) {
-      return invalid(path, "byte " + std::to_string(i) + " is set, but this version knows " + std::to_string(sizeof(T)) +
-                               " bytes of the struct");
+      return invalid(path, "byte " + std::to_string(i) + " is set, but this version knows " +
+                               std::to_string(sizeof(T)) + " bytes of the struct");
     }
   }
   if (in->next != nullptr) {
-    return invalid(path + ".next", "chained struct of type " + std::to_string(in->next->type) + " is unknown to this version");
+    return invalid(path + ".next",
+                   "chained struct of type " + std::to_string(in->next->type) + " is unknown to this version");
   }
   *out = *in;
   return {};
@@ -122,9 +124,12 @@ Status write_struct(const T& value, T* out, const char* name) {
   if (out == nullptr) return invalid(name, "is NULL");
   constexpr size_t kHeader = offsetof(T, next) + sizeof(out->next);
   if (out->struct_size < kHeader || out->struct_size % 8 != 0) {
-    return invalid(std::string(name) + ".struct_size", "is " + std::to_string(out->struct_size) + ", no size of this struct");
+    return invalid(std::string(name) + ".struct_size",
+                   "is " + std::to_string(out->struct_size) + ", no size of this struct");
   }
-  if (out->next != nullptr) return invalid(std::string(name) + ".next", "chained struct of type " + std::to_string(out->next->type) + " is unknown to this version");
+  if (out->next != nullptr)
+    return invalid(std::string(name) + ".next",
+                   "chained struct of type " + std::to_string(out->next->type) + " is unknown to this version");
   const size_t size = std::min<size_t>(out->struct_size, sizeof(T));
   std::memcpy(reinterpret_cast<char*>(out) + kHeader, reinterpret_cast<const char*>(&value) + kHeader, size - kHeader);
   return {};

@@ -17,12 +17,13 @@ moe_status MOE_CALL get_caps_text(moe_device* device, moe_write_fn write, void* 
   });
 }
 
-moe_status MOE_CALL get_plan_text(const char* text, const moe_layer_desc* desc, uint64_t tokens, moe_write_fn write, void* user,
-                                  moe_error* error) {
+moe_status MOE_CALL get_plan_text(const char* text, const moe_layer_desc* desc, uint64_t tokens, moe_write_fn write,
+                                  void* user, moe_error* error) {
   return guarded(error, [&]() -> Status {
     if (text == nullptr) return invalid("caps_text", "is NULL");
     if (write == nullptr) return invalid("write", "is NULL");
-    if (tokens == 0 || tokens > kMostTokens) return invalid("tokens", "must be within 1.." + std::to_string(kMostTokens));
+    if (tokens == 0 || tokens > kMostTokens)
+      return invalid("tokens", "must be within 1.." + std::to_string(kMostTokens));
     moe_layer_desc d;
     MOE_RETURN_IF_ERROR(read_struct(desc, "desc", &d));
     MOE_ASSIGN_OR_RETURN(const DeviceCaps caps, caps_from_text(text));

@@ -66,8 +66,8 @@ const moe_api* api_table() {
 }  // namespace
 }  // namespace moevk
 
-extern "C" MOE_EXPORT moe_status MOE_CALL moe_plugin_entry(uint32_t min_version, uint32_t max_version, const moe_api** out,
-                                                           moe_error* error) {
+extern "C" MOE_EXPORT moe_status MOE_CALL moe_plugin_entry(uint32_t min_version, uint32_t max_version,
+                                                           const moe_api** out, moe_error* error) {
   using namespace moevk;
   return guarded(error, [&]() -> Status {
     MOE_RETURN_IF_ERROR(check_out(out, "out"));
@@ -76,7 +76,8 @@ extern "C" MOE_EXPORT moe_status MOE_CALL moe_plugin_entry(uint32_t min_version,
     if (MOE_ABI_VERSION_CURRENT < min_version || MOE_ABI_VERSION_CURRENT > max_version) {
       const auto show = [](uint32_t v) { return std::to_string(v >> 16) + "." + std::to_string(v & 0xFFFF); };
       return {MOE_ERROR_VERSION, "max_version",
-              "this library speaks " + show(MOE_ABI_VERSION_CURRENT) + ", the host " + show(min_version) + " to " + show(max_version)};
+              "this library speaks " + show(MOE_ABI_VERSION_CURRENT) + ", the host " + show(min_version) + " to " +
+                  show(max_version)};
     }
     *out = api_table();
     return {};

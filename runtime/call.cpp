@@ -64,7 +64,8 @@ Status check_presence(const Call& call, ViewId id) {
   const bool needed = use == 'r' || use == 'w';
   if (needed && !call.has(id)) return invalid(path(id), std::string("is needed by ") + stage_name(call.stage));
   if (use == '-' && call.has(id)) {
-    return invalid(path(id), std::string("is not used by ") + stage_name(call.stage) + " of this layer and must be NULL");
+    return invalid(path(id),
+                   std::string("is not used by ") + stage_name(call.stage) + " of this layer and must be NULL");
   }
   return {};
 }
@@ -87,8 +88,7 @@ Shape shape_of(const Call& call, ViewId id) {
     case ViewId::kScoresIn:
     case ViewId::kLogits:
     case ViewId::kScores: return {t, spec.desc.experts, 0};
-    case ViewId::kWeightsIn:
-      return {t, spec.desc.route_source == MOE_ROUTE_FROM_SCORES ? spec.desc.experts : k, 0};
+    case ViewId::kWeightsIn: return {t, spec.desc.route_source == MOE_ROUTE_FROM_SCORES ? spec.desc.experts : k, 0};
     case ViewId::kIdsIn: return {t, k, 0};
     case ViewId::kIds:
     case ViewId::kWeights: return {t, whole ? slots : k, whole ? 0 : slots};
@@ -104,12 +104,16 @@ Shape shape_of(const Call& call, ViewId id) {
 Status check_view(const Call& call, ViewId id, const Device* device) {
   const View& v = call.view(id);
   const Shape shape = shape_of(call, id);
-  const auto show = [](uint64_t rows, uint64_t columns) { return std::to_string(rows) + " x " + std::to_string(columns); };
+  const auto show = [](uint64_t rows, uint64_t columns) {
+    return std::to_string(rows) + " x " + std::to_string(columns);
+  };
   if (v.rows != shape.rows) {
-    return invalid(path(id, "rows"), "is " + show(v.rows, v.columns) + "; needed are " + show(shape.rows, shape.columns));
+    return invalid(path(id, "rows"),
+                   "is " + show(v.rows, v.columns) + "; needed are " + show(shape.rows, shape.columns));
   }
   if (v.columns != shape.columns && (shape.other_columns == 0 || v.columns != shape.other_columns)) {
-    return invalid(path(id, "columns"), "is " + show(v.rows, v.columns) + "; needed are " + show(shape.rows, shape.columns));
+    return invalid(path(id, "columns"),
+                   "is " + show(v.rows, v.columns) + "; needed are " + show(shape.rows, shape.columns));
   }
   const bool activations = id == ViewId::kX || id == ViewId::kResidual || id == ViewId::kY || id == ViewId::kRouterX;
   const bool integers = id == ViewId::kIdsIn || id == ViewId::kIds || id == ViewId::kCounts || id == ViewId::kOrder ||
@@ -117,10 +121,13 @@ Status check_view(const Call& call, ViewId id, const Device* device) {
   const bool good = activations ? v.dtype <= MOE_DTYPE_BF16 : v.dtype == (integers ? MOE_DTYPE_I32 : MOE_DTYPE_F32);
   if (!good) {
     return invalid(path(id, "dtype"), std::string("is ") + dtype_name(v.dtype) + "; needed is " +
-                                          (activations ? "f32, f16 or bf16" : integers ? "i32" : "f32"));
+                                          (activations ? "f32, f16 or bf16"
+                                           : integers  ? "i32"
+                                                       : "f32"));
   }
   if (v.stride_bytes < v.row_bytes()) {
-    return invalid(path(id, "row_stride_bytes"), "is " + std::to_string(v.stride_bytes) + ", less than a row's " + std::to_string(v.row_bytes()));
+    return invalid(path(id, "row_stride_bytes"),
+                   "is " + std::to_string(v.stride_bytes) + ", less than a row's " + std::to_string(v.row_bytes()));
   }
   if (v.rows > 1 && v.stride_bytes > (UINT64_MAX >> 2) / v.rows) {
     return invalid(path(id, "row_stride_bytes"), "is " + std::to_string(v.stride_bytes) + ", a size beyond any memory");
@@ -129,14 +136,17 @@ Status check_view(const Call& call, ViewId id, const Device* device) {
     return invalid(path(id, "row_stride_bytes"), "is no multiple of the element size");
   }
   if ((v.host != nullptr) == (v.buffer != nullptr)) {
-    return invalid(path(id), v.host != nullptr ? "has both host memory and a buffer" : "has neither host memory nor a buffer");
+    return invalid(path(id),
+                   v.host != nullptr ? "has both host memory and a buffer" : "has neither host memory nor a buffer");
   }
   if (v.buffer == nullptr) return {};
   if (v.buffer->device() != device) return invalid(path(id, "buffer"), "belongs to another device than the context");
   if (v.offset_bytes % 4 != 0) return invalid(path(id, "offset_bytes"), "is no multiple of 4");
-  if (v.rows > 1 && v.stride_bytes % 4 != 0) return invalid(path(id, "row_stride_bytes"), "is no multiple of 4, as a buffer needs");
+  if (v.rows > 1 && v.stride_bytes % 4 != 0)
+    return invalid(path(id, "row_stride_bytes"), "is no multiple of 4, as a buffer needs");
   if (v.offset_bytes > v.buffer->bytes() || v.span_bytes() > v.buffer->bytes() - v.offset_bytes) {
-    return invalid(path(id, "offset_bytes"), "the view ends " + std::to_string(v.offset_bytes + v.span_bytes() - v.buffer->bytes()) +
+    return invalid(path(id, "offset_bytes"), "the view ends " +
+                                                 std::to_string(v.offset_bytes + v.span_bytes() - v.buffer->bytes()) +
                                                  " bytes beyond the buffer's " + std::to_string(v.buffer->bytes()));
   }
   return {};
@@ -189,7 +199,8 @@ Status check_call(const Call& call, const Device* device, uint64_t max_tokens) {
   if (call.layer->device() != device) return invalid("layer", "belongs to another device than the context");
   if (call.tokens == 0) return invalid("args.tokens", "is 0");
   if (call.tokens > max_tokens) {
-    return invalid("args.tokens", "is " + std::to_string(call.tokens) + "; the context was made for " + std::to_string(max_tokens));
+    return invalid("args.tokens",
+                   "is " + std::to_string(call.tokens) + "; the context was made for " + std::to_string(max_tokens));
   }
   for (size_t i = 0; i < kViewCount; ++i) MOE_RETURN_IF_ERROR(check_presence(call, static_cast<ViewId>(i)));
   for (size_t i = 0; i < kViewCount; ++i) {

@@ -20,9 +20,23 @@ enum class Stage : uint32_t { kForward, kRoute, kPlanDispatch, kExperts, kCombin
 const char* stage_name(Stage stage);
 
 enum class ViewId : uint32_t {
-  kX, kResidual, kY, kLogitsIn, kScoresIn, kWeightsIn, kIdsIn,
-  kIds, kWeights, kLogits, kScores, kCounts, kOrder, kOffsets, kExpertOut,
-  kRouterX, kTokenIds,
+  kX,
+  kResidual,
+  kY,
+  kLogitsIn,
+  kScoresIn,
+  kWeightsIn,
+  kIdsIn,
+  kIds,
+  kWeights,
+  kLogits,
+  kScores,
+  kCounts,
+  kOrder,
+  kOffsets,
+  kExpertOut,
+  kRouterX,
+  kTokenIds,
 };
 inline constexpr size_t kViewCount = 17;
 const char* view_name(ViewId id);

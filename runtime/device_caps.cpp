@@ -95,7 +95,8 @@ bool is_lower(const std::string&, const std::string&) { return false; }  // name
 
 std::string caps_text(const DeviceCaps& caps) {
   std::string text;
-  for_each_fact(caps, [&](const char* name, const auto& value) { text += std::string(name) + " = " + print(value) + "\n"; });
+  for_each_fact(caps,
+                [&](const char* name, const auto& value) { text += std::string(name) + " = " + print(value) + "\n"; });
   return text;
 }
 

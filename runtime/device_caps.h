@@ -33,8 +33,8 @@ struct DeviceCaps {
   uint32_t buffer_device_address = 0;
   uint32_t storage_buffer_array_indexing = 0;  // by a workgroup-uniform index
   uint32_t push_descriptors = 0;
-  uint32_t unified_memory = 0;  // device-local memory that the host maps
-  uint32_t timestamps = 0;  // valid bits; 0: the queue has no clock
+  uint32_t unified_memory = 0;          // device-local memory that the host maps
+  uint32_t timestamps = 0;              // valid bits; 0: the queue has no clock
   uint32_t float_controls_rte = 0;      // round to nearest even can be declared for f32
   uint32_t float_controls_inf_nan = 0;  // so can the preservation of signed zero, infinity, NaN
   double timestamp_period_ns = 0;

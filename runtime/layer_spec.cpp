@@ -13,8 +13,8 @@ namespace moevk {
 namespace {
 
 constexpr uint32_t kKnownFlags = (MOE_LAYER_BATCH_INVARIANT << 1) - 1;
-constexpr uint32_t kMaxWidth = 262128;  // in blocks of 4 rows a grid dimension of at most 65535
-constexpr uint32_t kMaxJoinedShared = 8;       // shared experts that become slots of their own
+constexpr uint32_t kMaxWidth = 262128;    // in blocks of 4 rows a grid dimension of at most 65535
+constexpr uint32_t kMaxJoinedShared = 8;  // shared experts that become slots of their own
 
 std::string number(uint64_t value) { return std::to_string(value); }
 
@@ -49,13 +49,20 @@ Status validate_floats(const moe_layer_desc& d) {
     const char* field;
     float value;
     bool may_be_negative;
-  } floats[] = {{"logit_soft_cap", d.logit_soft_cap, false},     {"normalize_eps", d.normalize_eps, false},
-                {"normalize_p", d.normalize_p, false},           {"routed_scale", d.routed_scale, true},
-                {"sparsemixer_eps", d.sparsemixer_eps, false},   {"router_input_multiplier", d.router_input_multiplier, true},
-                {"capacity_factor", d.capacity_factor, false},   {"activation_alpha", d.activation_alpha, true},
-                {"activation_beta", d.activation_beta, true},    {"activation_limit", d.activation_limit, true},
-                {"lora_alpha", d.lora_alpha, true},              {"norm_eps", d.norm_eps, false},
-                {"shared_constant", d.shared_constant, true},    {"out_scale", d.out_scale, true}};
+  } floats[] = {{"logit_soft_cap", d.logit_soft_cap, false},
+                {"normalize_eps", d.normalize_eps, false},
+                {"normalize_p", d.normalize_p, false},
+                {"routed_scale", d.routed_scale, true},
+                {"sparsemixer_eps", d.sparsemixer_eps, false},
+                {"router_input_multiplier", d.router_input_multiplier, true},
+                {"capacity_factor", d.capacity_factor, false},
+                {"activation_alpha", d.activation_alpha, true},
+                {"activation_beta", d.activation_beta, true},
+                {"activation_limit", d.activation_limit, true},
+                {"lora_alpha", d.lora_alpha, true},
+                {"norm_eps", d.norm_eps, false},
+                {"shared_constant", d.shared_constant, true},
+                {"out_scale", d.out_scale, true}};
   for (const auto& one : floats) {
     if (!std::isfinite(one.value)) return invalid(std::string("desc.") + one.field, "is not finite");
     if (!one.may_be_negative && one.value < 0) return invalid(std::string("desc.") + one.field, "is negative");
@@ -70,7 +77,8 @@ Status validate_routing(const moe_layer_desc& d) {
     return invalid("desc.flags", "MOE_LAYER_ROUTER_BIAS needs a router: route_source gives routes from elsewhere");
   }
   if (!scored && (d.flags & MOE_LAYER_SELECTION_BIAS) != 0) {
-    return invalid("desc.flags", "MOE_LAYER_SELECTION_BIAS needs logits: with this route_source the host has selected or scored");
+    return invalid("desc.flags",
+                   "MOE_LAYER_SELECTION_BIAS needs logits: with this route_source the host has selected or scored");
   }
   if (!scored && d.score != MOE_SCORE_IDENTITY) {
     return invalid("desc.score", "must be MOE_SCORE_IDENTITY: with this route_source no logits are scored");
@@ -143,7 +151,8 @@ Status check_layer_supported(const moe_layer_desc& d) {
       {d.selection == MOE_SELECT_EXPERT_CHOICE, "selection", "expert choice is"},
       {d.groups > 1, "groups", "group-limited selection is"},
       {d.normalize == MOE_NORMALIZE_P_NORM, "normalize", "normalisation by a p-norm is"},
-      {d.router_input_multiplier != 0 && d.router_input_multiplier != 1, "router_input_multiplier", "a router input multiplier is"},
+      {d.router_input_multiplier != 0 && d.router_input_multiplier != 1, "router_input_multiplier",
+       "a router input multiplier is"},
       {d.capacity != MOE_CAPACITY_NONE, "capacity", "expert capacity is"},
       {d.activation == MOE_ACTIVATION_SITU, "activation", "the SiTU activation is"},
       {d.latent != 0, "latent", "experts in a latent space are"},
@@ -178,7 +187,9 @@ Result<LayerSpec> make_layer_spec(const moe_layer_desc& desc) {
   if (d.activation == MOE_ACTIVATION_SWIGLU_OAI && d.activation_alpha == 0) d.activation_alpha = 1.702f;
   spec.gated = !spec.has(MOE_LAYER_UNGATED);
 
-  const auto pad = [](uint32_t columns) { return (columns + kNumberPadColumns - 1) / kNumberPadColumns * kNumberPadColumns; };
+  const auto pad = [](uint32_t columns) {
+    return (columns + kNumberPadColumns - 1) / kNumberPadColumns * kNumberPadColumns;
+  };
   spec.hidden_padded = pad(d.hidden);
   Segment& routed = spec.segment[0];
   routed = {0, d.experts, d.intermediate, pad(d.intermediate), {}, {}, {}};

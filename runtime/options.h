@@ -12,15 +12,15 @@
 namespace moevk {
 
 struct Options {
-  bool trace_plan = false;            // MOEVK_TRACE=plan: each new plan, with its reasons
-  bool trace_timing = false;          // MOEVK_TRACE=timing: pipeline compilation
-  bool trace_memory = false;          // MOEVK_TRACE=memory: each device allocation
-  std::string device;                 // MOEVK_DEVICE: an index, or part of a device's name
-  std::set<std::string> disable;      // MOEVK_DISABLE: features that planning must not see, see kDisableNames
-  std::string limits;                 // MOEVK_LIMITS: "name=value,..." lowers facts of the caps
-  bool validation = false;            // MOEVK_VALIDATION=1
-  std::string cache_dir;              // MOEVK_CACHE_DIR, else moevk in the user's cache folder; empty: none
-  bool cache = true;                  // MOEVK_CACHE=0 turns the cache on disk off
+  bool trace_plan = false;        // MOEVK_TRACE=plan: each new plan, with its reasons
+  bool trace_timing = false;      // MOEVK_TRACE=timing: pipeline compilation
+  bool trace_memory = false;      // MOEVK_TRACE=memory: each device allocation
+  std::string device;             // MOEVK_DEVICE: an index, or part of a device's name
+  std::set<std::string> disable;  // MOEVK_DISABLE: features that planning must not see, see kDisableNames
+  std::string limits;             // MOEVK_LIMITS: "name=value,..." lowers facts of the caps
+  bool validation = false;        // MOEVK_VALIDATION=1
+  std::string cache_dir;          // MOEVK_CACHE_DIR, else moevk in the user's cache folder; empty: none
+  bool cache = true;              // MOEVK_CACHE=0 turns the cache on disk off
 
   bool disabled(const std::string& name) const { return disable.count(name) != 0; }
 };

@@ -36,15 +36,17 @@ void lay_out_workspace(Plan* plan) {
 Status check_stage_size(const CallShape& shape, uint64_t limit) {
   const bool whole = shape.stage == Stage::kPlanDispatch || shape.stage == Stage::kExperts;
   if (!whole || shape.tokens <= limit) return {};
-  return unsupported("args.tokens", std::to_string(shape.tokens) + " tokens are more than this device takes in one piece (" +
+  return unsupported("args.tokens", std::to_string(shape.tokens) +
+                                        " tokens are more than this device takes in one piece (" +
                                         std::to_string(limit) + "); call the stages per piece, or forward");
 }
 
 }  // namespace
 
 const char* region_name(Region region) {
-  constexpr const char* kNames[kRegionCount] = {"prepared", "logits", "scores", "ids",      "weights", "histogram", "offsets",
-                                                "order",    "tiles",  "indirect", "h", "expert_out", "unused"};
+  constexpr const char* kNames[kRegionCount] = {"prepared",  "logits",     "scores", "ids",   "weights",
+                                                "histogram", "offsets",    "order",  "tiles", "indirect",
+                                                "h",         "expert_out", "unused"};
   return kNames[static_cast<size_t>(region)];
 }
 
@@ -72,14 +74,17 @@ uint64_t chunk_limit(const LayerSpec& spec, const DeviceCaps& caps) {
   return std::max<uint64_t>(limit, 1);
 }
 
-Result<Plan> plan_call(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, const CallShape& shape) {
+Result<Plan> plan_call(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps,
+                       const CallShape& shape) {
   const uint64_t limit = chunk_limit(spec, caps);
   MOE_RETURN_IF_ERROR(check_stage_size(shape, limit));
   Plan plan;
   plan.shape = shape;
   const uint64_t chunks = (shape.tokens + limit - 1) / limit;
   const uint64_t per_chunk = (shape.tokens + chunks - 1) / chunks;
-  if (chunks > 1) plan.refused.push_back("one pass: " + std::to_string(shape.tokens) + " tokens exceed the limit of " + std::to_string(limit));
+  if (chunks > 1)
+    plan.refused.push_back("one pass: " + std::to_string(shape.tokens) + " tokens exceed the limit of " +
+                           std::to_string(limit));
   for (uint64_t first = 0; first < shape.tokens; first += per_chunk) {
     PlanBuilder builder(spec, layout, caps, shape, &plan, first, std::min(per_chunk, shape.tokens - first));
     builder.build();
@@ -87,9 +92,10 @@ Result<Plan> plan_call(const LayerSpec& spec, const WeightLayout& layout, const 
   lay_out_workspace(&plan);
   for (size_t i = 0; i < kRegionCount; ++i) {
     if (plan.region_bytes[i] <= caps.max_storage_buffer_range) continue;
-    return unsupported("desc", std::string("one token's part \"") + region_name(static_cast<Region>(i)) + "\" of the workspace takes " +
-                                   std::to_string(plan.region_bytes[i]) + " bytes, more than max_storage_buffer_range = " +
-                                   std::to_string(caps.max_storage_buffer_range));
+    return unsupported(
+        "desc", std::string("one token's part \"") + region_name(static_cast<Region>(i)) +
+                    "\" of the workspace takes " + std::to_string(plan.region_bytes[i]) +
+                    " bytes, more than max_storage_buffer_range = " + std::to_string(caps.max_storage_buffer_range));
   }
   return plan;
 }

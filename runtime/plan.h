@@ -34,7 +34,19 @@ struct CallShape {
 
 // Parts of the workspace. Dead ones have no bytes.
 enum class Region : uint32_t {
-  kPrepared, kLogits, kScores, kIds, kWeights, kHistogram, kOffsets, kOrder, kTiles, kIndirect, kH, kExpertOut, kUnused,
+  kPrepared,
+  kLogits,
+  kScores,
+  kIds,
+  kWeights,
+  kHistogram,
+  kOffsets,
+  kOrder,
+  kTiles,
+  kIndirect,
+  kH,
+  kExpertOut,
+  kUnused,
 };
 inline constexpr size_t kRegionCount = 13;
 const char* region_name(Region region);
@@ -91,7 +103,8 @@ struct Plan {
   size_t dispatches() const;
 };
 
-Result<Plan> plan_call(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, const CallShape& shape);
+Result<Plan> plan_call(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps,
+                       const CallShape& shape);
 
 // Tokens that one pass over the workspace takes; longer calls run in chunks of at most this many.
 uint64_t chunk_limit(const LayerSpec& spec, const DeviceCaps& caps);

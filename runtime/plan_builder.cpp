@@ -12,8 +12,8 @@ constexpr uint64_t kMostUnused = 8;  // in one step
 
 }  // namespace
 
-PlanBuilder::PlanBuilder(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, const CallShape& shape,
-                         Plan* plan, uint64_t first_token, uint64_t tokens)
+PlanBuilder::PlanBuilder(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps,
+                         const CallShape& shape, Plan* plan, uint64_t first_token, uint64_t tokens)
     : spec_(spec),
       layout_(layout),
       caps_(caps),
@@ -110,7 +110,8 @@ Binding PlanBuilder::region(Region r, uint64_t bytes) {
 Binding PlanBuilder::unused() { return {Binding::Kind::kRegion, static_cast<uint8_t>(Region::kUnused), 0}; }
 
 void PlanBuilder::refuse(std::string text) {
-  if (std::find(plan_->refused.begin(), plan_->refused.end(), text) == plan_->refused.end()) plan_->refused.push_back(std::move(text));
+  if (std::find(plan_->refused.begin(), plan_->refused.end(), text) == plan_->refused.end())
+    plan_->refused.push_back(std::move(text));
 }
 
 Dispatch PlanBuilder::copy_rows(Binding from, Binding to, uint32_t rows, uint32_t columns, std::string why) const {

@@ -13,8 +13,8 @@ namespace moevk {
 
 class PlanBuilder {
  public:
-  PlanBuilder(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, const CallShape& shape, Plan* plan,
-              uint64_t first_token, uint64_t tokens);
+  PlanBuilder(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, const CallShape& shape,
+              Plan* plan, uint64_t first_token, uint64_t tokens);
   void build();
 
   // Tokens per workgroup of the fused router: as many as share reads of the router, while 32 workgroups remain.
@@ -42,7 +42,8 @@ class PlanBuilder {
   bool fuses_combine();
   void set_formats(Dispatch* d) const;
   void estimate_matmul(Dispatch* d, bool gate_up, size_t passes) const;
-  void set_y(Dispatch* d, size_t y_offset, size_t y_stride, size_t residual_offset, size_t residual_stride, size_t beta) const;
+  void set_y(Dispatch* d, size_t y_offset, size_t y_stride, size_t residual_offset, size_t residual_stride,
+             size_t beta) const;
   // plan_builder.cpp
   Step& step(const char* name);
   Dispatch dispatch(KernelId kernel, std::string why) const;
@@ -63,7 +64,9 @@ class PlanBuilder {
     d->push_words = sizeof(Push) / 4;
     std::memcpy(d->push.data(), &push, sizeof(Push));
   }
-  static void set(Dispatch* d, Constant constant, uint32_t value) { d->constants[static_cast<size_t>(constant)] = value; }
+  static void set(Dispatch* d, Constant constant, uint32_t value) {
+    d->constants[static_cast<size_t>(constant)] = value;
+  }
   static void patch(Dispatch* d, size_t byte, ViewId id, Patch::Kind kind) {
     d->patches.push_back({kind, static_cast<uint8_t>(byte / 4), id});
   }

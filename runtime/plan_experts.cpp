@@ -33,8 +33,8 @@ std::string passes_text(size_t pass, size_t passes) {
 // x as f32 rows padded with zeros, normalised: what the matmuls read. Left out where x is like that already.
 void PlanBuilder::prepare() {
   if (shape_.x_direct || (shape_.stage != Stage::kForward && shape_.stage != Stage::kExperts)) return;
-  Dispatch d = dispatch(KernelId::kPrepare, spec_.has(MOE_LAYER_INPUT_NORM) ? "x, normalised, as padded f32 rows"
-                                                                           : "x as padded f32 rows");
+  Dispatch d = dispatch(KernelId::kPrepare,
+                        spec_.has(MOE_LAYER_INPUT_NORM) ? "x, normalised, as padded f32 rows" : "x as padded f32 rows");
   set(&d, Constant::kXDtype, shape_.x_dtype);
   set(&d, Constant::kInputNorm, spec_.has(MOE_LAYER_INPUT_NORM) ? 1 : 0);
   set_push(&d, PreparePush{tokens_, spec_.desc.hidden, spec_.hidden_padded, 0, 0, layout_.norm, spec_.desc.norm_eps});
@@ -58,7 +58,8 @@ void PlanBuilder::import_for_experts() {
   Dispatch d = dispatch(KernelId::kScan, "tiles from the offsets of plan_dispatch");
   set(&d, Constant::kFromOffsets, 1);
   set_push(&d, sort_push());
-  d.bindings = {unused(), region(Region::kOffsets, 0), region(Region::kTiles, uint64_t{tile_room()} * 16), region(Region::kIndirect, 24)};
+  d.bindings = {unused(), region(Region::kOffsets, 0), region(Region::kTiles, uint64_t{tile_room()} * 16),
+                region(Region::kIndirect, 24)};
   add(std::move(d));
 }
 
@@ -77,9 +78,14 @@ GateUpPush PlanBuilder::gate_up_push() const {
   for (uint32_t i = 0; i < spec_.segments; ++i) {
     const MatrixLayout& gate = layout_.at(i, MatrixKind::kGate);
     const uint32_t bias = i == 0 ? layout_.up_bias : kNumberNone;
-    push.segment[i] = {spec_.segment[i].first_expert, spec_.segment[i].intermediate, gate.first_entry,
-                       static_cast<uint32_t>(gate.places.size()), gate.pieces, gate.rows_per_piece,
-                       i == 0 ? layout_.gate_bias : kNumberNone, bias};
+    push.segment[i] = {spec_.segment[i].first_expert,
+                       spec_.segment[i].intermediate,
+                       gate.first_entry,
+                       static_cast<uint32_t>(gate.places.size()),
+                       gate.pieces,
+                       gate.rows_per_piece,
+                       i == 0 ? layout_.gate_bias : kNumberNone,
+                       bias};
   }
   return push;
 }
@@ -97,8 +103,9 @@ DownPush PlanBuilder::down_push() const {
   push.residual_dtype = shape_.residual_dtype;
   for (uint32_t i = 0; i < spec_.segments; ++i) {
     const MatrixLayout& down = layout_.at(i, MatrixKind::kDown);
-    push.segment[i] = {spec_.segment[i].first_expert, spec_.segment[i].intermediate_padded / 8, down.first_entry, down.pieces,
-                       down.rows_per_piece, i == 0 ? layout_.down_bias : kNumberNone};
+    push.segment[i] = {
+        spec_.segment[i].first_expert, spec_.segment[i].intermediate_padded / 8, down.first_entry, down.pieces,
+        down.rows_per_piece,           i == 0 ? layout_.down_bias : kNumberNone};
   }
   return push;
 }
@@ -122,7 +129,8 @@ void PlanBuilder::estimate_matmul(Dispatch* d, bool gate_up, size_t passes) cons
   for (uint32_t i = 0; i < spec_.segments; ++i) {
     const Segment& s = spec_.segment[i];
     const double elements = static_cast<double>(s.intermediate) * spec_.desc.hidden;
-    const double bytes = static_cast<double>(gate_up ? element_bytes(s.up) + (spec_.gated ? element_bytes(s.gate) : 0) : element_bytes(s.down));
+    const double bytes = static_cast<double>(gate_up ? element_bytes(s.up) + (spec_.gated ? element_bytes(s.gate) : 0)
+                                                     : element_bytes(s.down));
     weights += elements * bytes * (i == 0 ? routed : 1);
     const double slots = i == 0 ? (spec_.segments == 1 ? spec_.slots : spec_.desc.top_k) : spec_.shared_slots;
     flops += 2 * elements * matrices * slots * tokens_;
@@ -137,9 +145,10 @@ void PlanBuilder::gate_up() {
   const uint32_t rows = spec_.widest();
   for (size_t pass = 0; pass < layout_.gate_up_passes.size(); ++pass) {
     step("gate_up");
-    Dispatch d = dispatch(small_ ? KernelId::kGateUpSmall : KernelId::kGateUpTile,
-                          (small_ ? "few tokens: no sort, each weight read once" : "tiles of one expert's tokens, gathered") +
-                              passes_text(pass, layout_.gate_up_passes.size()));
+    Dispatch d =
+        dispatch(small_ ? KernelId::kGateUpSmall : KernelId::kGateUpTile,
+                 (small_ ? "few tokens: no sort, each weight read once" : "tiles of one expert's tokens, gathered") +
+                     passes_text(pass, layout_.gate_up_passes.size()));
     set_formats(&d);
     GateUpPush push = gate_up_push();
     push.binding_pass = static_cast<uint32_t>(pass);
@@ -171,11 +180,13 @@ void PlanBuilder::gate_up() {
 bool PlanBuilder::fuses_combine() {
   if (shape_.stage != Stage::kForward || !small_) return false;
   if (routes_ > kNumberMaxFusedRoutes) {
-    refuse("combination inside down: " + std::to_string(routes_) + " routes exceed its shared memory for " + std::to_string(kNumberMaxFusedRoutes));
+    refuse("combination inside down: " + std::to_string(routes_) + " routes exceed its shared memory for " +
+           std::to_string(kNumberMaxFusedRoutes));
     return false;
   }
   if (layout_.down_passes.size() > 1) {
-    refuse("combination inside down: the weights need " + std::to_string(layout_.down_passes.size()) + " binding passes");
+    refuse("combination inside down: the weights need " + std::to_string(layout_.down_passes.size()) +
+           " binding passes");
     return false;
   }
   return true;
@@ -253,7 +264,8 @@ void PlanBuilder::combine() {
   }
   set_y(&d, offsetof(CombinePush, y_offset), offsetof(CombinePush, y_stride), offsetof(CombinePush, residual_offset),
         offsetof(CombinePush, residual_stride), offsetof(CombinePush, beta));
-  d.bindings = {in, region(Region::kIds, 0), shape_.residual_dtype != kNumberNone ? view(ViewId::kResidual) : aux(), view(ViewId::kY)};
+  d.bindings = {in, region(Region::kIds, 0), shape_.residual_dtype != kNumberNone ? view(ViewId::kResidual) : aux(),
+                view(ViewId::kY)};
   d.grid = {(spec_.desc.hidden + 2 * kNumberWorkgroup - 1) / (2 * kNumberWorkgroup), tokens_, 1};
   d.bytes = 4.0 * spec_.desc.hidden * (routes_ + tokens_);
   add(std::move(d));

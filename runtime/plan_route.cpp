@@ -24,7 +24,8 @@ void PlanBuilder::route() {
   if (split_ || (has_logits_ && !router)) {
     router_logits();
   } else if (router) {
-    refuse("split router: " + std::to_string(routes_) + " routes need a block sort, and token blocks are enough to fill a device");
+    refuse("split router: " + std::to_string(routes_) +
+           " routes need a block sort, and token blocks are enough to fill a device");
   }
   route_tokens();
 }
@@ -35,10 +36,10 @@ void PlanBuilder::router_logits() {
   prepare();
   const uint32_t rows = spec_.router_rows();
   const uint32_t block = tokens_ >= 8 ? 8 : tokens_ > 2 ? 4 : tokens_;
-  Dispatch d = dispatch(KernelId::kRouterLogits,
-                        spec_.desc.route_source == MOE_ROUTE_FROM_ROUTER
-                            ? "few tokens: the router is split over experts, the selection follows"
-                            : "the shared experts' gate; the routes come from the host");
+  Dispatch d =
+      dispatch(KernelId::kRouterLogits, spec_.desc.route_source == MOE_ROUTE_FROM_ROUTER
+                                            ? "few tokens: the router is split over experts, the selection follows"
+                                            : "the shared experts' gate; the routes come from the host");
   set(&d, Constant::kXDtype, shape_.x_dtype);
   set(&d, Constant::kInputNorm, spec_.has(MOE_LAYER_INPUT_NORM) ? 1 : 0);
   set(&d, Constant::kTokensPerGroup, block);
@@ -54,7 +55,8 @@ void PlanBuilder::router_logits() {
   set_push(&d, push);
   patch(&d, offsetof(RoutePush, x_offset), ViewId::kX, Patch::Kind::kOffsetWords);
   patch(&d, offsetof(RoutePush, x_stride), ViewId::kX, Patch::Kind::kStrideWords);
-  d.bindings = {view(ViewId::kX), {Binding::Kind::kRouter, 0, 0}, aux(), region(Region::kLogits, uint64_t{tokens_} * rows * 4)};
+  d.bindings = {
+      view(ViewId::kX), {Binding::Kind::kRouter, 0, 0}, aux(), region(Region::kLogits, uint64_t{tokens_} * rows * 4)};
   d.grid = {(rows + kNumberGroups - 1) / kNumberGroups, (tokens_ + block - 1) / block, 1};
   d.flops = 2.0 * tokens_ * rows * spec_.desc.hidden;
   d.bytes = 4.0 * rows * spec_.desc.hidden * d.grid[1] + 4.0 * tokens_ * (spec_.desc.hidden + rows);
@@ -71,7 +73,8 @@ void PlanBuilder::route_tokens() {
   const uint32_t wide = desc.experts * kNumberGroups <= kNumberLogitCapacity ? kNumberGroups : 2;
   const uint32_t block = histogram || fused ? fused_tokens_per_group(spec_, tokens_) : wide;
   Dispatch d = dispatch(KernelId::kRoute, fused ? "router and selection in one: no trip of the logits through a barrier"
-                                                : router ? "selection from the logits of the step before" : "selection from what the host gave");
+                                          : router ? "selection from the logits of the step before"
+                                                   : "selection from what the host gave");
   set(&d, Constant::kXDtype, fused ? shape_.x_dtype : 0);
   set(&d, Constant::kInputNorm, fused && spec_.has(MOE_LAYER_INPUT_NORM) ? 1 : 0);
   set(&d, Constant::kTokensPerGroup, block);
@@ -97,8 +100,8 @@ void PlanBuilder::route_tokens() {
   push.normalize_eps = desc.normalize_eps;
   push.routed_scale = desc.routed_scale;
   push.shared_constant = desc.shared_constant;
-  push.modes = desc.score | desc.weight << 4 | desc.normalize << 8 | (spec_.has(MOE_LAYER_NORMALIZE_SINGLE) ? 1u << 12 : 0u) |
-               desc.shared_gate << 13;
+  push.modes = desc.score | desc.weight << 4 | desc.normalize << 8 |
+               (spec_.has(MOE_LAYER_NORMALIZE_SINGLE) ? 1u << 12 : 0u) | desc.shared_gate << 13;
   push.logit_stride = rows;
   set_push(&d, push);
 
@@ -121,19 +124,21 @@ void PlanBuilder::route_tokens() {
   Binding x = aux();
   if (fused) x = take(ViewId::kX, offsetof(RoutePush, x_offset), offsetof(RoutePush, x_stride));
   const uint32_t blocks = (tokens_ + block - 1) / block;
-  d.bindings = {x,
-                fused ? Binding{Binding::Kind::kRouter, 0, 0} : aux(),
-                aux(),
-                input_a,
-                input_b,
-                logits,
-                shape_.wants(ViewId::kScores) ? region(Region::kScores, uint64_t{tokens_} * desc.experts * 4) : unused(),
-                region(Region::kIds, routes_bytes),
-                region(Region::kWeights, routes_bytes),
-                histogram ? region(Region::kHistogram, histogram_bytes(blocks, spec_.experts_total)) : unused()};
+  d.bindings = {
+      x,
+      fused ? Binding{Binding::Kind::kRouter, 0, 0} : aux(),
+      aux(),
+      input_a,
+      input_b,
+      logits,
+      shape_.wants(ViewId::kScores) ? region(Region::kScores, uint64_t{tokens_} * desc.experts * 4) : unused(),
+      region(Region::kIds, routes_bytes),
+      region(Region::kWeights, routes_bytes),
+      histogram ? region(Region::kHistogram, histogram_bytes(blocks, spec_.experts_total)) : unused()};
   d.grid = {blocks, 1, 1};
   d.flops = fused ? 2.0 * tokens_ * rows * desc.hidden : 0;
-  d.bytes = 8.0 * tokens_ * desc.experts + (fused ? 4.0 * rows * desc.hidden * blocks + 4.0 * tokens_ * desc.hidden : 0);
+  d.bytes =
+      8.0 * tokens_ * desc.experts + (fused ? 4.0 * rows * desc.hidden * blocks + 4.0 * tokens_ * desc.hidden : 0);
   add(std::move(d));
   export_routes();
 }
@@ -141,8 +146,10 @@ void PlanBuilder::route_tokens() {
 void PlanBuilder::export_routes() {
   const uint32_t experts = spec_.desc.experts;
   if (shape_.wants(ViewId::kIds)) export_rows(Region::kIds, spec_.slots, ViewId::kIds, tokens_, shape_.ids_columns);
-  if (shape_.wants(ViewId::kWeights)) export_rows(Region::kWeights, spec_.slots, ViewId::kWeights, tokens_, shape_.weights_columns);
-  if (shape_.wants(ViewId::kLogits)) export_rows(Region::kLogits, spec_.router_rows(), ViewId::kLogits, tokens_, experts);
+  if (shape_.wants(ViewId::kWeights))
+    export_rows(Region::kWeights, spec_.slots, ViewId::kWeights, tokens_, shape_.weights_columns);
+  if (shape_.wants(ViewId::kLogits))
+    export_rows(Region::kLogits, spec_.router_rows(), ViewId::kLogits, tokens_, experts);
   if (shape_.wants(ViewId::kScores)) export_rows(Region::kScores, experts, ViewId::kScores, tokens_, experts);
   if (shape_.wants(ViewId::kCounts)) add_next(count_routes(first_token_ != 0 ? 1 : 0));
 }
@@ -185,7 +192,8 @@ void PlanBuilder::sort(bool from_ids) {
   if (from_ids && shape_.wants(ViewId::kCounts)) add_next(count_routes(0));
   if (one_sort_) {
     step("sort");
-    Dispatch d = dispatch(KernelId::kSortSmall, std::to_string(routes_) + " routes: one workgroup sorts them in one step");
+    Dispatch d =
+        dispatch(KernelId::kSortSmall, std::to_string(routes_) + " routes: one workgroup sorts them in one step");
     d.bindings = {ids, offsets, tile_list, indirect, order};
     set_push(&d, push);
     add(std::move(d));

@@ -16,7 +16,8 @@ std::string with_unit(double value, const char* unit) {
     ++prefix;
   }
   char text[48];
-  std::snprintf(text, sizeof text, value < 10 && prefix > 0 ? "%.1f %s%s" : "%.0f %s%s", value, kPrefixes[prefix], unit);
+  std::snprintf(text, sizeof text, value < 10 && prefix > 0 ? "%.1f %s%s" : "%.0f %s%s", value, kPrefixes[prefix],
+                unit);
   return text;
 }
 
@@ -33,8 +34,8 @@ std::string formats_text(const LayerSpec& spec) {
   std::string text;
   for (uint32_t i = 0; i < spec.segments; ++i) {
     const Segment& s = spec.segment[i];
-    text += (i != 0 ? ", shared " : "") + (spec.gated ? std::string(format_name(s.gate)) + "/" : std::string()) + format_name(s.up) + "/" +
-            format_name(s.down);
+    text += (i != 0 ? ", shared " : "") + (spec.gated ? std::string(format_name(s.gate)) + "/" : std::string()) +
+            format_name(s.up) + "/" + format_name(s.down);
   }
   return text;
 }
@@ -43,31 +44,37 @@ std::string formats_text(const LayerSpec& spec) {
 
 std::string plan_text(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, const Plan& plan) {
   const moe_layer_desc& d = spec.desc;
-  std::string text = "plan: " + std::string(stage_name(plan.shape.stage)) + " of " + std::to_string(plan.shape.tokens) + " tokens on " + caps.name + "\n";
-  text += "layer: H " + std::to_string(d.hidden) + ", F " + std::to_string(d.intermediate) + ", E " + std::to_string(d.experts) + ", k " +
-          std::to_string(d.top_k);
+  std::string text = "plan: " + std::string(stage_name(plan.shape.stage)) + " of " + std::to_string(plan.shape.tokens) +
+                     " tokens on " + caps.name + "\n";
+  text += "layer: H " + std::to_string(d.hidden) + ", F " + std::to_string(d.intermediate) + ", E " +
+          std::to_string(d.experts) + ", k " + std::to_string(d.top_k);
   if (d.shared_intermediate != 0) {
     text += ", shared " + std::to_string(d.shared_intermediate) +
-            (spec.segments == 2 ? " (a width or format of its own)" : " (joins as " + std::to_string(spec.shared_slots) + " further experts)");
+            (spec.segments == 2 ? " (a width or format of its own)"
+                                : " (joins as " + std::to_string(spec.shared_slots) + " further experts)");
   }
   text += ", weights " + formats_text(spec) + "\n";
-  text += "weights: " + with_unit(static_cast<double>(layout.total_bytes(spec)), "B") + " in " + std::to_string(layout.window_bytes.size()) +
-          " windows, read through " +
+  text += "weights: " + with_unit(static_cast<double>(layout.total_bytes(spec)), "B") + " in " +
+          std::to_string(layout.window_bytes.size()) + " windows, read through " +
           (caps.buffer_device_address != 0 ? "device addresses"
-                                           : std::to_string(layout.gate_up_passes.size()) + " + " + std::to_string(layout.down_passes.size()) +
-                                                 " binding passes") + "\n";
+                                           : std::to_string(layout.gate_up_passes.size()) + " + " +
+                                                 std::to_string(layout.down_passes.size()) + " binding passes") +
+          "\n";
   text += "workspace: " + with_unit(static_cast<double>(plan.workspace_bytes), "B") + "\n";
   text += "dispatches: " + std::to_string(plan.dispatches()) + ", barriers: " + std::to_string(plan.barriers()) + "\n";
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     const Step& step = plan.steps[i];
     if (i != 0) text += "  -- barrier\n";
     text += "step " + std::to_string(i + 1) + " " + step.name;
-    if (step.tokens != plan.shape.tokens) text += " (tokens " + std::to_string(step.first_token) + ".." + std::to_string(step.first_token + step.tokens - 1) + ")";
+    if (step.tokens != plan.shape.tokens)
+      text += " (tokens " + std::to_string(step.first_token) + ".." +
+              std::to_string(step.first_token + step.tokens - 1) + ")";
     text += "\n";
     for (const Dispatch& one : step.dispatches) {
       text += "  " + std::string(kKernels[static_cast<size_t>(one.kernel)].name) + constants_text(one) + " ";
       text += one.indirect ? "grid from the tile list"
-                           : std::to_string(one.grid[0]) + " x " + std::to_string(one.grid[1]) + " x " + std::to_string(one.grid[2]);
+                           : std::to_string(one.grid[0]) + " x " + std::to_string(one.grid[1]) + " x " +
+                                 std::to_string(one.grid[2]);
       if (one.bytes > 0) text += ", " + with_unit(one.bytes, "B");
       if (one.flops > 0) text += ", " + with_unit(one.flops, "FLOP");
       text += "\n      " + one.why + "\n";

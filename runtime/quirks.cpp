@@ -11,7 +11,8 @@ const std::vector<Quirk>& known_quirks() {
   return quirks;
 }
 
-Result<std::vector<std::string>> apply_quirks(const std::vector<Quirk>& quirks, uint32_t driver_version, DeviceCaps* caps) {
+Result<std::vector<std::string>> apply_quirks(const std::vector<Quirk>& quirks, uint32_t driver_version,
+                                              DeviceCaps* caps) {
   std::vector<std::string> reasons;
   for (const Quirk& quirk : quirks) {
     const std::string names = caps->driver + "\n" + caps->name;

@@ -16,14 +16,15 @@ struct Quirk {
   uint32_t vendor_id;       // 0: any
   uint32_t first_version;   // driverVersion as Vulkan reports it, inclusive
   uint32_t last_version;
-  const char* limits;       // "fact=value,...": facts lowered, as in MOEVK_LIMITS
+  const char* limits;  // "fact=value,...": facts lowered, as in MOEVK_LIMITS
   const char* reason;
-  const char* seen;         // date
-  const char* retest;       // a command, and what it prints when the defect is gone
+  const char* seen;    // date
+  const char* retest;  // a command, and what it prints when the defect is gone
 };
 
 const std::vector<Quirk>& known_quirks();
 // Lowers the facts of every quirk that matches and returns their reasons.
-Result<std::vector<std::string>> apply_quirks(const std::vector<Quirk>& quirks, uint32_t driver_version, DeviceCaps* caps);
+Result<std::vector<std::string>> apply_quirks(const std::vector<Quirk>& quirks, uint32_t driver_version,
+                                              DeviceCaps* caps);
 
 }  // namespace moevk

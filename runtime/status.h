@@ -58,10 +58,10 @@ class [[nodiscard]] Result {
   Status status_;
 };
 
-#define MOE_RETURN_IF_ERROR(expression)                      \
-  do {                                                       \
-    ::moevk::Status moe_status_ = (expression);              \
-    if (!moe_status_.ok()) return moe_status_;               \
+#define MOE_RETURN_IF_ERROR(expression)         \
+  do {                                          \
+    ::moevk::Status moe_status_ = (expression); \
+    if (!moe_status_.ok()) return moe_status_;  \
   } while (false)
 
 #define MOE_CONCATENATE_(a, b) a##b

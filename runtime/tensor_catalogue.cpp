@@ -66,7 +66,8 @@ class Lister {
     if (spec_.gated && spec_.desc.gate_up_layout != MOE_GATE_UP_SEPARATE) {
       matrix(prefix + ".gate_up", Role::kGateUpMatrix, MatrixKind::kUp, shared, experts, 2 * width, hidden, s.up);
     } else {
-      if (spec_.gated) matrix(prefix + ".gate", Role::kMatrix, MatrixKind::kGate, shared, experts, width, hidden, s.gate);
+      if (spec_.gated)
+        matrix(prefix + ".gate", Role::kMatrix, MatrixKind::kGate, shared, experts, width, hidden, s.gate);
       matrix(prefix + ".up", Role::kMatrix, MatrixKind::kUp, shared, experts, width, hidden, s.up);
     }
     matrix(prefix + ".down", Role::kMatrix, MatrixKind::kDown, shared, experts, hidden, width, s.down);

@@ -26,7 +26,7 @@ struct TensorSpec {
   enum class Role { kMatrix, kGateUpMatrix, kVector, kGateUpVector };
   std::string name;
   Role role = Role::kMatrix;
-  bool shared = false;      // of the shared experts
+  bool shared = false;  // of the shared experts
   MatrixKind matrix = MatrixKind::kUp;
   VectorKind vector = VectorKind::kRouter;
   uint64_t vector_first = 0;  // where in the vector it begins

@@ -13,14 +13,17 @@ namespace moevk {
 Result<WeightFormat> weight_format(const moe_weight_format& format, const std::string& argument) {
   if (format.element > MOE_ELEMENT_CODEBOOK) return invalid(argument + ".element", "is no MOE_ELEMENT_* value");
   if (format.scale > MOE_SCALE_E4M3) return invalid(argument + ".scale", "is no MOE_SCALE_* value");
-  if (format.zero_point > MOE_ZERO_POINT_MINIMUM) return invalid(argument + ".zero_point", "is no MOE_ZERO_POINT_* value");
+  if (format.zero_point > MOE_ZERO_POINT_MINIMUM)
+    return invalid(argument + ".zero_point", "is no MOE_ZERO_POINT_* value");
   const bool plain = format.element <= MOE_ELEMENT_BF16;
   const bool blocks = format.block_columns != 0 || format.block_rows > 1 || format.scale != MOE_SCALE_NONE ||
                       format.zero_point != MOE_ZERO_POINT_NONE || format.packing != 0 || format.preset != 0;
-  if (!plain || blocks) return unsupported(argument, "quantised weight formats are not done yet; f32, f16 and bf16 are");
+  if (!plain || blocks)
+    return unsupported(argument, "quantised weight formats are not done yet; f32, f16 and bf16 are");
   const uint32_t bits = format.element == MOE_ELEMENT_F32 ? 32 : 16;
   if (format.bits != 0 && format.bits != bits) {
-    return invalid(argument + ".bits", "is " + std::to_string(format.bits) + " where the element type has " + std::to_string(bits));
+    return invalid(argument + ".bits",
+                   "is " + std::to_string(format.bits) + " where the element type has " + std::to_string(bits));
   }
   return static_cast<WeightFormat>(format.element);
 }
@@ -52,7 +55,8 @@ uint16_t float_to_half(float value) {
   if (magnitude > 0x7F800000u) return static_cast<uint16_t>(sign | 0x7E00u);
   if (magnitude >= 0x477FF000u) return static_cast<uint16_t>(sign | 0x7C00u);
   if (magnitude < 0x38800000u) {
-    return static_cast<uint16_t>(sign | static_cast<uint32_t>(std::nearbyint(std::bit_cast<float>(magnitude) * 0x1p24f)));
+    return static_cast<uint16_t>(sign |
+                                 static_cast<uint32_t>(std::nearbyint(std::bit_cast<float>(magnitude) * 0x1p24f)));
   }
   const uint32_t rounded = magnitude + 0xFFFu + ((magnitude >> 13) & 1u);
   return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));

@@ -11,8 +11,8 @@
 namespace moevk {
 namespace {
 
-constexpr uint64_t kWindowAlignment = 256;        // the most that Vulkan may ask for storage buffers
-constexpr uint64_t kLargestWindow = 1ull << 30;   // keeps allocations movable on every driver
+constexpr uint64_t kWindowAlignment = 256;       // the most that Vulkan may ask for storage buffers
+constexpr uint64_t kLargestWindow = 1ull << 30;  // keeps allocations movable on every driver
 
 uint64_t align(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
 
@@ -122,14 +122,16 @@ Status lay_out_vectors(const LayerSpec& spec, const DeviceCaps& caps, WeightLayo
   layout->up_bias = add(biases, uint64_t{routed.experts} * routed.intermediate);
   layout->down_bias = add(biases, uint64_t{routed.experts} * spec.desc.hidden);
   if (floats * 4 > caps.max_storage_buffer_range) {
-    return unsupported("desc", "the biases take " + std::to_string(floats * 4) +
-                                   " bytes, more than max_storage_buffer_range = " + std::to_string(caps.max_storage_buffer_range));
+    return unsupported(
+        "desc", "the biases take " + std::to_string(floats * 4) +
+                    " bytes, more than max_storage_buffer_range = " + std::to_string(caps.max_storage_buffer_range));
   }
   layout->aux_floats = std::max<uint32_t>(static_cast<uint32_t>(floats), 4);  // never an empty buffer
   layout->router_stride = (spec.desc.hidden + 3) / 4 * 4;
   if (layout->router_bytes(spec) > caps.max_storage_buffer_range) {
-    return unsupported("desc", "the router takes " + std::to_string(layout->router_bytes(spec)) +
-                                   " bytes, more than max_storage_buffer_range = " + std::to_string(caps.max_storage_buffer_range));
+    return unsupported(
+        "desc", "the router takes " + std::to_string(layout->router_bytes(spec)) +
+                    " bytes, more than max_storage_buffer_range = " + std::to_string(caps.max_storage_buffer_range));
   }
   return {};
 }
@@ -145,8 +147,8 @@ uint64_t WeightLayout::total_bytes(const LayerSpec& spec) const {
 Result<WeightLayout> make_weight_layout(const LayerSpec& spec, const DeviceCaps& caps) {
   WeightLayout layout;
   MOE_RETURN_IF_ERROR(lay_out_vectors(spec, caps, &layout));
-  const uint64_t capacity =
-      std::min({caps.max_storage_buffer_range, caps.max_allocation_bytes, kLargestWindow}) / kWindowAlignment * kWindowAlignment;
+  const uint64_t capacity = std::min({caps.max_storage_buffer_range, caps.max_allocation_bytes, kLargestWindow}) /
+                            kWindowAlignment * kWindowAlignment;
   const bool addresses = caps.buffer_device_address != 0;
   WindowPacker packer(&layout, capacity, addresses ? UINT32_MAX : kNumberMaxBoundWindows);
 

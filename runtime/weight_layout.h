@@ -50,7 +50,9 @@ struct WeightLayout {
   uint32_t gate_bias, up_bias, down_bias;  // of segment 0; joined shared experts have zeros
   uint32_t aux_floats = 0;
 
-  const MatrixLayout& at(uint32_t segment, MatrixKind kind) const { return matrix[segment][static_cast<uint32_t>(kind)]; }
+  const MatrixLayout& at(uint32_t segment, MatrixKind kind) const {
+    return matrix[segment][static_cast<uint32_t>(kind)];
+  }
   uint64_t router_bytes(const LayerSpec& spec) const { return uint64_t{spec.router_rows()} * router_stride * 4; }
   // Device memory of the whole layer: windows, table, router, aux.
   uint64_t total_bytes(const LayerSpec& spec) const;

@@ -21,12 +21,14 @@ constexpr uint64_t kChunkBytes = 4u << 20;  // read at a time from a file or cal
 // Bytes of one tensor, from memory, a file or a callback.
 class WeightUpload::Reader {
  public:
-  Reader(const moe_tensor_source& source, std::shared_ptr<SharedState> state) : source_(source), state_(std::move(state)) {}
+  Reader(const moe_tensor_source& source, std::shared_ptr<SharedState> state)
+      : source_(source), state_(std::move(state)) {}
 
   Status open() {
     if (source_.source != MOE_SOURCE_FILE) return {};
     file_.open(source_.path, std::ios::binary);
-    if (!file_) return {MOE_ERROR_IO, "source.path", std::string("cannot open ") + source_.path + ": " + std::strerror(errno)};
+    if (!file_)
+      return {MOE_ERROR_IO, "source.path", std::string("cannot open ") + source_.path + ": " + std::strerror(errno)};
     file_.seekg(0, std::ios::end);
     const auto end = static_cast<uint64_t>(file_.tellg());
     if (source_.file_offset > end || source_.bytes > end - source_.file_offset) {
@@ -83,7 +85,8 @@ Status WeightUpload::add_tensor(const moe_tensor_source& source) {
   if (stopped_) return {MOE_ERROR_STATE, "upload", "was stopped or failed half-way; only cancel_weights is left"};
   if (committed_) return {MOE_ERROR_STATE, "upload", "is committed"};
   if (source.name == nullptr) return invalid("source.name", "is NULL");
-  const auto found = std::find_if(tensors_.begin(), tensors_.end(), [&](const Tensor& t) { return t.spec.name == source.name; });
+  const auto found =
+      std::find_if(tensors_.begin(), tensors_.end(), [&](const Tensor& t) { return t.spec.name == source.name; });
   if (found == tensors_.end()) {
     std::string names;
     for (const Tensor& t : tensors_) names += (names.empty() ? "" : ", ") + t.spec.name;
@@ -91,35 +94,38 @@ Status WeightUpload::add_tensor(const moe_tensor_source& source) {
   }
   const TensorSpec& tensor = found->spec;
   if (source.dtype > MOE_DTYPE_BF16 || (tensor.is_matrix() && source.dtype != tensor.dtype)) {
-    return invalid("source.dtype", tensor.name + " is " + dtype_name(source.dtype) + "; " +
-                                       (tensor.is_matrix() ? std::string("the descriptor says ") + dtype_name(tensor.dtype)
-                                                           : "f32, f16 or bf16 is needed"));
+    return invalid("source.dtype",
+                   tensor.name + " is " + dtype_name(source.dtype) + "; " +
+                       (tensor.is_matrix() ? std::string("the descriptor says ") + dtype_name(tensor.dtype)
+                                           : "f32, f16 or bf16 is needed"));
   }
   const uint32_t all = static_cast<uint32_t>(found->present.size());
   uint32_t first = 0, count = 1;
   if (tensor.experts != 0) {
     first = source.expert_first;
     if (first >= all) {
-      return invalid("source.expert_first", tensor.name + " has " + std::to_string(all) + " experts, none at " + std::to_string(first));
+      return invalid("source.expert_first",
+                     tensor.name + " has " + std::to_string(all) + " experts, none at " + std::to_string(first));
     }
     count = source.expert_count != 0 ? source.expert_count : all - first;
     if (count > all - first) {
-      return invalid("source.expert_count", tensor.name + " has " + std::to_string(all) + " experts; " + std::to_string(first) +
-                                                " + " + std::to_string(count) + " is beyond");
+      return invalid("source.expert_count", tensor.name + " has " + std::to_string(all) + " experts; " +
+                                                std::to_string(first) + " + " + std::to_string(count) + " is beyond");
     }
   }
   for (uint32_t e = first; e < first + count; ++e) {
     if (found->present[e]) {
-      return invalid("source.expert_first", tensor.name + (tensor.experts != 0 ? " of expert " + std::to_string(e) : std::string()) +
-                                                " has been added before");
+      return invalid("source.expert_first",
+                     tensor.name + (tensor.experts != 0 ? " of expert " + std::to_string(e) : std::string()) +
+                         " has been added before");
     }
   }
   const uint64_t expert_bytes = tensor.elements_per_expert() * dtype_bytes(source.dtype);
   if (source.bytes != count * expert_bytes) {
     return invalid("source.bytes", tensor.name + ": " + std::to_string(source.bytes) + " bytes given, " +
-                                       std::to_string(count * expert_bytes) + " needed (" + std::to_string(count) + " x " +
-                                       std::to_string(tensor.rows) + " x " + std::to_string(tensor.columns) + " " +
-                                       dtype_name(source.dtype) + ")");
+                                       std::to_string(count * expert_bytes) + " needed (" + std::to_string(count) +
+                                       " x " + std::to_string(tensor.rows) + " x " + std::to_string(tensor.columns) +
+                                       " " + dtype_name(source.dtype) + ")");
   }
   if (source.source > MOE_SOURCE_CALLBACK) return invalid("source.source", "is no MOE_SOURCE_* value");
   if (source.source == MOE_SOURCE_MEMORY && source.memory == nullptr) return invalid("source.memory", "is NULL");
@@ -185,7 +191,8 @@ Status WeightUpload::store_transposed(const Tensor& tensor, uint32_t expert, Rea
   }
   TensorSpec host = t;
   std::swap(host.rows, host.columns);
-  MOE_RETURN_IF_ERROR(store_host_rows(host, expert, 0, host.rows, turned.data(), uint64_t{host.columns} * dtype_bytes(t.dtype)));
+  MOE_RETURN_IF_ERROR(
+      store_host_rows(host, expert, 0, host.rows, turned.data(), uint64_t{host.columns} * dtype_bytes(t.dtype)));
   return report(bytes);
 }
 
@@ -198,17 +205,19 @@ Status WeightUpload::store_host_rows(const TensorSpec& t, uint32_t expert, uint3
     return store_rows(t, MatrixKind::kUp, expert, first_row / 2, rows / 2, data + stride, 2 * stride);
   }
   const bool up_first = spec_.desc.gate_up_layout == MOE_GATE_UP_CONCATENATED_UP_FIRST;
-  const MatrixKind kinds[2] = {up_first ? MatrixKind::kUp : MatrixKind::kGate, up_first ? MatrixKind::kGate : MatrixKind::kUp};
+  const MatrixKind kinds[2] = {up_first ? MatrixKind::kUp : MatrixKind::kGate,
+                               up_first ? MatrixKind::kGate : MatrixKind::kUp};
   const uint32_t width = t.rows / 2;
   const uint32_t in_first = first_row < width ? std::min(rows, width - first_row) : 0;
   if (in_first != 0) MOE_RETURN_IF_ERROR(store_rows(t, kinds[0], expert, first_row, in_first, data, stride));
   if (in_first == rows) return {};
-  return store_rows(t, kinds[1], expert, first_row + in_first - width, rows - in_first, data + in_first * stride, stride);
+  return store_rows(t, kinds[1], expert, first_row + in_first - width, rows - in_first, data + in_first * stride,
+                    stride);
 }
 
 // Shared experts that join the routed ones are cut: rows of gate and up, columns of down.
-Status WeightUpload::store_rows(const TensorSpec& t, MatrixKind kind, uint32_t expert, uint32_t first_row, uint32_t rows,
-                                const std::byte* data, uint64_t stride) {
+Status WeightUpload::store_rows(const TensorSpec& t, MatrixKind kind, uint32_t expert, uint32_t first_row,
+                                uint32_t rows, const std::byte* data, uint64_t stride) {
   if (rows == 0) return {};
   ++stored_;
   if (!t.shared) return sink_->store_rows(0, kind, expert, first_row, rows, data, stride);
@@ -254,14 +263,16 @@ Status WeightUpload::store_vector(const Tensor& tensor, uint32_t expert, Reader&
     MOE_RETURN_IF_ERROR(sink_->store_vector(VectorKind::kGateBias, uint64_t{expert} * width, gate.data(), width));
     MOE_RETURN_IF_ERROR(sink_->store_vector(VectorKind::kUpBias, uint64_t{expert} * width, up.data(), width));
   } else {
-    MOE_RETURN_IF_ERROR(sink_->store_vector(t.vector, t.vector_first + uint64_t{expert} * t.columns, values.data(), t.columns));
+    MOE_RETURN_IF_ERROR(
+        sink_->store_vector(t.vector, t.vector_first + uint64_t{expert} * t.columns, values.data(), t.columns));
   }
   return report(bytes);
 }
 
 Status WeightUpload::report(uint64_t bytes) {
   done_bytes_ += bytes;
-  if (progress_.report == nullptr || progress_.report(progress_.user, std::min(done_bytes_, total_bytes_), total_bytes_) == 0) {
+  if (progress_.report == nullptr ||
+      progress_.report(progress_.user, std::min(done_bytes_, total_bytes_), total_bytes_) == 0) {
     return {};
   }
   stopped_ = true;
@@ -275,7 +286,8 @@ Result<std::shared_ptr<Layer>> WeightUpload::commit() {
     if (missing == tensor.present.end()) continue;
     const std::string expert = std::to_string(missing - tensor.present.begin());
     return Status(MOE_ERROR_STATE, tensor.spec.name,
-                  "tensor " + tensor.spec.name + (tensor.spec.experts != 0 ? " of expert " + expert : std::string()) + " is missing");
+                  "tensor " + tensor.spec.name + (tensor.spec.experts != 0 ? " of expert " + expert : std::string()) +
+                      " is missing");
   }
   MOE_RETURN_IF_ERROR(report(0));
   committed_ = true;  // whatever becomes of it, the sink finishes once

@@ -53,7 +53,7 @@ class WeightUpload {
   uint64_t stored_ = 0;  // pieces handed to the sink
   uint64_t done_bytes_ = 0;
   uint64_t total_bytes_ = 0;
-  bool stopped_ = false;    // cancelled, or failed half-way through a tensor
+  bool stopped_ = false;  // cancelled, or failed half-way through a tensor
   bool committed_ = false;
 };
 

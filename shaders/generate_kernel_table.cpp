@@ -92,14 +92,17 @@ std::vector<uint32_t> read_spirv(const std::string& path) {
   const std::vector<char> bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   if (bytes.empty() || bytes.size() % 4 != 0) throw std::runtime_error("no SPIR-V in " + path);
   std::vector<uint32_t> words(bytes.size() / 4);
-  for (size_t i = 0; i < bytes.size(); ++i) words[i / 4] |= static_cast<uint32_t>(static_cast<unsigned char>(bytes[i])) << (i % 4 * 8);
+  for (size_t i = 0; i < bytes.size(); ++i)
+    words[i / 4] |= static_cast<uint32_t>(static_cast<unsigned char>(bytes[i])) << (i % 4 * 8);
   return words;
 }
 
 void write_header(const Manifest& m, const std::string& path) {
   std::ofstream out(path);
-  out << "// Generated from kernels.manifest.\n#pragma once\n#include <cstddef>\n#include <cstdint>\n\nnamespace moevk {\n\n";
-  for (const Named& n : m.numbers) out << "inline constexpr uint32_t kNumber" << camel(n.name) << " = " << n.value << "u;\n";
+  out << "// Generated from kernels.manifest.\n#pragma once\n#include <cstddef>\n#include <cstdint>\n\nnamespace moevk "
+         "{\n\n";
+  for (const Named& n : m.numbers)
+    out << "inline constexpr uint32_t kNumber" << camel(n.name) << " = " << n.value << "u;\n";
   out << "\nenum class Constant : uint32_t {\n";
   for (const Named& c : m.constants) out << "  k" << camel(c.name) << ",\n";
   out << "};\ninline constexpr uint32_t kConstantCount = " << m.constants.size() << ";\n";
@@ -108,16 +111,19 @@ void write_header(const Manifest& m, const std::string& path) {
   out << "};\n\nenum class KernelId : uint32_t {\n";
   for (const Kernel& k : m.kernels) out << "  k" << camel(k.name) << ",\n";
   out << "};\ninline constexpr uint32_t kKernelCount = " << m.kernels.size() << ";\n\n"
-      << "struct KernelInfo {\n  const char* name;\n  uint32_t bindings;\n  uint32_t constants;  // bit per Constant it reads\n"
+      << "struct KernelInfo {\n  const char* name;\n  uint32_t bindings;\n  uint32_t constants;  // bit per Constant "
+         "it reads\n"
       << "  bool reads_weights;\n  const uint32_t* code[2];  // with weights: windows, device addresses\n"
-      << "  size_t words[2];\n};\nextern const KernelInfo kKernels[kKernelCount];\nextern const char* const kConstantNames[kConstantCount];\n"
+      << "  size_t words[2];\n};\nextern const KernelInfo kKernels[kKernelCount];\nextern const char* const "
+         "kConstantNames[kConstantCount];\n"
       << "extern const char* const kKernelCompiler;\n\n}  // namespace moevk\n";
 }
 
 void write_table(const Manifest& m, const std::string& spirv, const std::string& compiler, const std::string& dir) {
   write_header(m, dir + "/kernel_table.h");
   std::ofstream out(dir + "/kernel_table.cpp");
-  out << "// Generated from kernels.manifest.\n#include \"kernel_table.h\"\n#include \"push_constants.h\"\n\nnamespace moevk {\nnamespace {\n";
+  out << "// Generated from kernels.manifest.\n#include \"kernel_table.h\"\n#include \"push_constants.h\"\n\nnamespace "
+         "moevk {\nnamespace {\n";
   for (const Kernel& k : m.kernels) {
     out << "static_assert(sizeof(" << k.push << ") <= 128 && sizeof(" << k.push << ") % 4 == 0);\n";
     for (int variant = 0; variant < (k.weights ? 2 : 1); ++variant) {
@@ -140,8 +146,9 @@ void write_table(const Manifest& m, const std::string& spirv, const std::string&
     }
     const std::string id = "k" + camel(k.name);
     const std::string second = k.weights ? id + "1" : "nullptr";
-    out << "    {\"" << k.name << "\", " << k.bindings << ", " << mask << "u, " << (k.weights ? "true" : "false") << ", {" << id
-        << "0, " << second << "}, {sizeof(" << id << "0) / 4, " << (k.weights ? "sizeof(" + second + ") / 4" : "0") << "}},\n";
+    out << "    {\"" << k.name << "\", " << k.bindings << ", " << mask << "u, " << (k.weights ? "true" : "false")
+        << ", {" << id << "0, " << second << "}, {sizeof(" << id << "0) / 4, "
+        << (k.weights ? "sizeof(" + second + ") / 4" : "0") << "}},\n";
   }
   out << "};\nconst char* const kConstantNames[kConstantCount] = {";
   for (const Named& c : m.constants) out << "\"" << c.name << "\", ";

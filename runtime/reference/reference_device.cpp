@@ -28,8 +28,9 @@ class Reservation {
     const uint64_t before = used->fetch_add(bytes);
     if (budget != 0 && (bytes > budget || before > budget - bytes)) {
       *used -= bytes;
-      return {MOE_ERROR_OUT_OF_DEVICE_MEMORY, "", std::to_string(bytes) + " bytes do not fit: " + std::to_string(before) +
-                                                      " of the budget of " + std::to_string(budget) + " are in use"};
+      return {MOE_ERROR_OUT_OF_DEVICE_MEMORY, "",
+              std::to_string(bytes) + " bytes do not fit: " + std::to_string(before) + " of the budget of " +
+                  std::to_string(budget) + " are in use"};
     }
     state_ = std::move(state);
     state_->allocated_bytes += bytes;
@@ -66,7 +67,8 @@ class ReferenceLayer final : public Layer {
 
 class ReferenceBuffer final : public Buffer {
  public:
-  ReferenceBuffer(std::shared_ptr<Device> device, HostMemory memory, std::unique_ptr<Reservation> reservation, uint64_t bytes)
+  ReferenceBuffer(std::shared_ptr<Device> device, HostMemory memory, std::unique_ptr<Reservation> reservation,
+                  uint64_t bytes)
       : Buffer(std::move(device)), memory_(std::move(memory)), reservation_(std::move(reservation)), bytes_(bytes) {}
   uint64_t bytes() const override { return bytes_; }
   Status write(uint64_t offset, const void* source, uint64_t bytes) override {
@@ -108,8 +110,8 @@ class ReferenceSink final : public WeightSink {
     return {};
   }
   Result<std::shared_ptr<Layer>> finish() override {
-    return std::shared_ptr<Layer>(std::make_shared<ReferenceLayer>(std::move(device_), std::move(spec_), std::move(weights_),
-                                                                   std::move(reservation_), bytes_));
+    return std::shared_ptr<Layer>(std::make_shared<ReferenceLayer>(
+        std::move(device_), std::move(spec_), std::move(weights_), std::move(reservation_), bytes_));
   }
 
  private:
@@ -122,14 +124,16 @@ class ReferenceSink final : public WeightSink {
 
 class ReferenceContext final : public Context {
  public:
-  ReferenceContext(std::shared_ptr<Device> device, ContextDesc desc) : device_(std::move(device)), desc_(std::move(desc)) {}
+  ReferenceContext(std::shared_ptr<Device> device, ContextDesc desc)
+      : device_(std::move(device)), desc_(std::move(desc)) {}
   Device* device() const override { return device_.get(); }
   uint64_t max_tokens() const override { return desc_.max_tokens; }
 
   Status encode(const Call& call) override {
     calls_.push_back(call);
     for (View& view : calls_.back().views) {
-      if (view.buffer != nullptr) view.host = static_cast<ReferenceBuffer*>(view.buffer.get())->data() + view.offset_bytes;
+      if (view.buffer != nullptr)
+        view.host = static_cast<ReferenceBuffer*>(view.buffer.get())->data() + view.offset_bytes;
     }
     return {};
   }
@@ -141,13 +145,16 @@ class ReferenceContext final : public Context {
       const auto* layer = static_cast<const ReferenceLayer*>(calls_[i].layer.get());
       run_reference(layer->spec(), layer->weights(), calls_[i]);
       const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
-      if (profiling_) timings_.push_back({static_cast<uint32_t>(i), 1, stage_name(calls_[i].stage), took.count(), 0, 0});
+      if (profiling_)
+        timings_.push_back({static_cast<uint32_t>(i), 1, stage_name(calls_[i].stage), took.count(), 0, 0});
     }
     calls_.clear();
     return ++value_;
   }
   Status wait(uint64_t value, uint64_t) override {
-    if (value > value_) return invalid("value", std::to_string(value) + " has not been flushed yet; the newest is " + std::to_string(value_));
+    if (value > value_)
+      return invalid("value",
+                     std::to_string(value) + " has not been flushed yet; the newest is " + std::to_string(value_));
     return {};
   }
   Result<uint64_t> completed() override { return uint64_t{value_}; }
@@ -209,8 +216,13 @@ class ReferenceDevice final : public Device {
     const Segment& routed = spec.segment[0];
     const uint64_t experts = spec.desc.experts;
     const uint64_t biased = spec.has(MOE_LAYER_EXPERT_BIAS) ? experts : 0;
-    const uint64_t sizes[7] = {uint64_t{spec.router_rows()} * spec.desc.hidden, experts, experts, spec.desc.hidden,
-                               biased * routed.intermediate, biased * routed.intermediate, biased * spec.desc.hidden};
+    const uint64_t sizes[7] = {uint64_t{spec.router_rows()} * spec.desc.hidden,
+                               experts,
+                               experts,
+                               spec.desc.hidden,
+                               biased * routed.intermediate,
+                               biased * routed.intermediate,
+                               biased * spec.desc.hidden};
     for (size_t i = 0; i < 7; ++i) weights.vectors[i].resize(sizes[i]);
     return std::unique_ptr<WeightSink>(
         std::make_unique<ReferenceSink>(shared_from_this(), spec, std::move(weights), std::move(reservation), bytes));

@@ -64,22 +64,19 @@ const moe_introspection& introspection() {
 ::testing::AssertionResult failed_with(moe_status status, const moe_error& error, moe_status code,
                                        const std::string& argument, const std::string& words) {
   const auto bad = [&] {
-    return ::testing::AssertionFailure()
-           << "status " << status << ", error {" << error.code << ", '" << error.argument << "', '"
-           << error.text << "'}: ";
+    return ::testing::AssertionFailure() << "status " << status << ", error {" << error.code << ", '" << error.argument
+                                         << "', '" << error.text << "'}: ";
   };
   if (status != code) return bad() << "the status must be " << code;
   if (error.code != code) return bad() << "the error's code must be " << code;
   const std::string path = error.argument;
-  if (path.compare(0, argument.size(), argument) != 0)
-    return bad() << "the argument must be " << argument;
+  if (path.compare(0, argument.size(), argument) != 0) return bad() << "the argument must be " << argument;
   if (error.text[0] == '\0') return bad() << "there is no text";
   const std::string text = lower(error.text);
   size_t begin = 0;
   while (begin <= words.size()) {
     const size_t end = std::min(words.find('|', begin), words.size());
-    if (text.find(lower(words.substr(begin, end - begin))) != std::string::npos)
-      return ::testing::AssertionSuccess();
+    if (text.find(lower(words.substr(begin, end - begin))) != std::string::npos) return ::testing::AssertionSuccess();
     begin = end + 1;
   }
   return bad() << "the text must say " << words;
@@ -134,8 +131,7 @@ void AbiTest::SetUp() {
   device_index_ = reference_index_;
   if (!wants_reference()) {
     EXPECT_WORKS(api().choose_device(instance_, &device_index_, &error));
-    if (device_index_ == reference_index_)
-      GTEST_SKIP() << "no Vulkan device: " << api().why_no_gpu(instance_);
+    if (device_index_ == reference_index_) GTEST_SKIP() << "no Vulkan device: " << api().why_no_gpu(instance_);
   }
   ASSERT_NO_FATAL_FAILURE(open_device());
 }
@@ -171,9 +167,7 @@ moe_statistics AbiTest::statistics() const {
 void AbiTest::expect_right(const std::vector<float>& y) const {
   const moe_conformance::RouteOracle route = moe_conformance::route_oracle(small_);
   const std::vector<double> truth =
-      moe_conformance::output_oracle(small_, route.ids,
-                                     moe_conformance::weights_oracle(small_, route, route.ids))
-          .y;
+      moe_conformance::output_oracle(small_, route.ids, moe_conformance::weights_oracle(small_, route, route.ids)).y;
   ASSERT_EQ(y.size(), truth.size());
   double largest = 0;
   for (const double value : truth) largest = std::max(largest, std::fabs(value));
@@ -185,8 +179,8 @@ void AbiTest::expect_usable(const char* when) {
   SCOPED_TRACE(when);
   try {
     moe_conformance::DeviceRunner runner(&api(), device_, small_);
-    expect_right(moe_conformance::from_bytes<float>(
-        runner.forward_y_alone(small_.inputs, small_.tokens, small_.arrangement)));
+    expect_right(
+        moe_conformance::from_bytes<float>(runner.forward_y_alone(small_.inputs, small_.tokens, small_.arrangement)));
   } catch (const std::exception& error) {
     ADD_FAILURE() << "a normal forward fails: " << error.what();
   }

@@ -87,13 +87,11 @@ inline std::string device_test_name(const ::testing::TestParamInfo<bool>& info) 
 
 // The call's error is `error`; use as: EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL",
 // api().create_instance(nullptr, &out, &error));
-#define EXPECT_FAILS(code, argument, words, call)                                               \
-  do {                                                                                          \
-    moe_error error = ::moe_abi_tests::dirty_error();                                           \
-    const moe_status status_of_call = (call);                                                   \
-    EXPECT_TRUE(                                                                                \
-        ::moe_abi_tests::failed_with(status_of_call, error, MOE_ERROR_##code, argument, words)) \
-        << #call;                                                                               \
+#define EXPECT_FAILS(code, argument, words, call)                                                                 \
+  do {                                                                                                            \
+    moe_error error = ::moe_abi_tests::dirty_error();                                                             \
+    const moe_status status_of_call = (call);                                                                     \
+    EXPECT_TRUE(::moe_abi_tests::failed_with(status_of_call, error, MOE_ERROR_##code, argument, words)) << #call; \
   } while (false)
 
 #define EXPECT_WORKS(call)                                                              \

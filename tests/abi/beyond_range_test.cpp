@@ -24,7 +24,9 @@ uint64_t fact(const std::string& caps, const std::string& name) {
   return at == std::string::npos ? 0 : std::strtoull(caps.c_str() + at + name.size() + 3, nullptr, 10);
 }
 
-void MOE_CALL append(void* user, const char* text, uint64_t bytes) { static_cast<std::string*>(user)->append(text, bytes); }
+void MOE_CALL append(void* user, const char* text, uint64_t bytes) {
+  static_cast<std::string*>(user)->append(text, bytes);
+}
 
 // Halves of about +-scale out of a hash of the element's index; no tensor is held.
 struct Generator {
@@ -60,8 +62,11 @@ class BeyondRange : public testing::TestWithParam<std::tuple<Shape, bool>> {
   static moe::Layer upload(const moe::Library& library, moe_device* device, const moe_layer_desc& desc) {
     moe::Upload upload = moe::begin_weights(library, device, desc);
     const float up_scale = 1.0f / std::sqrt(static_cast<float>(desc.hidden));
-    const auto exponent = [](float scale) { return static_cast<uint16_t>(15 + static_cast<int>(std::floor(std::log2(scale)))); };
-    Generator generators[2] = {{1, exponent(up_scale)}, {2, exponent(1.0f / std::sqrt(static_cast<float>(desc.intermediate)))}};
+    const auto exponent = [](float scale) {
+      return static_cast<uint16_t>(15 + static_cast<int>(std::floor(std::log2(scale))));
+    };
+    Generator generators[2] = {{1, exponent(up_scale)},
+                               {2, exponent(1.0f / std::sqrt(static_cast<float>(desc.intermediate)))}};
     const char* names[2] = {"experts.up", "experts.down"};
     for (int i = 0; i < 2; ++i) {
       moe_tensor_source source = moe_init<moe_tensor_source>();
@@ -114,7 +119,8 @@ TEST_P(BeyondRange, AgreesWithTheReference) {
   moe::check([&](moe_error* error) { return introspection->get_caps_text(device, append, &caps, error); });
   const uint64_t range = fact(caps, "max_storage_buffer_range");
   ASSERT_GT(range, 0u);
-  if (range > kMostRange) GTEST_SKIP() << "the device binds " << range << " bytes at once, too much to exceed in a test";
+  if (range > kMostRange)
+    GTEST_SKIP() << "the device binds " << range << " bytes at once, too much to exceed in a test";
   const bool addresses = fact(caps, "buffer_device_address") != 0;
   if (std::get<1>(GetParam()) && !addresses) GTEST_SKIP() << "the device has no buffer addresses";
   ASSERT_EQ(addresses, std::get<1>(GetParam()));
@@ -142,10 +148,12 @@ TEST_P(BeyondRange, AgreesWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, BeyondRange,
-                         testing::Combine(testing::Values(Shape{"stack", 2048, 4, 2, false}, Shape{"matrix", 8192, 1, 1, true}),
+                         testing::Combine(testing::Values(Shape{"stack", 2048, 4, 2, false},
+                                                          Shape{"matrix", 8192, 1, 1, true}),
                                           testing::Bool()),
                          [](const auto& info) {
-                           return std::string(std::get<0>(info.param).name) + (std::get<1>(info.param) ? "_addresses" : "_windows");
+                           return std::string(std::get<0>(info.param).name) +
+                                  (std::get<1>(info.param) ? "_addresses" : "_windows");
                          });
 
 }  // namespace

@@ -46,8 +46,7 @@ struct GoodCall {
     return view;
   }
 
-  std::vector<float> x_data, residual_data = std::vector<float>(40),
-                             y_data = std::vector<float>(40, -1.0f);
+  std::vector<float> x_data, residual_data = std::vector<float>(40), y_data = std::vector<float>(40, -1.0f);
   std::vector<int32_t> ids_data = std::vector<int32_t>(10), counts_data = std::vector<int32_t>(4);
   std::vector<float> weights_data = std::vector<float>(10), logits_data = std::vector<float>(20),
                      scores_data = std::vector<float>(20);
@@ -63,18 +62,15 @@ class CallTest : public AbiDeviceTest {
     layer_ = make_layer(small_);
     context_ = make_context();
   }
-  using Function = moe_status(MOE_CALL*)(moe_context*, moe_layer*, const moe_call_args*,
-                                         moe_error*);
+  using Function = moe_status(MOE_CALL*)(moe_context*, moe_layer*, const moe_call_args*, moe_error*);
   // `bend` may change the call in any way; it must then be refused by `function`.
-  void refused(const std::string& argument, const std::string& words,
-               const std::function<void(GoodCall&)>& bend, Function function = nullptr) {
+  void refused(const std::string& argument, const std::string& words, const std::function<void(GoodCall&)>& bend,
+               Function function = nullptr) {
     GoodCall call(small_);
     bend(call);
     moe_error error = dirty_error();
-    const moe_status status =
-        (function != nullptr ? function : api().forward)(context_, layer_, &call.args, &error);
-    EXPECT_TRUE(failed_with(status, error, MOE_ERROR_INVALID_ARGUMENT, argument, words))
-        << "expected " << argument;
+    const moe_status status = (function != nullptr ? function : api().forward)(context_, layer_, &call.args, &error);
+    EXPECT_TRUE(failed_with(status, error, MOE_ERROR_INVALID_ARGUMENT, argument, words)) << "expected " << argument;
   }
   void run(const moe_call_args& args) {
     uint64_t value = 0;

@@ -15,10 +15,8 @@ MOE_ON_BOTH_DEVICES(CallTest);
 
 TEST_P(CallTest, NullAndWrongKinds) {
   const GoodCall call(small_);
-  EXPECT_FAILS(INVALID_ARGUMENT, "context", "NULL",
-               api().forward(nullptr, layer_, &call.args, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "layer", "NULL",
-               api().forward(context_, nullptr, &call.args, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "context", "NULL", api().forward(nullptr, layer_, &call.args, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "layer", "NULL", api().forward(context_, nullptr, &call.args, &error));
   EXPECT_FAILS(INVALID_ARGUMENT, "args", "NULL", api().forward(context_, layer_, nullptr, &error));
   EXPECT_EQ(api().forward(context_, layer_, nullptr, nullptr), MOE_ERROR_INVALID_ARGUMENT);
   for (const Function stage : {api().route, api().plan_dispatch, api().experts, api().combine}) {
@@ -50,19 +48,16 @@ TEST_P(CallTest, NullAndWrongKinds) {
                api().get_layer_info(reinterpret_cast<moe_layer*>(instance_), &info, &error));
   EXPECT_FAILS(INVALID_ARGUMENT, "device", "kind",
                api().create_buffer(reinterpret_cast<moe_device*>(buffer), 4, &buffer, &error));
-  refused("args.x.buffer", "kind", [&](GoodCall& c) {
-    c.x.host = nullptr, c.x.buffer = reinterpret_cast<moe_buffer*>(layer_);
-  });
+  refused("args.x.buffer", "kind",
+          [&](GoodCall& c) { c.x.host = nullptr, c.x.buffer = reinterpret_cast<moe_buffer*>(layer_); });
 }
 
 TEST_P(CallTest, Args) {
   refused("args.tokens", "0", [](GoodCall& c) { c.args.tokens = 0; });
-  refused("args.tokens", "6",
-          [](GoodCall& c) { c.args.tokens = 6; });  // the context was made for 5
+  refused("args.tokens", "6", [](GoodCall& c) { c.args.tokens = 6; });  // the context was made for 5
   refused("args.tokens", "5", [](GoodCall& c) { c.args.tokens = UINT64_MAX; });
   refused("args.reserved", "0", [](GoodCall& c) { c.args.reserved = 1; });
-  refused("args.beta", "finite",
-          [](GoodCall& c) { c.args.beta = std::nanf(""), c.args.residual = &c.residual; });
+  refused("args.beta", "finite", [](GoodCall& c) { c.args.beta = std::nanf(""), c.args.residual = &c.residual; });
   refused("args.struct_size", "64", [](GoodCall& c) { c.args.struct_size = 64; });
   refused("args.next", "9", [](GoodCall& c) {
     static const moe_chain chain = {sizeof(moe_chain), nullptr, 9};
@@ -112,14 +107,11 @@ TEST_P(CallTest, MissingAndSuperfluousViews) {
     c.args.x = &c.x, c.args.ids = &c.ids, c.args.weights = &c.weights, c.args.y = &c.y;
   });
   stage_refused(api().plan_dispatch, "args.ids", "need", [](GoodCall&) {});
-  stage_refused(api().plan_dispatch, "args.order", "need",
-                [](GoodCall& c) { c.args.ids = &c.ids; });
-  stage_refused(api().plan_dispatch, "args.x", "NULL",
-                [](GoodCall& c) { c.args.x = &c.x, c.args.ids = &c.ids; });
+  stage_refused(api().plan_dispatch, "args.order", "need", [](GoodCall& c) { c.args.ids = &c.ids; });
+  stage_refused(api().plan_dispatch, "args.x", "NULL", [](GoodCall& c) { c.args.x = &c.x, c.args.ids = &c.ids; });
   stage_refused(api().experts, "args.ids", "need", [](GoodCall& c) { c.args.x = &c.x; });
   stage_refused(api().combine, "args.y", "need", [](GoodCall& c) { c.args.ids = &c.ids; });
-  stage_refused(api().combine, "args.expert_out", "need",
-                [](GoodCall& c) { c.args.ids = &c.ids, c.args.y = &c.y; });
+  stage_refused(api().combine, "args.expert_out", "need", [](GoodCall& c) { c.args.ids = &c.ids, c.args.y = &c.y; });
 
   // A layer that takes logits needs them, and computes none.
   moe_conformance::LayerCase given = small_;
@@ -149,12 +141,9 @@ TEST_P(CallTest, TypesAndShapes) {
   refused("args.ids.columns", "3", [](GoodCall& c) { c.ids.columns = 3; });
   refused("args.logits.columns", "5", [](GoodCall& c) { c.logits.columns = 5; });
   refused("args.counts.rows", "5", [](GoodCall& c) { c.counts.rows = 5; });
-  refused("args.x", "size|needed",
-          [](GoodCall& c) { c.x.rows = uint64_t{1} << 60, c.x.columns = uint64_t{1} << 60; });
-  refused("args.x.row_stride_bytes", "28",
-          [](GoodCall& c) { c.x.row_stride_bytes = 28; });  // a row has 32
-  refused("args.x.row_stride_bytes", "size|multiple",
-          [](GoodCall& c) { c.x.row_stride_bytes = 33; });
+  refused("args.x", "size|needed", [](GoodCall& c) { c.x.rows = uint64_t{1} << 60, c.x.columns = uint64_t{1} << 60; });
+  refused("args.x.row_stride_bytes", "28", [](GoodCall& c) { c.x.row_stride_bytes = 28; });  // a row has 32
+  refused("args.x.row_stride_bytes", "size|multiple", [](GoodCall& c) { c.x.row_stride_bytes = 33; });
   refused("args.x", "both", [&](GoodCall& c) { c.x.buffer = make_buffer(160); });
   refused("args.x", "neither", [](GoodCall& c) { c.x.host = nullptr; });
   refused("args.x.offset_bytes", "buffer", [](GoodCall& c) { c.x.offset_bytes = 4; });
@@ -185,17 +174,14 @@ TEST_P(CallTest, Buffers) {
   EXPECT_WORKS(status_of_open(device_index_, &other, &error));
   moe_buffer* foreign = nullptr;
   EXPECT_WORKS(api().create_buffer(other, 200, &foreign, &error));
-  refused("args.x.buffer", "device",
-          [&](GoodCall& c) { c.x.host = nullptr, c.x.buffer = foreign; });
-  refused("args.y.buffer", "device",
-          [&](GoodCall& c) { c.y.host = nullptr, c.y.buffer = foreign; });
+  refused("args.x.buffer", "device", [&](GoodCall& c) { c.x.host = nullptr, c.x.buffer = foreign; });
+  refused("args.y.buffer", "device", [&](GoodCall& c) { c.y.host = nullptr, c.y.buffer = foreign; });
   moe_context_desc desc = MOE_INIT(moe_context_desc);
   desc.max_tokens = 5;
   moe_context* elsewhere = nullptr;
   EXPECT_WORKS(api().create_context(other, &desc, &elsewhere, &error));
   const GoodCall call(small_);
-  EXPECT_FAILS(INVALID_ARGUMENT, "layer", "device",
-               api().forward(elsewhere, layer_, &call.args, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "layer", "device", api().forward(elsewhere, layer_, &call.args, &error));
   api().destroy_context(elsewhere);
   api().destroy_buffer(foreign);
   api().close_device(other);
@@ -229,19 +215,14 @@ TEST_P(CallTest, BufferTransfers) {
   EXPECT_FAILS(INVALID_ARGUMENT, "device", "NULL", api().create_buffer(nullptr, 16, &out, &error));
   EXPECT_FAILS(INVALID_ARGUMENT, "out", "NULL", api().create_buffer(device_, 16, nullptr, &error));
   EXPECT_FAILS(INVALID_ARGUMENT, "bytes", "0", api().create_buffer(device_, 0, &out, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "buffer", "NULL",
-               api().write_buffer(nullptr, 0, words, 4, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "source", "NULL",
-               api().write_buffer(buffer, 0, nullptr, 4, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "buffer", "NULL", api().write_buffer(nullptr, 0, words, 4, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "source", "NULL", api().write_buffer(buffer, 0, nullptr, 4, &error));
   EXPECT_FAILS(INVALID_ARGUMENT, "buffer", "NULL", api().read_buffer(nullptr, 0, words, 4, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "destination", "NULL",
-               api().read_buffer(buffer, 0, nullptr, 4, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "destination", "NULL", api().read_buffer(buffer, 0, nullptr, 4, &error));
   EXPECT_FAILS(INVALID_ARGUMENT, "", "16", api().write_buffer(buffer, 4, words, 16, &error));
   EXPECT_FAILS(INVALID_ARGUMENT, "", "16", api().read_buffer(buffer, 17, words, 1, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "", "16",
-               api().write_buffer(buffer, UINT64_MAX, words, 4, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "", "16",
-               api().read_buffer(buffer, 8, words, UINT64_MAX - 4, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "", "16", api().write_buffer(buffer, UINT64_MAX, words, 4, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "", "16", api().read_buffer(buffer, 8, words, UINT64_MAX - 4, &error));
   // Odd offsets and sizes are fine here.
   const uint8_t bytes[3] = {7, 8, 9};
   EXPECT_WORKS(api().write_buffer(buffer, 5, bytes, 3, &error));
@@ -255,8 +236,7 @@ TEST_P(CallTest, NumbersThatAreNone) {
   given.desc.route_source = MOE_ROUTE_FROM_LOGITS;
   given.weights.router.clear();
   moe_layer* layer = make_layer(given);
-  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(),
-                  kInf = std::numeric_limits<float>::infinity();
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
   GoodCall call(small_);
   call.logits_data = {kNan, kNan, kNan,  kNan,  kNan,  -kInf, kNan, kNan, 1, kInf,
                       kInf, kInf, -kInf, -kInf, -kInf, kNan,  0,    3,    2, 1};
@@ -269,8 +249,7 @@ TEST_P(CallTest, NumbersThatAreNone) {
   EXPECT_EQ(call.ids_data, (std::vector<int32_t>{0, 1, 1, 0, 1, 2, 0, 1, 1, 2}));
   EXPECT_EQ(call.counts_data, (std::vector<int32_t>{3, 5, 2, 0}));
   EXPECT_TRUE(std::isnan(call.y_data[0])) << "a softmax over NaN";
-  for (size_t i = 32; i < 40; ++i)
-    EXPECT_TRUE(std::isfinite(call.y_data[i])) << "tokens do not touch each other";
+  for (size_t i = 32; i < 40; ++i) EXPECT_TRUE(std::isfinite(call.y_data[i])) << "tokens do not touch each other";
 }
 
 }  // namespace

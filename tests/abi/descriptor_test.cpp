@@ -23,8 +23,7 @@ struct Change {
 class DescriptorTest : public AbiDeviceTest {
  protected:
   // Every function that takes a descriptor must refuse it alike.
-  void expect_refused_everywhere(const moe_layer_desc& desc, moe_status code, const char* argument,
-                                 const char* words) {
+  void expect_refused_everywhere(const moe_layer_desc& desc, moe_status code, const char* argument, const char* words) {
     const moe_layer_desc* const descs[] = {&desc};
     moe_estimate estimate = MOE_INIT(moe_estimate);
     moe_upload* upload = nullptr;
@@ -62,8 +61,7 @@ TEST_P(DescriptorTest, Malformed) {
       {"desc.top_k", "5", [](moe_layer_desc& d) { d.top_k = 5; }},  // of 4 experts
       {"desc.top_k", "33", [](moe_layer_desc& d) { d.experts = 64, d.top_k = 33; }},
       {"desc.flags", "unknown|bit", [](moe_layer_desc& d) { d.flags |= 1u << 31; }},
-      {"desc.flags", "unknown|bit",
-       [](moe_layer_desc& d) { d.flags |= MOE_LAYER_BATCH_INVARIANT << 1; }},
+      {"desc.flags", "unknown|bit", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_BATCH_INVARIANT << 1; }},
       {"desc.route_source", "6", [](moe_layer_desc& d) { d.route_source = 6; }},
       {"desc.score", "99", [](moe_layer_desc& d) { d.score = 99; }},
       {"desc.selection", "99", [](moe_layer_desc& d) { d.selection = 99; }},
@@ -90,30 +88,20 @@ TEST_P(DescriptorTest, Malformed) {
       {"desc.shared_constant", "finite", [=](moe_layer_desc& d) { d.shared_constant = nan; }},
       // contradictions
       {"desc.activation", "gate",
-       [](moe_layer_desc& d) {
-         d.flags |= MOE_LAYER_UNGATED, d.activation = MOE_ACTIVATION_SWIGLU_OAI;
-       }},
+       [](moe_layer_desc& d) { d.flags |= MOE_LAYER_UNGATED, d.activation = MOE_ACTIVATION_SWIGLU_OAI; }},
       {"desc.gate_up_layout", "gate",
-       [](moe_layer_desc& d) {
-         d.flags |= MOE_LAYER_UNGATED, d.gate_up_layout = MOE_GATE_UP_INTERLEAVED;
-       }},
+       [](moe_layer_desc& d) { d.flags |= MOE_LAYER_UNGATED, d.gate_up_layout = MOE_GATE_UP_INTERLEAVED; }},
       {"desc.up_format", "gate",
-       [](moe_layer_desc& d) {
-         d.gate_up_layout = MOE_GATE_UP_CONCATENATED, d.up_format.element = MOE_ELEMENT_F16;
-       }},
-      {"desc.route_source", "1",
-       [](moe_layer_desc& d) { d.route_source = MOE_ROUTE_DENSE, d.score = 0; }},
+       [](moe_layer_desc& d) { d.gate_up_layout = MOE_GATE_UP_CONCATENATED, d.up_format.element = MOE_ELEMENT_F16; }},
+      {"desc.route_source", "1", [](moe_layer_desc& d) { d.route_source = MOE_ROUTE_DENSE, d.score = 0; }},
       {"desc.flags", "bias",
-       [](moe_layer_desc& d) {
-         d.route_source = MOE_ROUTE_FROM_LOGITS, d.flags |= MOE_LAYER_ROUTER_BIAS;
-       }},
+       [](moe_layer_desc& d) { d.route_source = MOE_ROUTE_FROM_LOGITS, d.flags |= MOE_LAYER_ROUTER_BIAS; }},
       {"desc.flags", "bias",
        [](moe_layer_desc& d) {
          d.route_source = MOE_ROUTE_FROM_IDS, d.score = 0, d.flags |= MOE_LAYER_SELECTION_BIAS;
        }},
       {"desc.groups", "experts", [](moe_layer_desc& d) { d.groups = 3, d.groups_kept = 1; }},
-      {"desc.shared_gate", "shared",
-       [](moe_layer_desc& d) { d.shared_gate = MOE_SHARED_GATE_SIGMOID; }},
+      {"desc.shared_gate", "shared", [](moe_layer_desc& d) { d.shared_gate = MOE_SHARED_GATE_SIGMOID; }},
   };
   for (const Change& change : changes) {
     moe_layer_desc desc = small_.desc;
@@ -121,8 +109,7 @@ TEST_P(DescriptorTest, Malformed) {
     moe_support support = MOE_INIT(moe_support);
     moe_error error = dirty_error();
     const moe_status status = api().query_support(device_, &desc, &support, &error);
-    EXPECT_TRUE(
-        failed_with(status, error, MOE_ERROR_INVALID_ARGUMENT, change.argument, change.words))
+    EXPECT_TRUE(failed_with(status, error, MOE_ERROR_INVALID_ARGUMENT, change.argument, change.words))
         << change.argument;
     expect_refused_everywhere(desc, MOE_ERROR_INVALID_ARGUMENT, change.argument, change.words);
   }
@@ -137,60 +124,40 @@ TEST_P(DescriptorTest, NotDoneYet) {
        [](moe_layer_desc& d) { d.selection = MOE_SELECT_SPARSEMIXER, d.sparsemixer_eps = 0.01f; }},
       {"desc.selection", "expert",
        [](moe_layer_desc& d) { d.selection = MOE_SELECT_EXPERT_CHOICE, d.capacity_factor = 1; }},
-      {"desc.normalize", "norm",
-       [](moe_layer_desc& d) { d.normalize = MOE_NORMALIZE_P_NORM, d.normalize_p = 2; }},
+      {"desc.normalize", "norm", [](moe_layer_desc& d) { d.normalize = MOE_NORMALIZE_P_NORM, d.normalize_p = 2; }},
       {"desc.capacity", "capacity",
        [](moe_layer_desc& d) { d.capacity = MOE_CAPACITY_POSITION, d.capacity_factor = 1; }},
       {"desc.capacity", "capacity",
        [](moe_layer_desc& d) { d.capacity = MOE_CAPACITY_PROBABILITY, d.capacity_factor = 1; }},
       {"desc.capacity", "capacity",
-       [](moe_layer_desc& d) {
-         d.capacity = MOE_CAPACITY_BATCH_PRIORITISED, d.capacity_factor = 1;
-       }},
+       [](moe_layer_desc& d) { d.capacity = MOE_CAPACITY_BATCH_PRIORITISED, d.capacity_factor = 1; }},
       {"desc.lora_rank", "lora", [](moe_layer_desc& d) { d.lora_rank = 4, d.lora_alpha = 1; }},
       {"desc.identity_experts", "identity", [](moe_layer_desc& d) { d.identity_experts = 2; }},
       {"desc.logit_soft_cap", "cap", [](moe_layer_desc& d) { d.logit_soft_cap = 30; }},
       {"desc.route_source", "table",
-       [](moe_layer_desc& d) {
-         d.route_source = MOE_ROUTE_FROM_TOKEN_TABLE, d.token_table_rows = 100;
-       }},
-      {"desc.router_input_multiplier", "multipl",
-       [](moe_layer_desc& d) { d.router_input_multiplier = 0.5f; }},
+       [](moe_layer_desc& d) { d.route_source = MOE_ROUTE_FROM_TOKEN_TABLE, d.token_table_rows = 100; }},
+      {"desc.router_input_multiplier", "multipl", [](moe_layer_desc& d) { d.router_input_multiplier = 0.5f; }},
       {"desc.activation", "situ", [](moe_layer_desc& d) { d.activation = MOE_ACTIVATION_SITU; }},
-      {"desc.precision", "matrix|precision",
-       [](moe_layer_desc& d) { d.precision = MOE_PRECISION_MATRIX; }},
-      {"desc.precision", "int8|precision",
-       [](moe_layer_desc& d) { d.precision = MOE_PRECISION_INT8; }},
-      {"desc.flags", "WEIGHT_ON_INPUT",
-       [](moe_layer_desc& d) { d.flags |= MOE_LAYER_WEIGHT_ON_INPUT; }},
-      {"desc.flags", "PER_EXPERT_SCALE",
-       [](moe_layer_desc& d) { d.flags |= MOE_LAYER_PER_EXPERT_SCALE; }},
+      {"desc.precision", "matrix|precision", [](moe_layer_desc& d) { d.precision = MOE_PRECISION_MATRIX; }},
+      {"desc.precision", "int8|precision", [](moe_layer_desc& d) { d.precision = MOE_PRECISION_INT8; }},
+      {"desc.flags", "WEIGHT_ON_INPUT", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_WEIGHT_ON_INPUT; }},
+      {"desc.flags", "PER_EXPERT_SCALE", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_PER_EXPERT_SCALE; }},
       {"desc.flags", "LATENT_NORM", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_LATENT_NORM; }},
-      {"desc.flags", "SEPARATE_ROUTER_INPUT",
-       [](moe_layer_desc& d) { d.flags |= MOE_LAYER_SEPARATE_ROUTER_INPUT; }},
-      {"desc.flags", "ROUTER_INPUT_NORM",
-       [](moe_layer_desc& d) { d.flags |= MOE_LAYER_ROUTER_INPUT_NORM; }},
-      {"desc.flags", "ROUTER_INPUT_SCALE",
-       [](moe_layer_desc& d) { d.flags |= MOE_LAYER_ROUTER_INPUT_SCALE; }},
-      {"desc.flags", "NOISY_TOP_K",
-       [](moe_layer_desc& d) { d.flags |= MOE_LAYER_NOISY_TOP_K, d.noise_seed = 1; }},
-      {"desc.flags", "BATCH_INVARIANT",
-       [](moe_layer_desc& d) { d.flags |= MOE_LAYER_BATCH_INVARIANT; }},
-      {"desc.gate_format", "quant",
-       [](moe_layer_desc& d) { d.gate_format.element = MOE_ELEMENT_FP8_E4M3; }},
+      {"desc.flags", "SEPARATE_ROUTER_INPUT", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_SEPARATE_ROUTER_INPUT; }},
+      {"desc.flags", "ROUTER_INPUT_NORM", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_ROUTER_INPUT_NORM; }},
+      {"desc.flags", "ROUTER_INPUT_SCALE", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_ROUTER_INPUT_SCALE; }},
+      {"desc.flags", "NOISY_TOP_K", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_NOISY_TOP_K, d.noise_seed = 1; }},
+      {"desc.flags", "BATCH_INVARIANT", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_BATCH_INVARIANT; }},
+      {"desc.gate_format", "quant", [](moe_layer_desc& d) { d.gate_format.element = MOE_ELEMENT_FP8_E4M3; }},
       {"desc.up_format", "quant",
        [](moe_layer_desc& d) {
          d.up_format = {MOE_ELEMENT_INT, 4, 32, 0, MOE_SCALE_F16, MOE_ZERO_POINT_CENTRE, 0, 0};
        }},
       {"desc.down_format", "quant",
-       [](moe_layer_desc& d) {
-         d.down_format = {MOE_ELEMENT_FP4_E2M1, 4, 32, 0, MOE_SCALE_E8M0, 0, 0, 0};
-       }},
+       [](moe_layer_desc& d) { d.down_format = {MOE_ELEMENT_FP4_E2M1, 4, 32, 0, MOE_SCALE_E8M0, 0, 0, 0}; }},
       {"desc.down_format", "quant", [](moe_layer_desc& d) { d.down_format.preset = 13; }},
       {"desc.shared_down_format", "quant",
-       [](moe_layer_desc& d) {
-         d.shared_intermediate = 6, d.shared_down_format.element = MOE_ELEMENT_CODEBOOK;
-       }},
+       [](moe_layer_desc& d) { d.shared_intermediate = 6, d.shared_down_format.element = MOE_ELEMENT_CODEBOOK; }},
   };
   for (const Change& change : changes) {
     moe_layer_desc desc = small_.desc;
@@ -198,16 +165,14 @@ TEST_P(DescriptorTest, NotDoneYet) {
     moe_support support = MOE_INIT(moe_support);
     support.supported = 7;
     moe_error error = dirty_error();
-    EXPECT_EQ(api().query_support(device_, &desc, &support, &error), MOE_OK)
-        << change.argument << ": " << error.text;
+    EXPECT_EQ(api().query_support(device_, &desc, &support, &error), MOE_OK) << change.argument << ": " << error.text;
     EXPECT_EQ(support.supported, 0u) << change.argument;
     // The support struct is an answer in words: judge it like an error.
     moe_error answer = MOE_INIT(moe_error);
     answer.code = MOE_ERROR_UNSUPPORTED;
     std::snprintf(answer.argument, sizeof answer.argument, "%s", support.argument);
     std::snprintf(answer.text, sizeof answer.text, "%s", support.reason);
-    EXPECT_TRUE(
-        failed_with(answer.code, answer, MOE_ERROR_UNSUPPORTED, change.argument, change.words));
+    EXPECT_TRUE(failed_with(answer.code, answer, MOE_ERROR_UNSUPPORTED, change.argument, change.words));
     expect_refused_everywhere(desc, MOE_ERROR_UNSUPPORTED, change.argument, change.words);
   }
 }
@@ -216,8 +181,7 @@ TEST_P(DescriptorTest, StructSizesAndNull) {
   moe_support support = MOE_INIT(moe_support);
   moe_layer_desc desc = small_.desc;
   desc.struct_size = 16;
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc.struct_size", "16",
-               api().query_support(device_, &desc, &support, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc.struct_size", "16", api().query_support(device_, &desc, &support, &error));
   desc.struct_size = sizeof(moe_layer_desc) - 4;
   EXPECT_FAILS(INVALID_ARGUMENT, "desc.struct_size", std::to_string(sizeof(moe_layer_desc) - 4),
                api().query_support(device_, &desc, &support, &error));
@@ -230,58 +194,43 @@ TEST_P(DescriptorTest, StructSizesAndNull) {
   EXPECT_WORKS(api().query_support(device_, &newer.known, &support, &error));
   newer.tail[1] = 0x100;  // its second byte
   const std::string offset = std::to_string(offsetof(Newer, tail) + 5);
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc", offset,
-               api().query_support(device_, &newer.known, &support, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc", offset, api().query_support(device_, &newer.known, &support, &error));
   newer.known.struct_size = uint64_t{1} << 60;  // a size that no struct has
   newer.tail[1] = 0x100;
   EXPECT_FAILS(INVALID_ARGUMENT, "desc", "1152921504606846976",
                api().query_support(device_, &newer.known, &support, &error));
 
-  EXPECT_FAILS(INVALID_ARGUMENT, "device", "NULL",
-               api().query_support(nullptr, &small_.desc, &support, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL",
-               api().query_support(device_, nullptr, &support, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "out", "NULL",
-               api().query_support(device_, &small_.desc, nullptr, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "device", "NULL", api().query_support(nullptr, &small_.desc, &support, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL", api().query_support(device_, nullptr, &support, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "out", "NULL", api().query_support(device_, &small_.desc, nullptr, &error));
   support.struct_size = 12;
-  EXPECT_FAILS(INVALID_ARGUMENT, "out.struct_size", "12",
-               api().query_support(device_, &small_.desc, &support, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "out.struct_size", "12", api().query_support(device_, &small_.desc, &support, &error));
 
   uint32_t count = 0;
-  EXPECT_FAILS(INVALID_ARGUMENT, "device", "NULL",
-               api().list_tensors(nullptr, &small_.desc, nullptr, &count, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL",
-               api().list_tensors(device_, nullptr, nullptr, &count, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "count", "NULL",
-               api().list_tensors(device_, &small_.desc, nullptr, nullptr, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "device", "NULL", api().list_tensors(nullptr, &small_.desc, nullptr, &count, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL", api().list_tensors(device_, nullptr, nullptr, &count, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "count", "NULL", api().list_tensors(device_, &small_.desc, nullptr, nullptr, &error));
   const moe_layer_desc* const descs[] = {&small_.desc, nullptr};
   moe_estimate estimate = MOE_INIT(moe_estimate);
-  EXPECT_FAILS(INVALID_ARGUMENT, "device", "NULL",
-               api().estimate(nullptr, descs, 1, 5, &estimate, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "descs", "NULL",
-               api().estimate(device_, nullptr, 1, 5, &estimate, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL",
-               api().estimate(device_, descs, 2, 5, &estimate, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "out", "NULL",
-               api().estimate(device_, descs, 1, 5, nullptr, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "max_tokens", "0",
-               api().estimate(device_, descs, 1, 0, &estimate, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "device", "NULL", api().estimate(nullptr, descs, 1, 5, &estimate, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "descs", "NULL", api().estimate(device_, nullptr, 1, 5, &estimate, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL", api().estimate(device_, descs, 2, 5, &estimate, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "out", "NULL", api().estimate(device_, descs, 1, 5, nullptr, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "max_tokens", "0", api().estimate(device_, descs, 1, 0, &estimate, &error));
 }
 
 TEST_P(DescriptorTest, ListTensors) {
   moe_layer_desc desc = small_.desc;
-  desc.flags = MOE_LAYER_ROUTER_BIAS | MOE_LAYER_SELECTION_BIAS | MOE_LAYER_EXPERT_BIAS |
-               MOE_LAYER_INPUT_NORM;
+  desc.flags = MOE_LAYER_ROUTER_BIAS | MOE_LAYER_SELECTION_BIAS | MOE_LAYER_EXPERT_BIAS | MOE_LAYER_INPUT_NORM;
   desc.shared_intermediate = 5;
   desc.shared_gate = MOE_SHARED_GATE_SIGMOID;
   desc.down_format.element = MOE_ELEMENT_BF16;
   uint32_t count = 0;
   EXPECT_WORKS(api().list_tensors(device_, &desc, nullptr, &count, &error));
   const std::set<std::string> expected = {
-      "router.weight",   "router.bias",       "router.selection_bias", "norm.weight",
-      "experts.gate",    "experts.up",        "experts.down",          "experts.gate.bias",
-      "experts.up.bias", "experts.down.bias", "shared.gate",           "shared.up",
-      "shared.down",     "shared.router"};
+      "router.weight", "router.bias",  "router.selection_bias", "norm.weight",     "experts.gate",
+      "experts.up",    "experts.down", "experts.gate.bias",     "experts.up.bias", "experts.down.bias",
+      "shared.gate",   "shared.up",    "shared.down",           "shared.router"};
   ASSERT_EQ(count, expected.size());
   std::vector<moe_tensor_info> infos(count + 1, MOE_INIT(moe_tensor_info));
   infos[count].name[0] = 'x';
@@ -298,8 +247,7 @@ TEST_P(DescriptorTest, ListTensors) {
   EXPECT_EQ(names, expected);
   EXPECT_EQ(infos[count].name[0], 'x') << "more was written than there was room for";
   infos[0].struct_size = 12;
-  EXPECT_FAILS(INVALID_ARGUMENT, "out", "12",
-               api().list_tensors(device_, &desc, infos.data(), &count, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "out", "12", api().list_tensors(device_, &desc, infos.data(), &count, &error));
 }
 
 TEST_P(DescriptorTest, EstimateAgreesWithWhatIsAllocated) {

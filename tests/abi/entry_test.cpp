@@ -40,12 +40,9 @@ TEST(Entry, AgreesOnTheVersionBothKnow) {
 
 TEST(Entry, RefusesOtherVersions) {
   const moe_api* table = nullptr;
-  EXPECT_FAILS(VERSION, "", "version|0.1",
-               entry()(MOE_ABI_VERSION(0, 0), MOE_ABI_VERSION(0, 0), &table, &error));
-  EXPECT_FAILS(VERSION, "", "version|0.1",
-               entry()(MOE_ABI_VERSION(0, 2), MOE_ABI_VERSION(9, 0), &table, &error));
-  EXPECT_EQ(entry()(MOE_ABI_VERSION(0, 2), MOE_ABI_VERSION(9, 0), &table, nullptr),
-            MOE_ERROR_VERSION);
+  EXPECT_FAILS(VERSION, "", "version|0.1", entry()(MOE_ABI_VERSION(0, 0), MOE_ABI_VERSION(0, 0), &table, &error));
+  EXPECT_FAILS(VERSION, "", "version|0.1", entry()(MOE_ABI_VERSION(0, 2), MOE_ABI_VERSION(9, 0), &table, &error));
+  EXPECT_EQ(entry()(MOE_ABI_VERSION(0, 2), MOE_ABI_VERSION(9, 0), &table, nullptr), MOE_ERROR_VERSION);
   EXPECT_EQ(table, nullptr);
   EXPECT_FAILS(INVALID_ARGUMENT, "", "version|min|max",
                entry()(MOE_ABI_VERSION(1, 0), MOE_ABI_VERSION(0, 1), &table, &error));
@@ -82,11 +79,9 @@ TEST_F(InstanceTest, StructSizes) {
   moe_instance* out = nullptr;
   moe_instance_desc desc = MOE_INIT(moe_instance_desc);
   desc.struct_size = 0;
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc.struct_size", "0|short|small",
-               api().create_instance(&desc, &out, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc.struct_size", "0|short|small", api().create_instance(&desc, &out, &error));
   desc.struct_size = 8;
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc.struct_size", "8|short|small",
-               api().create_instance(&desc, &out, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc.struct_size", "8|short|small", api().create_instance(&desc, &out, &error));
 
   struct Newer {
     moe_instance_desc known;
@@ -113,20 +108,17 @@ TEST_F(InstanceTest, UnknownChainedStruct) {
   moe_layer_desc layer = small_.desc;
   layer.next = &chain;
   moe_support support = MOE_INIT(moe_support);
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc.next", "12345",
-               api().query_support(device_, &layer, &support, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc.next", "12345", api().query_support(device_, &layer, &support, &error));
 }
 
 TEST_F(InstanceTest, BadDescriptors) {
   moe_instance* out = nullptr;
   moe_instance_desc desc = MOE_INIT(moe_instance_desc);
   desc.flags = 1u << 30;
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc.flags", "unknown|flag|bit",
-               api().create_instance(&desc, &out, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc.flags", "unknown|flag|bit", api().create_instance(&desc, &out, &error));
   desc.flags = 0;
   desc.reserved = 4;
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc.reserved", "0|zero",
-               api().create_instance(&desc, &out, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc.reserved", "0|zero", api().create_instance(&desc, &out, &error));
   desc.reserved = 0;
   desc.allocate = [](void*, uint64_t, uint64_t) -> void* { return nullptr; };
   EXPECT_FAILS(INVALID_ARGUMENT, "desc.", "allocate", api().create_instance(&desc, &out, &error));
@@ -142,22 +134,15 @@ TEST_F(InstanceTest, NullPointers) {
   moe_device_info info = MOE_INIT(moe_device_info);
   EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL", api().create_instance(nullptr, &instance, &error));
   EXPECT_FAILS(INVALID_ARGUMENT, "out", "NULL", api().create_instance(&desc, nullptr, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "instance", "NULL",
-               api().get_device_count(nullptr, &number, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "count", "NULL",
-               api().get_device_count(instance_, nullptr, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "instance", "NULL",
-               api().get_device_info(nullptr, 0, &info, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "info", "NULL",
-               api().get_device_info(instance_, 0, nullptr, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "instance", "NULL", api().get_device_count(nullptr, &number, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "count", "NULL", api().get_device_count(instance_, nullptr, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "instance", "NULL", api().get_device_info(nullptr, 0, &info, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "info", "NULL", api().get_device_info(instance_, 0, nullptr, &error));
   EXPECT_FAILS(INVALID_ARGUMENT, "instance", "NULL", api().choose_device(nullptr, &number, &error));
   EXPECT_FAILS(INVALID_ARGUMENT, "index", "NULL", api().choose_device(instance_, nullptr, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "instance", "NULL",
-               api().open_device(nullptr, &device_desc, &device, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL",
-               api().open_device(instance_, nullptr, &device, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "out", "NULL",
-               api().open_device(instance_, &device_desc, nullptr, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "instance", "NULL", api().open_device(nullptr, &device_desc, &device, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL", api().open_device(instance_, nullptr, &device, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "out", "NULL", api().open_device(instance_, &device_desc, nullptr, &error));
   EXPECT_NE(api().why_no_gpu(nullptr), nullptr);
   // Nothing is there to destroy.
   api().destroy_instance(nullptr);
@@ -197,10 +182,8 @@ TEST_F(InstanceTest, Devices) {
   EXPECT_EQ(info.usable, 1u);
   EXPECT_NE(info.name[0], '\0');
   moe_device* out = nullptr;
-  EXPECT_FAILS(NO_DEVICE, "desc.index", "device",
-               status_of_open(reference_index_ + 1, &out, &error));
-  EXPECT_FAILS(NO_DEVICE, "index", "device",
-               api().get_device_info(instance_, 0xffffffffu, &info, &error));
+  EXPECT_FAILS(NO_DEVICE, "desc.index", "device", status_of_open(reference_index_ + 1, &out, &error));
+  EXPECT_FAILS(NO_DEVICE, "index", "device", api().get_device_info(instance_, 0xffffffffu, &info, &error));
   EXPECT_EQ(out, nullptr);
   info.struct_size = 12;
   EXPECT_FAILS(INVALID_ARGUMENT, "info.struct_size", "12|short|small",

@@ -32,31 +32,22 @@ TEST_P(IntrospectionTest, BadArguments) {
   std::string text;
   moe_statistics statistics_out = MOE_INIT(moe_statistics);
   uint32_t count = 0;
-  EXPECT_FAILS(INVALID_ARGUMENT, "device", "NULL",
-               introspection().get_caps_text(nullptr, append, &text, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "write", "NULL",
-               introspection().get_caps_text(device_, nullptr, &text, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "device", "NULL", introspection().get_caps_text(nullptr, append, &text, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "write", "NULL", introspection().get_caps_text(device_, nullptr, &text, &error));
   EXPECT_FAILS(INVALID_ARGUMENT, "caps_text", "NULL",
                introspection().get_plan_text(nullptr, &small_.desc, 5, append, &text, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL",
-               introspection().get_plan_text("", nullptr, 5, append, &text, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL", introspection().get_plan_text("", nullptr, 5, append, &text, &error));
   EXPECT_FAILS(INVALID_ARGUMENT, "tokens", "1",
                introspection().get_plan_text("", &small_.desc, 0, append, &text, &error));
   EXPECT_FAILS(INVALID_ARGUMENT, "write", "NULL",
                introspection().get_plan_text("", &small_.desc, 5, nullptr, &text, &error));
-  EXPECT_FAILS(
-      INVALID_ARGUMENT, "", "no_such_fact|line",
-      introspection().get_plan_text("no_such_fact = 3\n", &small_.desc, 5, append, &text, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "context", "NULL",
-               introspection().set_profiling(nullptr, 1, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "context", "NULL",
-               introspection().get_timings(nullptr, nullptr, &count, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "count", "NULL",
-               introspection().get_timings(context_, nullptr, nullptr, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "instance", "NULL",
-               introspection().get_statistics(nullptr, &statistics_out, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "out", "NULL",
-               introspection().get_statistics(instance_, nullptr, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "", "no_such_fact|line",
+               introspection().get_plan_text("no_such_fact = 3\n", &small_.desc, 5, append, &text, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "context", "NULL", introspection().set_profiling(nullptr, 1, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "context", "NULL", introspection().get_timings(nullptr, nullptr, &count, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "count", "NULL", introspection().get_timings(context_, nullptr, nullptr, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "instance", "NULL", introspection().get_statistics(nullptr, &statistics_out, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "out", "NULL", introspection().get_statistics(instance_, nullptr, &error));
 }
 
 TEST_P(IntrospectionTest, Timings) {

@@ -9,12 +9,10 @@
 #include "plugin_api/moe_plugin_introspection.h"
 
 #define PIN_SIZE(type, bytes) static_assert(sizeof(type) == (bytes), #type " has changed its size")
-#define PIN(type, field, at) \
-  static_assert(offsetof(type, field) == (at), #type "." #field " has moved")
+#define PIN(type, field, at) static_assert(offsetof(type, field) == (at), #type "." #field " has moved")
 
 static_assert(sizeof(void*) == 8, "the table below is for 64-bit hosts");
-static_assert(MOE_ABI_VERSION_CURRENT == MOE_ABI_VERSION(0, 1),
-              "pin the layout of the new version too");
+static_assert(MOE_ABI_VERSION_CURRENT == MOE_ABI_VERSION(0, 1), "pin the layout of the new version too");
 
 PIN_SIZE(moe_chain, 24);
 PIN(moe_chain, struct_size, 0);
@@ -303,17 +301,13 @@ PIN(moe_introspection, get_statistics, 48);
 static_assert(MOE_OK == 0 && MOE_ERROR_INVALID_ARGUMENT == -1 && MOE_ERROR_UNSUPPORTED == -2);
 static_assert(MOE_ERROR_OUT_OF_HOST_MEMORY == -3 && MOE_ERROR_OUT_OF_DEVICE_MEMORY == -4 &&
               MOE_ERROR_DEVICE_LOST == -5);
-static_assert(MOE_ERROR_NO_DEVICE == -6 && MOE_ERROR_VERSION == -7 && MOE_ERROR_IO == -8 &&
-              MOE_ERROR_CANCELLED == -9);
+static_assert(MOE_ERROR_NO_DEVICE == -6 && MOE_ERROR_VERSION == -7 && MOE_ERROR_IO == -8 && MOE_ERROR_CANCELLED == -9);
 static_assert(MOE_ERROR_TIMEOUT == -10 && MOE_ERROR_STATE == -11 && MOE_ERROR_DRIVER == -12 &&
               MOE_ERROR_INTERNAL == -13);
-static_assert(MOE_DTYPE_F32 == 0 && MOE_DTYPE_F16 == 1 && MOE_DTYPE_BF16 == 2 &&
-              MOE_DTYPE_I32 == 3);
-static_assert(MOE_ROUTE_FROM_ROUTER == 0 && MOE_ROUTE_FROM_LOGITS == 1 &&
-              MOE_ROUTE_FROM_SCORES == 2);
+static_assert(MOE_DTYPE_F32 == 0 && MOE_DTYPE_F16 == 1 && MOE_DTYPE_BF16 == 2 && MOE_DTYPE_I32 == 3);
+static_assert(MOE_ROUTE_FROM_ROUTER == 0 && MOE_ROUTE_FROM_LOGITS == 1 && MOE_ROUTE_FROM_SCORES == 2);
 static_assert(MOE_ROUTE_FROM_IDS == 3 && MOE_ROUTE_DENSE == 4 && MOE_ROUTE_FROM_TOKEN_TABLE == 5);
-static_assert(MOE_ACTIVATION_SILU == 0 && MOE_ACTIVATION_SWIGLU_OAI == 5 &&
-              MOE_ACTIVATION_SITU == 8);
+static_assert(MOE_ACTIVATION_SILU == 0 && MOE_ACTIVATION_SWIGLU_OAI == 5 && MOE_ACTIVATION_SITU == 8);
 static_assert(MOE_LAYER_UNGATED == 1 && MOE_LAYER_BATCH_INVARIANT == 8192);
 static_assert(MOE_SOURCE_MEMORY == 0 && MOE_SOURCE_FILE == 1 && MOE_SOURCE_CALLBACK == 2);
 static_assert(MOE_DEVICE_KIND_REFERENCE == 0 && MOE_DEVICE_KIND_OTHER == 5);

@@ -57,8 +57,7 @@ TEST_P(LifetimeTest, WaitAndCompleted) {
   expect_right(a.y_data);
   expect_right(b.y_data);
   // A value that no flush has given is never reached: told at once, whatever the timeout.
-  EXPECT_FAILS(INVALID_ARGUMENT, "value", "3",
-               api().wait(context_, second + 1, UINT64_MAX, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "value", "3", api().wait(context_, second + 1, UINT64_MAX, &error));
 }
 
 TEST_P(LifetimeTest, ForwardsInFlightAreBounded) {
@@ -89,39 +88,30 @@ TEST_P(LifetimeTest, HostInputsAreNotWritten) {
 TEST_P(LifetimeTest, BadContexts) {
   moe_context* out = nullptr;
   moe_context_desc desc = MOE_INIT(moe_context_desc);
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc.max_tokens", "0|1",
-               api().create_context(device_, &desc, &out, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc.max_tokens", "0|1", api().create_context(device_, &desc, &out, &error));
   desc.max_tokens = 5;
-  EXPECT_FAILS(INVALID_ARGUMENT, "device", "NULL",
-               api().create_context(nullptr, &desc, &out, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL",
-               api().create_context(device_, nullptr, &out, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "out", "NULL",
-               api().create_context(device_, &desc, nullptr, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "device", "NULL", api().create_context(nullptr, &desc, &out, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL", api().create_context(device_, nullptr, &out, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "out", "NULL", api().create_context(device_, &desc, nullptr, &error));
   desc.reserved = 1;
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc.reserved", "0",
-               api().create_context(device_, &desc, &out, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc.reserved", "0", api().create_context(device_, &desc, &out, &error));
   desc.reserved = 0;
   desc.flushes_in_flight = 0xffffffffu;
   EXPECT_FAILS(INVALID_ARGUMENT, "desc.flushes_in_flight", "64|many|flight",
                api().create_context(device_, &desc, &out, &error));
   desc.flushes_in_flight = 0;
   desc.workspace_bytes = 1024;
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc.workspace", "NULL",
-               api().create_context(device_, &desc, &out, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc.workspace", "NULL", api().create_context(device_, &desc, &out, &error));
   desc.workspace = make_buffer(512);
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc.workspace_bytes", "512",
-               api().create_context(device_, &desc, &out, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc.workspace_bytes", "512", api().create_context(device_, &desc, &out, &error));
   desc.workspace = reinterpret_cast<moe_buffer*>(layer_);
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc.workspace", "kind",
-               api().create_context(device_, &desc, &out, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc.workspace", "kind", api().create_context(device_, &desc, &out, &error));
   moe_device* other = nullptr;
   EXPECT_WORKS(status_of_open(device_index_, &other, &error));
   moe_buffer* foreign = nullptr;
   EXPECT_WORKS(api().create_buffer(other, 1024, &foreign, &error));
   desc.workspace = foreign;
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc.workspace", "device",
-               api().create_context(device_, &desc, &out, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc.workspace", "device", api().create_context(device_, &desc, &out, &error));
   EXPECT_EQ(out, nullptr);
   api().destroy_buffer(foreign);
   api().close_device(other);
@@ -156,8 +146,7 @@ TEST_P(LifetimeTest, WorkspaceOfTheHost) {
   moe_error error = dirty_error();
   const moe_status status = api().forward(small, layer_, &call.args, &error);
   EXPECT_NE(status, MOE_OK);
-  EXPECT_TRUE(failed_with(status, error, status, "", "workspace"))
-      << "a workspace that is too small";
+  EXPECT_TRUE(failed_with(status, error, status, "", "workspace")) << "a workspace that is too small";
 }
 
 TEST_P(LifetimeTest, FullDevice) {
@@ -167,8 +156,7 @@ TEST_P(LifetimeTest, FullDevice) {
   open_device(16 * kMiB);
   const moe_statistics before = statistics();
   moe_buffer* buffer = nullptr;
-  EXPECT_FAILS(OUT_OF_DEVICE_MEMORY, "", "memory|budget",
-               api().create_buffer(device_, 17 * kMiB, &buffer, &error));
+  EXPECT_FAILS(OUT_OF_DEVICE_MEMORY, "", "memory|budget", api().create_buffer(device_, 17 * kMiB, &buffer, &error));
   EXPECT_FAILS(OUT_OF_DEVICE_MEMORY, "", "memory|budget",
                api().create_buffer(device_, uint64_t{1} << 50, &buffer, &error));
   EXPECT_EQ(buffer, nullptr);
@@ -179,8 +167,7 @@ TEST_P(LifetimeTest, FullDevice) {
   EXPECT_FAILS(OUT_OF_DEVICE_MEMORY, "", "memory|budget",
                api().begin_weights(device_, &large, nullptr, &upload, &error));
   EXPECT_EQ(upload, nullptr);
-  EXPECT_EQ(statistics().allocated_bytes, before.allocated_bytes)
-      << "a refused allocation leaves something behind";
+  EXPECT_EQ(statistics().allocated_bytes, before.allocated_bytes) << "a refused allocation leaves something behind";
   EXPECT_EQ(statistics().live_objects, before.live_objects);
   expect_usable("after a layer that did not fit");
   // Fill it up by and by: what fits is given, then the refusal comes, and what is freed can be had

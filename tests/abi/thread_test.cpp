@@ -50,7 +50,8 @@ class Threads : public testing::TestWithParam<bool> {
     desc.top_k = kTopK;
     desc.score = MOE_SCORE_SOFTMAX;
     moe::Upload upload = moe::begin_weights(library_, device_, desc);
-    const std::vector<float> router = numbers(kExperts * kHidden, 1), matrix = numbers(kExperts * kHidden * kIntermediate, 2);
+    const std::vector<float> router = numbers(kExperts * kHidden, 1),
+                             matrix = numbers(kExperts * kHidden * kIntermediate, 2);
     moe::add_tensor(library_, upload, "router.weight", MOE_DTYPE_F32, router.data(), router.size() * 4);
     for (const char* name : {"experts.gate", "experts.up", "experts.down"}) {
       moe::add_tensor(library_, upload, name, MOE_DTYPE_F32, matrix.data(), matrix.size() * 4);
@@ -118,8 +119,10 @@ TEST_P(Threads, ShareADeviceAndALayer) {
     for (int i = 0; i < 20; ++i) {
       const moe::Buffer buffer = moe::create_buffer(library_, device_, data.size() * 4);
       std::vector<float> back(data.size());
-      moe::check([&](moe_error* error) { return library_->write_buffer(buffer, 0, data.data(), data.size() * 4, error); });
-      moe::check([&](moe_error* error) { return library_->read_buffer(buffer, 0, back.data(), back.size() * 4, error); });
+      moe::check(
+          [&](moe_error* error) { return library_->write_buffer(buffer, 0, data.data(), data.size() * 4, error); });
+      moe::check(
+          [&](moe_error* error) { return library_->read_buffer(buffer, 0, back.data(), back.size() * 4, error); });
       if (back != data) ++wrong;
     }
   }));
@@ -132,6 +135,7 @@ TEST_P(Threads, ShareADeviceAndALayer) {
   EXPECT_EQ(statistics.validation_messages, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, Threads, testing::Bool(), [](const auto& info) { return info.param ? "vulkan" : "reference"; });
+INSTANTIATE_TEST_SUITE_P(Devices, Threads, testing::Bool(),
+                         [](const auto& info) { return info.param ? "vulkan" : "reference"; });
 
 }  // namespace

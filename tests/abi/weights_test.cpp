@@ -46,8 +46,7 @@ class WeightsTest : public AbiDeviceTest {
   }
 
   const PackedTensor& tensor(const char* name) const {
-    return *std::find_if(tensors_.begin(), tensors_.end(),
-                         [&](const PackedTensor& t) { return t.name == name; });
+    return *std::find_if(tensors_.begin(), tensors_.end(), [&](const PackedTensor& t) { return t.name == name; });
   }
   // All of a tensor from memory: what tests bend.
   moe_tensor_source good(const char* name) const {
@@ -59,9 +58,7 @@ class WeightsTest : public AbiDeviceTest {
     source.bytes = t.bytes.size();
     return source;
   }
-  void add(const moe_tensor_source& source) {
-    EXPECT_WORKS(api().add_tensor(upload_, &source, &error));
-  }
+  void add(const moe_tensor_source& source) { EXPECT_WORKS(api().add_tensor(upload_, &source, &error)); }
   void add_all_but(const char* left_out) {
     for (const PackedTensor& t : tensors_) {
       if (t.name != left_out) add(good(t.name.c_str()));
@@ -104,8 +101,7 @@ MOE_ON_BOTH_DEVICES(WeightsTest);
 TEST_P(WeightsTest, MissingTensorIsNamedAndCanBeAdded) {
   add_all_but("experts.down");
   moe_layer* layer = nullptr;
-  EXPECT_FAILS(STATE, "experts.down", "experts.down",
-               api().commit_weights(upload_, &layer, &error));
+  EXPECT_FAILS(STATE, "experts.down", "experts.down", api().commit_weights(upload_, &layer, &error));
   EXPECT_EQ(layer, nullptr);
   // One expert less is missing too, and which one is said.
   moe_tensor_source part = good("experts.down");
@@ -129,14 +125,11 @@ TEST_P(WeightsTest, OverlappingExpertRanges) {
   source.bytes = 2 * each;
   source.memory = tensor("experts.up").bytes.data() + each;
   add(source);
-  EXPECT_FAILS(INVALID_ARGUMENT, "source.expert_first", "experts.up",
-               api().add_tensor(upload_, &source, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "source.expert_first", "experts.up", api().add_tensor(upload_, &source, &error));
   source.expert_first = 2;
-  EXPECT_FAILS(INVALID_ARGUMENT, "source.expert_first", "expert 2",
-               api().add_tensor(upload_, &source, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "source.expert_first", "expert 2", api().add_tensor(upload_, &source, &error));
   const moe_tensor_source all = good("experts.up");
-  EXPECT_FAILS(INVALID_ARGUMENT, "source.expert_first", "expert 1",
-               api().add_tensor(upload_, &all, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "source.expert_first", "expert 1", api().add_tensor(upload_, &all, &error));
   for (const uint32_t expert : {3u, 0u}) {  // the gaps, in any order
     source.expert_first = expert;
     source.expert_count = 1;
@@ -146,8 +139,7 @@ TEST_P(WeightsTest, OverlappingExpertRanges) {
   }
   add(good("router.weight"));
   const moe_tensor_source again = good("router.weight");
-  EXPECT_FAILS(INVALID_ARGUMENT, "source", "router.weight",
-               api().add_tensor(upload_, &again, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "source", "router.weight", api().add_tensor(upload_, &again, &error));
   add(good("experts.gate"));
   add(good("experts.down"));
   commit_and_check();
@@ -162,19 +154,16 @@ TEST_P(WeightsTest, BadSources) {
   };
   refused("source.name", "NULL", [](moe_tensor_source& s) { s.name = nullptr; });
   refused("source.name", "experts.gat", [](moe_tensor_source& s) { s.name = "experts.gat"; });
-  refused("source.name", "experts.gate_up",
-          [](moe_tensor_source& s) { s.name = "experts.gate_up"; });
+  refused("source.name", "experts.gate_up", [](moe_tensor_source& s) { s.name = "experts.gate_up"; });
   refused("source.name", "", [](moe_tensor_source& s) { s.name = ""; });
   refused("source.bytes", "768", [](moe_tensor_source& s) { s.bytes -= 1; });
   refused("source.bytes", "768", [](moe_tensor_source& s) { s.bytes += 4; });
   refused("source.bytes", "768", [](moe_tensor_source& s) { s.bytes = UINT64_MAX; });
-  refused("source.dtype", "f32",
-          [](moe_tensor_source& s) { s.dtype = MOE_DTYPE_F16, s.bytes /= 2; });
+  refused("source.dtype", "f32", [](moe_tensor_source& s) { s.dtype = MOE_DTYPE_F16, s.bytes /= 2; });
   refused("source.dtype", "f32", [](moe_tensor_source& s) { s.dtype = 99; });
   refused("source.expert_first", "4", [](moe_tensor_source& s) { s.expert_first = 4; });
   refused("source.expert_count", "4", [](moe_tensor_source& s) { s.expert_count = 5; });
-  refused("source.expert_count", "4",
-          [](moe_tensor_source& s) { s.expert_first = 1, s.expert_count = 0xffffffffu; });
+  refused("source.expert_count", "4", [](moe_tensor_source& s) { s.expert_first = 1, s.expert_count = 0xffffffffu; });
   refused("source.source", "source", [](moe_tensor_source& s) { s.source = 99; });
   refused("source.memory", "NULL", [](moe_tensor_source& s) { s.memory = nullptr; });
   refused("source.path", "NULL", [](moe_tensor_source& s) { s.source = MOE_SOURCE_FILE; });
@@ -196,12 +185,9 @@ TEST_P(WeightsTest, BadSources) {
 
 TEST_P(WeightsTest, BadBegin) {
   moe_upload* out = nullptr;
-  EXPECT_FAILS(INVALID_ARGUMENT, "device", "NULL",
-               api().begin_weights(nullptr, &small_.desc, nullptr, &out, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL",
-               api().begin_weights(device_, nullptr, nullptr, &out, &error));
-  EXPECT_FAILS(INVALID_ARGUMENT, "out", "NULL",
-               api().begin_weights(device_, &small_.desc, nullptr, nullptr, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "device", "NULL", api().begin_weights(nullptr, &small_.desc, nullptr, &out, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "desc", "NULL", api().begin_weights(device_, nullptr, nullptr, &out, &error));
+  EXPECT_FAILS(INVALID_ARGUMENT, "out", "NULL", api().begin_weights(device_, &small_.desc, nullptr, nullptr, &error));
   moe_upload_desc desc = MOE_INIT(moe_upload_desc);
   desc.struct_size = 4;
   EXPECT_FAILS(INVALID_ARGUMENT, "upload.struct_size", "4",
@@ -210,10 +196,9 @@ TEST_P(WeightsTest, BadBegin) {
 }
 
 TEST_P(WeightsTest, Files) {
-  const std::string path =
-      (std::filesystem::temp_directory_path() /
-       ("moe-abi-" + std::to_string(::getpid()) + "-" + (GetParam() ? "r" : "v") + ".bin"))
-          .string();
+  const std::string path = (std::filesystem::temp_directory_path() /
+                            ("moe-abi-" + std::to_string(::getpid()) + "-" + (GetParam() ? "r" : "v") + ".bin"))
+                               .string();
   moe_tensor_source source = good("experts.gate");
   source.source = MOE_SOURCE_FILE;
   source.memory = nullptr;

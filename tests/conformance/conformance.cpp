@@ -38,17 +38,14 @@ std::vector<Job> make_jobs(const Options& options) {
   };
   for (const FixedCase& fixed : fixed_cases()) {
     if (!wanted(fixed.name, fixed.long_only)) continue;
-    jobs.push_back({fixed.name, {}, [&fixed](Session& s, CaseResult& result) {
-                      run_layer(s, fixed.make(), result);
-                    }});
+    jobs.push_back({fixed.name, {}, [&fixed](Session& s, CaseResult& result) { run_layer(s, fixed.make(), result); }});
   }
   for (const SpecialCase& special : special_cases()) {
     if (wanted(special.name, special.long_only)) jobs.push_back({special.name, {}, special.run});
   }
   const auto add_random = [&](uint32_t index) {
     jobs.push_back(
-        {"random", index,
-         [index, seed = options.seed, long_run = options.long_run](Session& s, CaseResult& result) {
+        {"random", index, [index, seed = options.seed, long_run = options.long_run](Session& s, CaseResult& result) {
            run_layer(s, random_layer(seed, index, long_run), result);
          }});
   };
@@ -74,9 +71,7 @@ std::string rerun_line(const Options& options, uint32_t device, const Job& job) 
 uint64_t live_objects(const Session& s) {
   if (s.introspection == nullptr) return 0;
   moe_statistics statistics = MOE_INIT(moe_statistics);
-  moe::check([&](moe_error* error) {
-    return s.introspection->get_statistics(s.instance.get(), &statistics, error);
-  });
+  moe::check([&](moe_error* error) { return s.introspection->get_statistics(s.instance.get(), &statistics, error); });
   return statistics.live_objects;
 }
 
@@ -87,13 +82,12 @@ void run_job(Session& s, const Job& job, CaseResult& result) {
     job.run(s, result);
     const uint64_t left = live_objects(s);
     if (left != alive)
-      fail(result, "%llu objects were alive before the case, %llu after it",
-           static_cast<unsigned long long>(alive), static_cast<unsigned long long>(left));
+      fail(result, "%llu objects were alive before the case, %llu after it", static_cast<unsigned long long>(alive),
+           static_cast<unsigned long long>(left));
   } catch (const std::exception& error) {
     fail(result, "%s", error.what());
   }
-  result.milliseconds =
-      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  result.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
 void print_case(const CaseResult& result, bool verbose, std::ostream& out) {
@@ -107,9 +101,8 @@ void print_case(const CaseResult& result, bool verbose, std::ostream& out) {
     out << "skipped " << name << ": " << result.skipped << '\n';
   } else if (verbose) {
     char numbers[128];
-    std::snprintf(numbers, sizeof numbers,
-                  "y %.3f of the bound, logits %.3f, reference %.3f, %.0f ms", result.output_error,
-                  result.logit_error, result.reference_error, result.milliseconds);
+    std::snprintf(numbers, sizeof numbers, "y %.3f of the bound, logits %.3f, reference %.3f, %.0f ms",
+                  result.output_error, result.logit_error, result.reference_error, result.milliseconds);
     out << "passed " << name << ": " << result.description << " | " << numbers << '\n';
   }
   out.flush();
@@ -135,20 +128,17 @@ void finish(const Options& options, Report& report, std::ostream& out) {
   }
   for (const std::string& failure : report.failures) out << "FAILED: " << failure << '\n';
   char text[512];
-  std::snprintf(text, sizeof text,
-                "%s: %zu cases (seed %llu), %llu failed, %llu skipped; %llu of %llu routed tokens "
-                "excluded as too close to a tie (%.3f %%); "
-                "largest error over its bound: y %.3f, logits %.3f, reference %.3f; %llu "
-                "validation messages%s\n",
-                report.passed() ? "passed" : "FAILED", report.cases.size(),
-                static_cast<unsigned long long>(options.seed),
-                static_cast<unsigned long long>(report.failed()),
-                static_cast<unsigned long long>(report.skipped()),
-                static_cast<unsigned long long>(report.excluded_tokens()),
-                static_cast<unsigned long long>(report.tokens()), 100 * report.excluded_share(),
-                worst, logits, reference,
-                static_cast<unsigned long long>(report.validation_messages),
-                report.stopped ? "; stopped early" : "");
+  std::snprintf(
+      text, sizeof text,
+      "%s: %zu cases (seed %llu), %llu failed, %llu skipped; %llu of %llu routed tokens "
+      "excluded as too close to a tie (%.3f %%); "
+      "largest error over its bound: y %.3f, logits %.3f, reference %.3f; %llu "
+      "validation messages%s\n",
+      report.passed() ? "passed" : "FAILED", report.cases.size(), static_cast<unsigned long long>(options.seed),
+      static_cast<unsigned long long>(report.failed()), static_cast<unsigned long long>(report.skipped()),
+      static_cast<unsigned long long>(report.excluded_tokens()), static_cast<unsigned long long>(report.tokens()),
+      100 * report.excluded_share(), worst, logits, reference,
+      static_cast<unsigned long long>(report.validation_messages), report.stopped ? "; stopped early" : "");
   out << text;
 }
 
@@ -171,9 +161,8 @@ void describe_device(Session& s, Report& report) {
 void run_all(const moe_api* api, const Options& options, Report& report, std::ostream& out) {
   const std::vector<Job> jobs = make_jobs(options);
   if (jobs.empty()) {
-    report.failures.push_back(options.case_name.empty()
-                                  ? "nothing to run"
-                                  : "there is no case '" + options.case_name + "'");
+    report.failures.push_back(options.case_name.empty() ? "nothing to run"
+                                                        : "there is no case '" + options.case_name + "'");
     return;
   }
   Session session = open_session(api, options.device, options.validation);

@@ -30,16 +30,16 @@ struct Progress {
 inline constexpr uint32_t kChooseDevice = 0xffffffffu;  // what choose_device says
 
 struct Options {
-  const moe_api* api = nullptr;     // a loaded library, borrowed; NULL: library_path is loaded
-  std::string library_path;         // empty: as moe_library_open finds it
-  uint32_t device = kChooseDevice;  // index as in get_device_info
-  uint64_t seed = 1;                // of the random layers
-  uint32_t count = 500;             // random layers 0..count-1, after the fixed cases
-  std::optional<uint32_t> index;    // run this random layer alone
-  std::string case_name;            // run this fixed case alone
-  bool long_run = false;            // larger layers, and the fixed cases that take long
-  bool validation = false;  // ask for MOE_INSTANCE_VALIDATION (MOEVK_VALIDATION works as well)
-  bool verbose = false;     // print a line for every case, not for failures only
+  const moe_api* api = nullptr;                   // a loaded library, borrowed; NULL: library_path is loaded
+  std::string library_path;                       // empty: as moe_library_open finds it
+  uint32_t device = kChooseDevice;                // index as in get_device_info
+  uint64_t seed = 1;                              // of the random layers
+  uint32_t count = 500;                           // random layers 0..count-1, after the fixed cases
+  std::optional<uint32_t> index;                  // run this random layer alone
+  std::string case_name;                          // run this fixed case alone
+  bool long_run = false;                          // larger layers, and the fixed cases that take long
+  bool validation = false;                        // ask for MOE_INSTANCE_VALIDATION (MOEVK_VALIDATION works as well)
+  bool verbose = false;                           // print a line for every case, not for failures only
   std::function<bool(const Progress&)> progress;  // may be empty; false: stop here
 };
 
@@ -54,8 +54,7 @@ struct CaseResult {
   uint64_t excluded_tokens = 0;       // of these, too close to a tie to ask for the same experts
   double output_error = 0;            // max |y - y_ref| / what is allowed; above 1 fails
   double logit_error = 0;             // max |logit - float64 logit| / what is allowed
-  double reference_error =
-      0;  // the reference against the oracle: max |y - y_oracle| / what is allowed
+  double reference_error = 0;         // the reference against the oracle: max |y - y_oracle| / what is allowed
   double milliseconds = 0;
 };
 
@@ -70,8 +69,7 @@ struct Report {
   bool stopped = false;  // by the progress callback
   uint64_t validation_messages = 0;
   std::vector<CaseResult> cases;
-  std::vector<std::string>
-      failures;  // of the run as a whole: no device, too many excluded tokens, a leak
+  std::vector<std::string> failures;  // of the run as a whole: no device, too many excluded tokens, a leak
 
   uint64_t failed() const;  // cases
   uint64_t skipped() const;

@@ -23,8 +23,7 @@ std::vector<std::byte> encode_rows(const std::vector<float>& values, uint32_t dt
 }
 
 int32_t MOE_CALL read_from_memory(void* user, uint64_t offset, void* destination, uint64_t bytes) {
-  std::memcpy(destination, static_cast<const std::byte*>(user) + offset,
-              static_cast<size_t>(bytes));
+  std::memcpy(destination, static_cast<const std::byte*>(user) + offset, static_cast<size_t>(bytes));
   return 0;
 }
 
@@ -32,34 +31,28 @@ int32_t MOE_CALL read_from_memory(void* user, uint64_t offset, void* destination
 void compare_tensor_list(const moe_api* api, moe_device* device, const moe_layer_desc& desc,
                          const std::vector<PackedTensor>& packed, bool plain_f32) {
   uint32_t count = 0;
-  moe::check(
-      [&](moe_error* error) { return api->list_tensors(device, &desc, nullptr, &count, error); });
+  moe::check([&](moe_error* error) { return api->list_tensors(device, &desc, nullptr, &count, error); });
   std::vector<moe_tensor_info> infos(count, moe_init<moe_tensor_info>());
-  moe::check([&](moe_error* error) {
-    return api->list_tensors(device, &desc, infos.data(), &count, error);
-  });
+  moe::check([&](moe_error* error) { return api->list_tensors(device, &desc, infos.data(), &count, error); });
   for (const PackedTensor& tensor : packed) {
-    const auto found = std::find_if(infos.begin(), infos.end(), [&](const moe_tensor_info& i) {
-      return tensor.name == i.name;
-    });
+    const auto found =
+        std::find_if(infos.begin(), infos.end(), [&](const moe_tensor_info& i) { return tensor.name == i.name; });
     if (found == infos.end()) throw std::runtime_error("list_tensors does not name " + tensor.name);
     const uint64_t listed = uint64_t{found->rows} * found->columns * std::max(found->experts, 1u);
     const uint64_t ours = uint64_t{tensor.rows} * tensor.columns * std::max(tensor.experts, 1u);
     const bool matrix = tensor.rows > 1 && tensor.name != "router.weight";
-    if (listed != ours ||
-        (matrix && (found->rows != tensor.rows || found->columns != tensor.columns)) ||
+    if (listed != ours || (matrix && (found->rows != tensor.rows || found->columns != tensor.columns)) ||
         ((matrix || plain_f32) && found->bytes != tensor.bytes.size())) {
-      throw std::runtime_error(
-          "list_tensors: " + tensor.name + " is " + std::to_string(found->experts) + " x " +
-          std::to_string(found->rows) + " x " + std::to_string(found->columns) + ", " +
-          std::to_string(found->bytes) + " bytes; expected " + std::to_string(tensor.experts) +
-          " x " + std::to_string(tensor.rows) + " x " + std::to_string(tensor.columns) + ", " +
-          std::to_string(tensor.bytes.size()) + " bytes");
+      throw std::runtime_error("list_tensors: " + tensor.name + " is " + std::to_string(found->experts) + " x " +
+                               std::to_string(found->rows) + " x " + std::to_string(found->columns) + ", " +
+                               std::to_string(found->bytes) + " bytes; expected " + std::to_string(tensor.experts) +
+                               " x " + std::to_string(tensor.rows) + " x " + std::to_string(tensor.columns) + ", " +
+                               std::to_string(tensor.bytes.size()) + " bytes");
     }
   }
   if (infos.size() != packed.size()) {
-    throw std::runtime_error("list_tensors names " + std::to_string(infos.size()) +
-                             " tensors, the layer has " + std::to_string(packed.size()));
+    throw std::runtime_error("list_tensors names " + std::to_string(infos.size()) + " tensors, the layer has " +
+                             std::to_string(packed.size()));
   }
 }
 
@@ -69,18 +62,14 @@ Owner<moe_layer> upload_layer(const moe_api* api, moe_device* device, const Laye
   const std::vector<PackedTensor> tensors = pack_tensors(c);
   compare_tensor_list(api, device, c.desc, tensors, c.weights.router_dtype == MOE_DTYPE_F32);
   moe_upload* upload = nullptr;
-  moe::check([&](moe_error* error) {
-    return api->begin_weights(device, &c.desc, nullptr, &upload, error);
-  });
+  moe::check([&](moe_error* error) { return api->begin_weights(device, &c.desc, nullptr, &upload, error); });
   Owner<moe_upload> owner = own(upload, api->cancel_weights);
   for (const PackedTensor& tensor : tensors) {
-    const uint32_t parts =
-        tensor.experts == 0 ? 1 : std::min(tensor.experts, c.arrangement.upload_parts);
+    const uint32_t parts = tensor.experts == 0 ? 1 : std::min(tensor.experts, c.arrangement.upload_parts);
     for (uint32_t part = 0; part < parts; ++part) {
       const uint32_t first = tensor.experts * part / parts;
       const uint32_t last = tensor.experts * (part + 1) / parts;
-      const size_t bytes_each =
-          tensor.experts == 0 ? tensor.bytes.size() : tensor.bytes.size() / tensor.experts;
+      const size_t bytes_each = tensor.experts == 0 ? tensor.bytes.size() : tensor.bytes.size() / tensor.experts;
       const std::byte* data = tensor.bytes.data() + first * bytes_each;
       moe_tensor_source source = MOE_INIT(moe_tensor_source);
       source.name = tensor.name.c_str();
@@ -124,15 +113,14 @@ LayerInputs slice_tokens(const LayerCase& c, uint64_t begin, uint64_t count) {
 
 // The memory of one call and its argument struct.
 struct DeviceRunner::Views {
-  Views(const moe_api* api, moe_device* device, const moe_layer_desc& desc,
-        const LayerInputs& inputs, uint64_t count, const Arrangement& a)
+  Views(const moe_api* api, moe_device* device, const moe_layer_desc& desc, const LayerInputs& inputs, uint64_t count,
+        const Arrangement& a)
       : tokens(count), y_dtype(inputs.y_dtype) {
     const auto make = [&](const Placement& place, uint32_t dtype, uint64_t rows, uint64_t columns) {
       return std::make_unique<ViewMemory>(api, device, place, dtype, rows, columns);
     };
-    const auto input = [&](auto& slot, const Placement& place, uint32_t dtype,
-                           const std::vector<std::byte>& bytes, uint64_t columns,
-                           const moe_view*& argument) {
+    const auto input = [&](auto& slot, const Placement& place, uint32_t dtype, const std::vector<std::byte>& bytes,
+                           uint64_t columns, const moe_view*& argument) {
       if (bytes.empty()) return;
       slot = make(place, dtype, tokens, columns);
       slot->write_rows(bytes);
@@ -142,12 +130,12 @@ struct DeviceRunner::Views {
     args.beta = inputs.beta;
     const uint64_t experts = desc.experts, k = desc.top_k;
     input(x, a.x, inputs.x_dtype, encode_rows(inputs.x, inputs.x_dtype), desc.hidden, args.x);
-    input(residual, a.residual, inputs.residual_dtype,
-          encode_rows(inputs.residual, inputs.residual_dtype), desc.hidden, args.residual);
+    input(residual, a.residual, inputs.residual_dtype, encode_rows(inputs.residual, inputs.residual_dtype), desc.hidden,
+          args.residual);
     input(logits_in, a.route_in, MOE_DTYPE_F32, to_bytes(inputs.logits), experts, args.logits_in);
     input(scores_in, a.route_in, MOE_DTYPE_F32, to_bytes(inputs.scores), experts, args.scores_in);
-    input(weights_in, a.route_in, MOE_DTYPE_F32, to_bytes(inputs.weights),
-          inputs.weights.size() / tokens, args.weights_in);
+    input(weights_in, a.route_in, MOE_DTYPE_F32, to_bytes(inputs.weights), inputs.weights.size() / tokens,
+          args.weights_in);
     input(ids_in, a.route_in, MOE_DTYPE_I32, to_bytes(inputs.ids), k, args.ids_in);
     if (a.y_alias == Alias::kNone) {
       y = make(a.y, inputs.y_dtype, tokens, desc.hidden);
@@ -159,10 +147,9 @@ struct DeviceRunner::Views {
   }
 
   // ids and weights of `columns`, and whatever else the route of this layer gives.
-  void add_route_outputs(const moe_api* api, moe_device* device, const moe_layer_desc& desc,
-                         const Placement& place, uint32_t columns) {
-    const auto make = [&](uint32_t dtype, uint64_t rows, uint64_t width,
-                          const moe_view*& argument) {
+  void add_route_outputs(const moe_api* api, moe_device* device, const moe_layer_desc& desc, const Placement& place,
+                         uint32_t columns) {
+    const auto make = [&](uint32_t dtype, uint64_t rows, uint64_t width, const moe_view*& argument) {
       auto memory = std::make_unique<ViewMemory>(api, device, place, dtype, rows, width);
       argument = memory->view();
       return memory;
@@ -170,8 +157,7 @@ struct DeviceRunner::Views {
     route_columns = columns;
     ids = make(MOE_DTYPE_I32, tokens, columns, args.ids);
     weights = make(MOE_DTYPE_F32, tokens, columns, args.weights);
-    if (desc.route_source == MOE_ROUTE_FROM_ROUTER)
-      logits = make(MOE_DTYPE_F32, tokens, desc.experts, args.logits);
+    if (desc.route_source == MOE_ROUTE_FROM_ROUTER) logits = make(MOE_DTYPE_F32, tokens, desc.experts, args.logits);
     if (selects(desc)) scores = make(MOE_DTYPE_F32, tokens, desc.experts, args.scores);
     counts = make(MOE_DTYPE_I32, 1, desc.experts, args.counts);
   }
@@ -202,18 +188,15 @@ DeviceRunner::DeviceRunner(const moe_api* api, moe_device* device, const LayerCa
 void DeviceRunner::finish() {
   uint64_t value = 0;
   moe::check([&](moe_error* error) { return api_->flush(context_.get(), &value, error); });
-  moe::check(
-      [&](moe_error* error) { return api_->wait(context_.get(), value, UINT64_MAX, error); });
+  moe::check([&](moe_error* error) { return api_->wait(context_.get(), value, UINT64_MAX, error); });
 }
 
 CallResult DeviceRunner::collect(Views& v) {
   CallResult result;
-  const auto check = [&](const char* name, const std::unique_ptr<ViewMemory>& memory,
-                         bool is_input) {
+  const auto check = [&](const char* name, const std::unique_ptr<ViewMemory>& memory, bool is_input) {
     if (memory == nullptr) return;
     const std::string changed = memory->changed(is_input);
-    if (!changed.empty())
-      result.problems.push_back(std::string("memory around ") + name + ": " + changed);
+    if (!changed.empty()) result.problems.push_back(std::string("memory around ") + name + ": " + changed);
   };
   check("x", v.x, v.alias != Alias::kX);
   check("residual", v.residual, v.alias != Alias::kResidual);
@@ -247,21 +230,15 @@ CallResult DeviceRunner::collect(Views& v) {
 
 CallResult DeviceRunner::forward(const LayerInputs& inputs, uint64_t tokens, const Arrangement& a) {
   Views v(api_, device_, desc_, inputs, tokens, a);
-  v.add_route_outputs(api_, device_, desc_, a.route_out,
-                      a.wide_routes ? info_.slots_per_token : desc_.top_k);
-  moe::check([&](moe_error* error) {
-    return api_->forward(context_.get(), layer_.get(), &v.args, error);
-  });
+  v.add_route_outputs(api_, device_, desc_, a.route_out, a.wide_routes ? info_.slots_per_token : desc_.top_k);
+  moe::check([&](moe_error* error) { return api_->forward(context_.get(), layer_.get(), &v.args, error); });
   finish();
   return collect(v);
 }
 
-std::vector<std::byte> DeviceRunner::forward_y_alone(const LayerInputs& inputs, uint64_t tokens,
-                                                     const Arrangement& a) {
+std::vector<std::byte> DeviceRunner::forward_y_alone(const LayerInputs& inputs, uint64_t tokens, const Arrangement& a) {
   Views v(api_, device_, desc_, inputs, tokens, a);
-  moe::check([&](moe_error* error) {
-    return api_->forward(context_.get(), layer_.get(), &v.args, error);
-  });
+  moe::check([&](moe_error* error) { return api_->forward(context_.get(), layer_.get(), &v.args, error); });
   finish();
   return collect(v).y;
 }
@@ -273,13 +250,10 @@ CallResult DeviceRunner::staged(const LayerInputs& inputs, uint64_t tokens, cons
   between.device = a.staged_on_device;
   v.add_route_outputs(api_, device_, desc_, between, info_.slots_per_token);
   v.order = std::make_unique<ViewMemory>(api_, device_, between, MOE_DTYPE_I32, 1, routes);
-  v.offsets = std::make_unique<ViewMemory>(api_, device_, between, MOE_DTYPE_I32, 1,
-                                           uint64_t{info_.experts_total} + 1);
-  v.expert_out =
-      std::make_unique<ViewMemory>(api_, device_, between, MOE_DTYPE_F32, routes, desc_.hidden);
+  v.offsets = std::make_unique<ViewMemory>(api_, device_, between, MOE_DTYPE_I32, 1, uint64_t{info_.experts_total} + 1);
+  v.expert_out = std::make_unique<ViewMemory>(api_, device_, between, MOE_DTYPE_F32, routes, desc_.hidden);
   const auto stage = [&](auto function, const moe_call_args& args) {
-    moe::check(
-        [&](moe_error* error) { return function(context_.get(), layer_.get(), &args, error); });
+    moe::check([&](moe_error* error) { return function(context_.get(), layer_.get(), &args, error); });
     if (!a.staged_on_device) finish();
   };
   moe_call_args route = v.args;

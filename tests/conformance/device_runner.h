@@ -39,8 +39,7 @@ class DeviceRunner {
   CallResult forward(const LayerInputs& inputs, uint64_t tokens, const Arrangement& arrangement);
   CallResult staged(const LayerInputs& inputs, uint64_t tokens, const Arrangement& arrangement);
   // forward that asks for no output but y.
-  std::vector<std::byte> forward_y_alone(const LayerInputs& inputs, uint64_t tokens,
-                                         const Arrangement& arrangement);
+  std::vector<std::byte> forward_y_alone(const LayerInputs& inputs, uint64_t tokens, const Arrangement& arrangement);
 
   moe_layer* layer() const { return layer_.get(); }
   const moe_layer_info& info() const { return info_; }

@@ -65,8 +65,7 @@ LayerCase integer_ties(uint32_t hidden, uint32_t score, bool bias, bool all_equa
   c = drawn(c);
   c.exact_logits = true;
   Random random(5, hidden, score);
-  for (float& w : c.weights.router)
-    w = all_equal ? 1.0f : static_cast<float>(random.below(3)) - 1.0f;
+  for (float& w : c.weights.router) w = all_equal ? 1.0f : static_cast<float>(random.below(3)) - 1.0f;
   for (float& b : c.weights.selection_bias) b = 0.25f * static_cast<float>(random.below(2));
   for (float& v : c.inputs.x) v = static_cast<float>(random.below(3)) - 1.0f;
   return c;
@@ -91,8 +90,7 @@ LayerCase nonfinite_logits(uint32_t score, uint32_t weight, bool bias) {
     logit(3, e) = e % 3 == 0 ? kNan : e % 3 == 1 ? -kInf : kInf;
     logit(4, e) = e < 9 ? kNan : -kInf;   // three experts are better than NaN, one NaN is taken
     logit(5, e) = e < 10 ? -kInf : 1.0f;  // finite ones first, then the lowest ids
-    logit(6, e) =
-        e % 2 == 0 ? std::numeric_limits<float>::max() : std::numeric_limits<float>::lowest();
+    logit(6, e) = e % 2 == 0 ? std::numeric_limits<float>::max() : std::numeric_limits<float>::lowest();
   }
   logit(7, 3) = kNan;
   logit(8, 3) = kInf;
@@ -202,25 +200,17 @@ std::vector<FixedCase> make_cases() {
   }
   add("one_token", [] { return plain({60, 4, 100, 52, 1}); });
   add("empty_experts", [] {
-    return directed({16, 2, 40, 24, 20},
-                    [](uint64_t, uint32_t slot) { return slot == 0 ? 11u : 3u; });
+    return directed({16, 2, 40, 24, 20}, [](uint64_t, uint32_t slot) { return slot == 0 ? 11u : 3u; });
   });
-  add("one_expert", [] {
-    return directed({8, 1, 40, 24, 70}, [](uint64_t, uint32_t) { return 5u; });
-  });
-  add("one_expert_few_tokens", [] {
-    return directed({8, 1, 40, 24, 11}, [](uint64_t, uint32_t) { return 7u; });
-  });
+  add("one_expert", [] { return directed({8, 1, 40, 24, 70}, [](uint64_t, uint32_t) { return 5u; }); });
+  add("one_expert_few_tokens", [] { return directed({8, 1, 40, 24, 11}, [](uint64_t, uint32_t) { return 7u; }); });
   add("one_hot_expert", [] {
-    return directed({24, 2, 32, 16, 90}, [](uint64_t t, uint32_t slot) {
-      return slot == 0 ? 23u : static_cast<uint32_t>(t % 23);
-    });
+    return directed({24, 2, 32, 16, 90},
+                    [](uint64_t t, uint32_t slot) { return slot == 0 ? 23u : static_cast<uint32_t>(t % 23); });
   });
   for (const uint32_t experts : {65u, 513u, 1024u}) {
     add("experts_" + std::to_string(experts), [=] { return plain({experts, 8, 24, 12, 30}); });
-    add("experts_" + std::to_string(experts) + "_one_token", [=] {
-      return plain({experts, 8, 24, 12, 1});
-    });
+    add("experts_" + std::to_string(experts) + "_one_token", [=] { return plain({experts, 8, 24, 12, 1}); });
   }
   add("odd_sizes", [] { return plain({7, 3, 127, 61, 19}); });
   add("odd_sizes_one_token", [] { return plain({7, 3, 127, 61, 1}); });
@@ -232,10 +222,8 @@ std::vector<FixedCase> make_cases() {
   add("routes_over_4096", [] { return plain({256, 8, 12, 8, 700}); });
   for (const uint32_t hidden : {8u, 67u}) {
     const std::string size = "_" + std::to_string(hidden);
-    add("ties_softmax" + size,
-        [=] { return integer_ties(hidden, MOE_SCORE_SOFTMAX, false, false); });
-    add("ties_sigmoid" + size,
-        [=] { return integer_ties(hidden, MOE_SCORE_SIGMOID, false, false); });
+    add("ties_softmax" + size, [=] { return integer_ties(hidden, MOE_SCORE_SOFTMAX, false, false); });
+    add("ties_sigmoid" + size, [=] { return integer_ties(hidden, MOE_SCORE_SIGMOID, false, false); });
     add("ties_identity_bias" + size, [=] {
       LayerCase c = integer_ties(hidden, MOE_SCORE_IDENTITY, true, false);
       c.desc.weight = MOE_WEIGHT_SOFTMAX;
@@ -243,16 +231,11 @@ std::vector<FixedCase> make_cases() {
     });
   }
   add("ties_all_equal", [] { return integer_ties(40, MOE_SCORE_SOFTMAX, false, true); });
-  add("nonfinite_logits_softmax",
-      [] { return nonfinite_logits(MOE_SCORE_SOFTMAX, MOE_WEIGHT_IDENTITY, false); });
-  add("nonfinite_logits_sigmoid",
-      [] { return nonfinite_logits(MOE_SCORE_SIGMOID, MOE_WEIGHT_IDENTITY, false); });
-  add("nonfinite_logits_sigmoid_bias",
-      [] { return nonfinite_logits(MOE_SCORE_SIGMOID, MOE_WEIGHT_IDENTITY, true); });
-  add("nonfinite_logits_then_softmax",
-      [] { return nonfinite_logits(MOE_SCORE_IDENTITY, MOE_WEIGHT_SOFTMAX, false); });
-  add("nonfinite_logits_then_sigmoid",
-      [] { return nonfinite_logits(MOE_SCORE_IDENTITY, MOE_WEIGHT_SIGMOID, false); });
+  add("nonfinite_logits_softmax", [] { return nonfinite_logits(MOE_SCORE_SOFTMAX, MOE_WEIGHT_IDENTITY, false); });
+  add("nonfinite_logits_sigmoid", [] { return nonfinite_logits(MOE_SCORE_SIGMOID, MOE_WEIGHT_IDENTITY, false); });
+  add("nonfinite_logits_sigmoid_bias", [] { return nonfinite_logits(MOE_SCORE_SIGMOID, MOE_WEIGHT_IDENTITY, true); });
+  add("nonfinite_logits_then_softmax", [] { return nonfinite_logits(MOE_SCORE_IDENTITY, MOE_WEIGHT_SOFTMAX, false); });
+  add("nonfinite_logits_then_sigmoid", [] { return nonfinite_logits(MOE_SCORE_IDENTITY, MOE_WEIGHT_SIGMOID, false); });
   add("nonfinite_x", [] { return nonfinite_x(9); });
   add("nonfinite_x_many_tokens", [] { return nonfinite_x(50); });
   add("signed_zeros", signed_zeros);

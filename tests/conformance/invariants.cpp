@@ -18,9 +18,8 @@ namespace {
 // Rows first..first+count-1 of `all` against every row of `part`, the first `columns` of each, bit
 // for bit.
 template <class T>
-void same_bits(CaseResult& result, const char* what, const char* when, const std::vector<T>& all,
-               size_t all_stride, size_t first, const std::vector<T>& part, size_t part_stride,
-               size_t count, size_t columns) {
+void same_bits(CaseResult& result, const char* what, const char* when, const std::vector<T>& all, size_t all_stride,
+               size_t first, const std::vector<T>& part, size_t part_stride, size_t count, size_t columns) {
   if (all.empty() && part.empty()) return;
   if (all.size() < (first + count) * all_stride || part.size() < count * part_stride) {
     fail(result, "%s: %s is missing", when, what);
@@ -31,48 +30,39 @@ void same_bits(CaseResult& result, const char* what, const char* when, const std
       const T& a = all[(first + r) * all_stride + column];
       const T& b = part[r * part_stride + column];
       if (std::memcmp(&a, &b, sizeof(T)) == 0) continue;
-      fail(result, "%s: %s of token %zu column %zu is %.9g, was %.9g", when, what, first + r,
-           column, static_cast<double>(b), static_cast<double>(a));
+      fail(result, "%s: %s of token %zu column %zu is %.9g, was %.9g", when, what, first + r, column,
+           static_cast<double>(b), static_cast<double>(a));
       return;
     }
   }
 }
 
-void same_route(CaseResult& result, const char* when, const LayerCase& c, const CallResult& all,
-                size_t first, const CallResult& part, size_t count) {
+void same_route(CaseResult& result, const char* when, const LayerCase& c, const CallResult& all, size_t first,
+                const CallResult& part, size_t count) {
   const size_t k = c.desc.top_k, experts = c.desc.experts;
-  same_bits(result, "id", when, all.ids, all.route_columns, first, part.ids, part.route_columns,
-            count, k);
-  same_bits(result, "weight", when, all.weights, all.route_columns, first, part.weights,
-            part.route_columns, count, k);
-  same_bits(result, "logit", when, all.logits, experts, first, part.logits, experts, count,
-            experts);
-  same_bits(result, "score", when, all.scores, experts, first, part.scores, experts, count,
-            experts);
+  same_bits(result, "id", when, all.ids, all.route_columns, first, part.ids, part.route_columns, count, k);
+  same_bits(result, "weight", when, all.weights, all.route_columns, first, part.weights, part.route_columns, count, k);
+  same_bits(result, "logit", when, all.logits, experts, first, part.logits, experts, count, experts);
+  same_bits(result, "score", when, all.scores, experts, first, part.scores, experts, count, experts);
 }
 
-void same_y(CaseResult& result, const char* when, const std::vector<std::byte>& a,
-            const std::vector<std::byte>& b) {
+void same_y(CaseResult& result, const char* when, const std::vector<std::byte>& a, const std::vector<std::byte>& b) {
   if (a == b) return;
-  const size_t at =
-      static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
+  const size_t at = static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
   fail(result, "%s: y has other bits, first at byte %zu of %zu", when, at, a.size());
 }
 
-void check_counts(CaseResult& result, const char* when, const LayerCase& c,
-                  const CallResult& call) {
+void check_counts(CaseResult& result, const char* when, const LayerCase& c, const CallResult& call) {
   std::vector<int32_t> histogram(c.desc.experts, 0);
   for (size_t t = 0; t < c.tokens; ++t) {
     for (size_t slot = 0; slot < c.desc.top_k; ++slot) {
       const int32_t id = call.ids[t * call.route_columns + slot];
-      if (id >= 0 && id < static_cast<int32_t>(c.desc.experts))
-        ++histogram[static_cast<size_t>(id)];
+      if (id >= 0 && id < static_cast<int32_t>(c.desc.experts)) ++histogram[static_cast<size_t>(id)];
     }
   }
   for (size_t e = 0; e < c.desc.experts; ++e) {
     if (call.counts[e] != histogram[e]) {
-      fail(result, "%s: counts[%zu] is %d, the returned ids hold it %d times", when, e,
-           call.counts[e], histogram[e]);
+      fail(result, "%s: counts[%zu] is %d, the returned ids hold it %d times", when, e, call.counts[e], histogram[e]);
       return;
     }
   }
@@ -81,35 +71,31 @@ void check_counts(CaseResult& result, const char* when, const LayerCase& c,
 // order[offsets[e]..offsets[e + 1]) are the routes of e, rising; ids are [T, slots], shared experts
 // included.
 void check_order(CaseResult& result, const CallResult& call) {
-  if (call.offsets.front() != 0)
-    fail(result, "plan_dispatch: offsets[0] is %d", call.offsets.front());
+  if (call.offsets.front() != 0) fail(result, "plan_dispatch: offsets[0] is %d", call.offsets.front());
   size_t at = 0;
   for (size_t e = 0; e + 1 < call.offsets.size(); ++e) {
     for (size_t route = 0; route < call.ids.size(); ++route) {
       if (call.ids[route] != static_cast<int32_t>(e)) continue;
       if (call.order[at] != static_cast<int32_t>(route)) {
-        fail(result, "plan_dispatch: order[%zu] is route %d, expert %zu has route %zu next", at,
-             call.order[at], e, route);
+        fail(result, "plan_dispatch: order[%zu] is route %d, expert %zu has route %zu next", at, call.order[at], e,
+             route);
         return;
       }
       ++at;
     }
     if (call.offsets[e + 1] != static_cast<int32_t>(at)) {
-      fail(result, "plan_dispatch: offsets[%zu] is %d, %zu routes lie before", e + 1,
-           call.offsets[e + 1], at);
+      fail(result, "plan_dispatch: offsets[%zu] is %d, %zu routes lie before", e + 1, call.offsets[e + 1], at);
       return;
     }
   }
   const size_t skipped = static_cast<size_t>(std::count(call.ids.begin(), call.ids.end(), -1));
   if (at + skipped != call.ids.size())
-    fail(result, "plan_dispatch: %zu of %zu routes are sorted, %zu skipped", at, call.ids.size(),
-         skipped);
+    fail(result, "plan_dispatch: %zu of %zu routes are sorted, %zu skipped", at, call.ids.size(), skipped);
 }
 
 }  // namespace
 
-void check_invariants(DeviceRunner& runner, const LayerCase& c, const CallResult& first,
-                      CaseResult& result) {
+void check_invariants(DeviceRunner& runner, const LayerCase& c, const CallResult& first, CaseResult& result) {
   const auto problems = [&](const char* when, const CallResult& call) {
     for (const std::string& problem : call.problems) fail(result, "%s: %s", when, problem.c_str());
   };
@@ -118,11 +104,10 @@ void check_invariants(DeviceRunner& runner, const LayerCase& c, const CallResult
   const CallResult again = runner.forward(c.inputs, c.tokens, c.arrangement);
   problems("second call", again);
   same_route(result, "second call", c, first, 0, again, c.tokens);
-  same_bits(result, "count", "second call", first.counts, first.counts.size(), 0, again.counts,
-            first.counts.size(), 1, first.counts.size());
+  same_bits(result, "count", "second call", first.counts, first.counts.size(), 0, again.counts, first.counts.size(), 1,
+            first.counts.size());
   same_y(result, "second call", first.y, again.y);
-  same_y(result, "without route outputs", first.y,
-         runner.forward_y_alone(c.inputs, c.tokens, c.arrangement));
+  same_y(result, "without route outputs", first.y, runner.forward_y_alone(c.inputs, c.tokens, c.arrangement));
 
   const CallResult staged = runner.staged(c.inputs, c.tokens, c.arrangement);
   problems("stages", staged);
@@ -134,8 +119,7 @@ void check_invariants(DeviceRunner& runner, const LayerCase& c, const CallResult
   if (c.tokens == 1) return;
   const size_t tokens = static_cast<size_t>(c.tokens);
   std::vector<std::pair<size_t, size_t>> parts = {{0, 1}, {tokens / 2, 1}, {tokens - 1, 1}};
-  parts.emplace_back(tokens / 3,
-                     std::min(tokens - tokens / 3, tokens > 40 ? size_t{18} : size_t{5}));
+  parts.emplace_back(tokens / 3, std::min(tokens - tokens / 3, tokens > 40 ? size_t{18} : size_t{5}));
   for (const auto& [begin, count] : parts) {
     if (count == tokens) continue;
     char when[64];

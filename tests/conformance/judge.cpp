@@ -33,8 +33,7 @@ Session open_session(const moe_api* api, uint32_t device_index, bool validation)
   Session s;
   s.api = api;
   s.validation = validation;
-  s.introspection =
-      static_cast<const moe_introspection*>(api->get_extension(MOE_EXTENSION_INTROSPECTION));
+  s.introspection = static_cast<const moe_introspection*>(api->get_extension(MOE_EXTENSION_INTROSPECTION));
   moe_instance_desc desc = MOE_INIT(moe_instance_desc);
   if (validation) desc.flags |= MOE_INSTANCE_VALIDATION;
   moe_instance* instance = nullptr;
@@ -44,15 +43,13 @@ Session open_session(const moe_api* api, uint32_t device_index, bool validation)
   moe::check([&](moe_error* error) { return api->get_device_count(instance, &count, error); });
   s.device_index = device_index;
   if (device_index == kChooseDevice) {
-    moe::check(
-        [&](moe_error* error) { return api->choose_device(instance, &s.device_index, error); });
+    moe::check([&](moe_error* error) { return api->choose_device(instance, &s.device_index, error); });
   }
   const auto open = [&](uint32_t index) {
     moe_device_desc device_desc = MOE_INIT(moe_device_desc);
     device_desc.index = index;
     moe_device* device = nullptr;
-    moe::check(
-        [&](moe_error* error) { return api->open_device(instance, &device_desc, &device, error); });
+    moe::check([&](moe_error* error) { return api->open_device(instance, &device_desc, &device, error); });
     return own(device, api->close_device);
   };
   s.device = open(s.device_index);
@@ -63,9 +60,7 @@ Session open_session(const moe_api* api, uint32_t device_index, bool validation)
 uint64_t validation_messages(const Session& s) {
   if (s.introspection == nullptr) return 0;
   moe_statistics statistics = MOE_INIT(moe_statistics);
-  moe::check([&](moe_error* error) {
-    return s.introspection->get_statistics(s.instance.get(), &statistics, error);
-  });
+  moe::check([&](moe_error* error) { return s.introspection->get_statistics(s.instance.get(), &statistics, error); });
   return statistics.validation_messages;
 }
 
@@ -96,27 +91,23 @@ void judge_logits(const Context& j, const CallResult& call, const char* who) {
     const double logit = static_cast<double>(call.logits[i]), truth = j.oracle.logits[i];
     const size_t token = i / j.c.desc.experts, expert = i % j.c.desc.experts;
     if (class_of(logit) != class_of(truth)) {
-      fail(j.result, "%s: logit of token %zu expert %zu is %g, float64 has %g", who, token, expert,
-           logit, truth);
+      fail(j.result, "%s: logit of token %zu expert %zu is %g, float64 has %g", who, token, expert, logit, truth);
     } else if (class_of(logit) == 0) {
       // Integers are exact as long as they fit into 24 bits; a float32 result has no other error
       // then.
       const double bound = j.c.exact_logits ? 0 : j.oracle.logit_bound[i];
       const double error = std::fabs(logit - truth);
-      if (error > 0)
-        j.result.logit_error = std::max(j.result.logit_error, bound > 0 ? error / bound : 1e9);
+      if (error > 0) j.result.logit_error = std::max(j.result.logit_error, bound > 0 ? error / bound : 1e9);
       if (error > bound) {
-        fail(j.result,
-             "%s: logit of token %zu expert %zu is %.9g, float64 has %.9g: off by %.3g, bound %.3g",
-             who, token, expert, logit, truth, error, bound);
+        fail(j.result, "%s: logit of token %zu expert %zu is %.9g, float64 has %.9g: off by %.3g, bound %.3g", who,
+             token, expert, logit, truth, error, bound);
       }
     }
   }
 }
 
 // (b): a layer of width 1 whose scores are the device's own.
-void judge_own_scores(const Context& j, Session& s, const CallResult& call,
-                      const std::vector<int32_t>& ids) {
+void judge_own_scores(const Context& j, Session& s, const CallResult& call, const std::vector<int32_t>& ids) {
   if (call.scores.empty()) return;
   LayerCase tiny;
   tiny.desc = MOE_INIT(moe_layer_desc);
@@ -138,9 +129,7 @@ void judge_own_scores(const Context& j, Session& s, const CallResult& call,
     const size_t token = i / j.c.desc.top_k;
     const auto score = [&](int32_t id) {
       const bool inside = id >= 0 && id < static_cast<int32_t>(j.c.desc.experts);
-      return inside ? static_cast<double>(
-                          call.scores[token * j.c.desc.experts + static_cast<size_t>(id)])
-                    : NAN;
+      return inside ? static_cast<double>(call.scores[token * j.c.desc.experts + static_cast<size_t>(id)]) : NAN;
     };
     fail(j.result,
          "(b) from the device's own scores: token %zu slot %zu is expert %d (score %.9g), the "
@@ -151,9 +140,8 @@ void judge_own_scores(const Context& j, Session& s, const CallResult& call,
 }
 
 // (c): agree[t] tells where outputs can be compared.
-std::vector<uint8_t> judge_ids(const Context& j, const std::vector<int32_t>& ids,
-                               const std::vector<int32_t>& expected, const char* who,
-                               const char* whom) {
+std::vector<uint8_t> judge_ids(const Context& j, const std::vector<int32_t>& ids, const std::vector<int32_t>& expected,
+                               const char* who, const char* whom) {
   const size_t k = j.c.desc.top_k, experts = j.c.desc.experts;
   std::vector<uint8_t> agree(j.c.tokens, 1);
   for (size_t t = 0; t < j.c.tokens; ++t) {
@@ -166,17 +154,16 @@ std::vector<uint8_t> judge_ids(const Context& j, const std::vector<int32_t>& ids
         const bool inside = !j.oracle.key.empty() && e >= 0 && e < static_cast<int32_t>(experts);
         return inside ? j.oracle.key[t * experts + static_cast<size_t>(e)] : NAN;
       };
-      fail(j.result,
-           "(c) token %zu slot %zu: %s has expert %d (float64 key %.9g), %s has %d (%.9g)", t, slot,
-           who, id, key(id), whom, want, key(want));
+      fail(j.result, "(c) token %zu slot %zu: %s has expert %d (float64 key %.9g), %s has %d (%.9g)", t, slot, who, id,
+           key(id), whom, want, key(want));
       break;
     }
   }
   return agree;
 }
 
-void judge_weights(const Context& j, const CallResult& call, const std::vector<int32_t>& ids,
-                   double bound, const char* who) {
+void judge_weights(const Context& j, const CallResult& call, const std::vector<int32_t>& ids, double bound,
+                   const char* who) {
   const size_t k = j.c.desc.top_k;
   for (const int32_t id : ids) {
     if (id < -1 || id >= static_cast<int32_t>(j.c.desc.experts)) {
@@ -188,19 +175,17 @@ void judge_weights(const Context& j, const CallResult& call, const std::vector<i
   for (size_t t = 0; t < j.c.tokens; ++t) {
     double largest = 0;
     for (size_t slot = 0; slot < k; ++slot) {
-      if (std::isfinite(truth[t * k + slot]))
-        largest = std::max(largest, std::fabs(truth[t * k + slot]));
+      if (std::isfinite(truth[t * k + slot])) largest = std::max(largest, std::fabs(truth[t * k + slot]));
     }
     for (size_t slot = 0; slot < k; ++slot) {
       if (ids[t * k + slot] < 0) continue;
       const double weight = static_cast<double>(call.weights[t * call.route_columns + slot]),
                    want = truth[t * k + slot];
-      const bool same =
-          class_of(weight) == class_of(want) &&
-          (class_of(want) != 0 || std::fabs(weight - want) <= bound * largest + 0x1p-125);
+      const bool same = class_of(weight) == class_of(want) &&
+                        (class_of(want) != 0 || std::fabs(weight - want) <= bound * largest + 0x1p-125);
       if (!same) {
-        fail(j.result, "%s: weight of token %zu slot %zu (expert %d) is %.9g, float64 has %.9g",
-             who, t, slot, ids[t * k + slot], weight, want);
+        fail(j.result, "%s: weight of token %zu slot %zu (expert %d) is %.9g, float64 has %.9g", who, t, slot,
+             ids[t * k + slot], weight, want);
         return;
       }
     }
@@ -210,9 +195,8 @@ void judge_weights(const Context& j, const CallResult& call, const std::vector<i
 // Both [T, H]; tokens with agree[t] == 0 are left out. Returns the largest error over what is
 // allowed.
 template <class Want>
-double judge_outputs(const Context& j, const std::vector<float>& y, const std::vector<Want>& truth,
-                     uint32_t dtype, double bound, const std::vector<uint8_t>& agree,
-                     const char* who, const char* whom) {
+double judge_outputs(const Context& j, const std::vector<float>& y, const std::vector<Want>& truth, uint32_t dtype,
+                     double bound, const std::vector<uint8_t>& agree, const char* who, const char* whom) {
   const size_t hidden = j.c.desc.hidden;
   double largest = 0, worst = 0;
   for (size_t i = 0; i < truth.size(); ++i) {
@@ -227,8 +211,8 @@ double judge_outputs(const Context& j, const std::vector<float>& y, const std::v
     const double want = static_cast<double>(truth[i]), have = static_cast<double>(y[i]);
     if (class_of(want) != class_of(have)) {
       if (!told_class)
-        fail(j.result, "y of token %zu column %zu: %s has %g, %s has %g", i / hidden, i % hidden,
-             who, have, whom, want);
+        fail(j.result, "y of token %zu column %zu: %s has %g, %s has %g", i / hidden, i % hidden, who, have, whom,
+             want);
       told_class = true;
       continue;
     }
@@ -248,10 +232,8 @@ double judge_outputs(const Context& j, const std::vector<float>& y, const std::v
     fail(j.result,
          "y of token %zu column %zu: %s has %.9g, %s has %.9g: off by %.3g, allowed %.3g (max|y| "
          "%.6g)",
-         at / hidden, at % hidden, who, static_cast<double>(y[at]), whom,
-         static_cast<double>(truth[at]),
-         std::fabs(static_cast<double>(y[at]) - static_cast<double>(truth[at])), at_allowed,
-         largest);
+         at / hidden, at % hidden, who, static_cast<double>(y[at]), whom, static_cast<double>(truth[at]),
+         std::fabs(static_cast<double>(y[at]) - static_cast<double>(truth[at])), at_allowed, largest);
   }
   return worst;
 }
@@ -267,8 +249,7 @@ std::vector<float> decode(const std::vector<std::byte>& bytes, uint32_t dtype) {
 // fails it.
 bool supported(Session& s, moe_device* device, const LayerCase& c, CaseResult& result) {
   moe_support support = MOE_INIT(moe_support);
-  moe::check(
-      [&](moe_error* error) { return s.api->query_support(device, &c.desc, &support, error); });
+  moe::check([&](moe_error* error) { return s.api->query_support(device, &c.desc, &support, error); });
   if (support.supported != 0) return true;
   std::string text = std::string(support.argument) + ": " + support.reason;
   std::string lower = text;
@@ -284,8 +265,7 @@ bool supported(Session& s, moe_device* device, const LayerCase& c, CaseResult& r
 }
 
 void judge(Session& s, const LayerCase& c, CaseResult& result) {
-  if (!supported(s, s.device.get(), c, result) || !supported(s, s.reference.get(), c, result))
-    return;
+  if (!supported(s, s.device.get(), c, result) || !supported(s, s.reference.get(), c, result)) return;
   const RouteOracle oracle = route_oracle(c);
   const Context j{c, oracle, result};
 
@@ -300,8 +280,7 @@ void judge(Session& s, const LayerCase& c, CaseResult& result) {
   const CallResult reference = reference_runner.forward(plain, c.tokens, Arrangement{});
 
   const std::vector<int32_t> ids = routed_ids(c, call), reference_ids = routed_ids(c, reference);
-  if (c.desc.route_source == MOE_ROUTE_FROM_ROUTER ||
-      c.desc.route_source == MOE_ROUTE_FROM_LOGITS) {
+  if (c.desc.route_source == MOE_ROUTE_FROM_ROUTER || c.desc.route_source == MOE_ROUTE_FROM_LOGITS) {
     result.tokens = c.tokens;
     result.excluded_tokens =
         static_cast<uint64_t>(std::count(oracle.decided.begin(), oracle.decided.end(), uint8_t{0}));
@@ -309,22 +288,19 @@ void judge(Session& s, const LayerCase& c, CaseResult& result) {
   judge_logits(j, call, "(a) device");
   judge_logits(j, reference, "(a) reference");
   judge_own_scores(j, s, call, ids);
-  const std::vector<uint8_t> agree =
-      judge_ids(j, ids, reference_ids, "the device", "the reference");
+  const std::vector<uint8_t> agree = judge_ids(j, ids, reference_ids, "the device", "the reference");
   const std::vector<uint8_t> all(c.tokens, 1);
   judge_ids(j, reference_ids, oracle.ids, "the reference", "the oracle");
   judge_weights(j, call, ids, kOutputBound, "device");
   judge_weights(j, reference, reference_ids, kReferenceBound, "reference");
   if (!result.failures.empty()) return;  // outputs follow from routes
 
-  const std::vector<float> y = decode(call.y, c.inputs.y_dtype),
-                           reference_y = decode(reference.y, MOE_DTYPE_F32);
-  const OutputOracle truth =
-      output_oracle(c, reference_ids, weights_oracle(c, oracle, reference_ids));
-  result.reference_error = judge_outputs(j, reference_y, truth.y, MOE_DTYPE_F32, kReferenceBound,
-                                         all, "the reference", "the oracle");
-  result.output_error = judge_outputs(j, y, reference_y, c.inputs.y_dtype, kOutputBound, agree,
-                                      "the device", "the reference");
+  const std::vector<float> y = decode(call.y, c.inputs.y_dtype), reference_y = decode(reference.y, MOE_DTYPE_F32);
+  const OutputOracle truth = output_oracle(c, reference_ids, weights_oracle(c, oracle, reference_ids));
+  result.reference_error =
+      judge_outputs(j, reference_y, truth.y, MOE_DTYPE_F32, kReferenceBound, all, "the reference", "the oracle");
+  result.output_error =
+      judge_outputs(j, y, reference_y, c.inputs.y_dtype, kOutputBound, agree, "the device", "the reference");
   check_invariants(runner, c, call, result);
 }
 
@@ -336,8 +312,7 @@ void judge_case(Session& s, const LayerCase& c, CaseResult& result) {
     judge(s, c, result);
     const uint64_t after = validation_messages(s);
     if (after != before) {
-      fail(result, "%llu new validation message(s); see the log",
-           static_cast<unsigned long long>(after - before));
+      fail(result, "%llu new validation message(s); see the log", static_cast<unsigned long long>(after - before));
     }
   } catch (const moe::Error& error) {
     fail(result, "error %d: %s", error.code(), error.what());

@@ -42,8 +42,7 @@ inline constexpr double kReferenceBound = 1e-6;  // of max|y|, the reference aga
 
 // invariants.cpp: the same bits twice, staged and alone; counts, order and offsets; memory around
 // the rows.
-void check_invariants(DeviceRunner& runner, const LayerCase& layer_case, const CallResult& first,
-                      CaseResult& result);
+void check_invariants(DeviceRunner& runner, const LayerCase& layer_case, const CallResult& first, CaseResult& result);
 
 // printf into a failure; at most a few of one kind are kept.
 void fail(CaseResult& result, const char* format, ...) __attribute__((format(printf, 2, 3)));

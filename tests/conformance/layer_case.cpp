@@ -20,8 +20,7 @@ std::vector<std::byte> encode(const std::vector<float>& values, uint32_t dtype) 
 }
 
 // [experts, out, in] -> [experts, in, out]
-std::vector<float> transpose(const std::vector<float>& values, size_t experts, size_t out,
-                             size_t in) {
+std::vector<float> transpose(const std::vector<float>& values, size_t experts, size_t out, size_t in) {
   std::vector<float> result(values.size());
   for (size_t e = 0; e < experts; ++e) {
     for (size_t o = 0; o < out; ++o) {
@@ -34,8 +33,8 @@ std::vector<float> transpose(const std::vector<float>& values, size_t experts, s
 }
 
 // gate and up [experts, width, in] -> [experts, 2 width, in] in a joint layout.
-std::vector<float> join(const std::vector<float>& gate, const std::vector<float>& up,
-                        size_t experts, size_t width, size_t in, uint32_t layout) {
+std::vector<float> join(const std::vector<float>& gate, const std::vector<float>& up, size_t experts, size_t width,
+                        size_t in, uint32_t layout) {
   std::vector<float> result(gate.size() + up.size());
   for (size_t e = 0; e < experts; ++e) {
     for (size_t f = 0; f < width; ++f) {
@@ -61,8 +60,8 @@ class Packer {
       : desc_(layer_case.desc), router_dtype_(layer_case.weights.router_dtype) {}
 
   // rows x columns in canonical order; the descriptor's order decides how it is stored.
-  void matrix(const char* name, const std::vector<float>& values, uint32_t experts, uint32_t rows,
-              uint32_t columns, const moe_weight_format& format) {
+  void matrix(const char* name, const std::vector<float>& values, uint32_t experts, uint32_t rows, uint32_t columns,
+              const moe_weight_format& format) {
     if (values.empty()) return;
     const bool transposed = desc_.matrix_order == MOE_MATRIX_IN_OUT;
     PackedTensor tensor;
@@ -72,13 +71,11 @@ class Packer {
     tensor.columns = transposed ? rows : columns;
     tensor.dtype = format.element;
     tensor.bytes =
-        encode(transposed ? transpose(values, experts == 0 ? 1 : experts, rows, columns) : values,
-               tensor.dtype);
+        encode(transposed ? transpose(values, experts == 0 ? 1 : experts, rows, columns) : values, tensor.dtype);
     tensors.push_back(std::move(tensor));
   }
   // The router, biases and norms: never transposed, all in the router's type.
-  void plain(const char* name, const std::vector<float>& values, uint32_t experts, uint32_t rows,
-             uint32_t columns) {
+  void plain(const char* name, const std::vector<float>& values, uint32_t experts, uint32_t rows, uint32_t columns) {
     if (values.empty()) return;
     tensors.push_back({name, experts, rows, columns, router_dtype_, encode(values, router_dtype_)});
   }
@@ -95,8 +92,7 @@ class Packer {
 std::vector<PackedTensor> pack_tensors(const LayerCase& layer_case) {
   const moe_layer_desc& d = layer_case.desc;
   const LayerWeights& w = layer_case.weights;
-  const uint32_t experts = d.experts, hidden = d.hidden, width = d.intermediate,
-                 shared = d.shared_intermediate;
+  const uint32_t experts = d.experts, hidden = d.hidden, width = d.intermediate, shared = d.shared_intermediate;
   const bool joint = d.gate_up_layout != MOE_GATE_UP_SEPARATE && !has_flag(d, MOE_LAYER_UNGATED);
   Packer packer(layer_case);
   packer.plain("router.weight", w.router, 0, experts, hidden);
@@ -104,14 +100,12 @@ std::vector<PackedTensor> pack_tensors(const LayerCase& layer_case) {
   packer.plain("router.selection_bias", w.selection_bias, 0, 1, experts);
   packer.plain("norm.weight", w.norm, 0, 1, hidden);
   if (joint) {
-    packer.matrix("experts.gate_up", join(w.gate, w.up, experts, width, hidden, d.gate_up_layout),
-                  experts, 2 * width, hidden, d.gate_format);
-    packer.plain(
-        "experts.gate_up.bias",
-        join(w.gate_bias, w.up_bias, experts, width, w.up_bias.empty() ? 0 : 1, d.gate_up_layout),
-        experts, 1, 2 * width);
-    packer.matrix("shared.gate_up",
-                  join(w.shared_gate, w.shared_up, 1, shared, hidden, d.gate_up_layout), 0,
+    packer.matrix("experts.gate_up", join(w.gate, w.up, experts, width, hidden, d.gate_up_layout), experts, 2 * width,
+                  hidden, d.gate_format);
+    packer.plain("experts.gate_up.bias",
+                 join(w.gate_bias, w.up_bias, experts, width, w.up_bias.empty() ? 0 : 1, d.gate_up_layout), experts, 1,
+                 2 * width);
+    packer.matrix("shared.gate_up", join(w.shared_gate, w.shared_up, 1, shared, hidden, d.gate_up_layout), 0,
                   2 * shared, hidden, d.shared_gate_format);
   } else {
     packer.matrix("experts.gate", w.gate, experts, width, hidden, d.gate_format);
@@ -145,18 +139,15 @@ void describe_numbers(std::ostringstream& out, const LayerCase& layer_case) {
       << dtype_name(d.gate_format.element) << " up " << dtype_name(d.up_format.element) << " down "
       << dtype_name(d.down_format.element);
   if (d.shared_intermediate != 0) {
-    out << " shared " << dtype_name(d.shared_gate_format.element) << '/'
-        << dtype_name(d.shared_up_format.element) << '/'
-        << dtype_name(d.shared_down_format.element);
+    out << " shared " << dtype_name(d.shared_gate_format.element) << '/' << dtype_name(d.shared_up_format.element)
+        << '/' << dtype_name(d.shared_down_format.element);
   }
   out << " | x " << dtype_name(in.x_dtype) << " y " << dtype_name(in.y_dtype);
-  if (!in.residual.empty())
-    out << " residual " << dtype_name(in.residual_dtype) << " beta " << in.beta;
+  if (!in.residual.empty()) out << " residual " << dtype_name(in.residual_dtype) << " beta " << in.beta;
   const Arrangement& a = layer_case.arrangement;
   const auto place = [&](const char* name, const Placement& p) {
     out << ' ' << name << (p.device ? ":dev" : ":host");
-    if (p.offset_bytes + p.padding_bytes != 0)
-      out << '+' << p.offset_bytes << '/' << p.padding_bytes;
+    if (p.offset_bytes + p.padding_bytes != 0) out << '+' << p.offset_bytes << '/' << p.padding_bytes;
   };
   place("x", a.x);
   place("y", a.y);
@@ -187,11 +178,9 @@ std::string describe(const LayerCase& layer_case) {
   if (has_flag(d, MOE_LAYER_ROUTER_BIAS)) out << " bias";
   if (has_flag(d, MOE_LAYER_SELECTION_BIAS)) out << " selection-bias";
   if (d.routed_scale != 0) out << " scale " << d.routed_scale;
-  out << " | " << name_of(kActivations, d.activation)
-      << (has_flag(d, MOE_LAYER_UNGATED) ? " ungated" : "");
+  out << " | " << name_of(kActivations, d.activation) << (has_flag(d, MOE_LAYER_UNGATED) ? " ungated" : "");
   if (d.activation_limit > 0) out << " L=" << d.activation_limit;
-  out << ' ' << name_of(kLayouts, d.gate_up_layout)
-      << (d.matrix_order == MOE_MATRIX_IN_OUT ? " in-out" : "");
+  out << ' ' << name_of(kLayouts, d.gate_up_layout) << (d.matrix_order == MOE_MATRIX_IN_OUT ? " in-out" : "");
   if (has_flag(d, MOE_LAYER_EXPERT_BIAS)) out << " expert-bias";
   if (has_flag(d, MOE_LAYER_INPUT_NORM)) out << " norm";
   if (d.shared_intermediate != 0) {

@@ -56,10 +56,9 @@ enum class Alias { kNone, kX, kResidual };
 
 struct Arrangement {
   Placement x, residual, y, route_in, route_out;
-  Alias y_alias = Alias::kNone;  // y lies on x or on the residual
-  bool wide_routes = false;      // forward returns [T, slots] instead of [T, k]
-  bool staged_on_device =
-      false;  // stages chain through device buffers in one flush, else through the host
+  Alias y_alias = Alias::kNone;   // y lies on x or on the residual
+  bool wide_routes = false;       // forward returns [T, slots] instead of [T, k]
+  bool staged_on_device = false;  // stages chain through device buffers in one flush, else through the host
   bool upload_by_callback = false;
   uint32_t upload_parts = 1;  // expert ranges a stacked tensor is handed over in
 };

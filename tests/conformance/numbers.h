@@ -34,17 +34,14 @@ inline uint16_t encode_f16(float value) {
   const float magnitude = std::fabs(value);
   if (magnitude >= 65520.0f) return static_cast<uint16_t>(sign | 0x7c00u);
   if (magnitude < 6.103515625e-5f) {  // subnormal: a multiple of 2^-24; nearbyint rounds to even
-    return static_cast<uint16_t>(sign |
-                                 static_cast<uint16_t>(std::nearbyint(std::ldexp(magnitude, 24))));
+    return static_cast<uint16_t>(sign | static_cast<uint16_t>(std::nearbyint(std::ldexp(magnitude, 24))));
   }
   const uint32_t rest = bits & 0x7fffffffu;
   const uint32_t rounded = rest + 0xfffu + ((rest >> 13) & 1u);
   return static_cast<uint16_t>(sign | ((rounded >> 13) - (112u << 10)));
 }
 
-inline float decode_bf16(uint16_t bits) {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
+inline float decode_bf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
 inline uint16_t encode_bf16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
@@ -52,22 +49,15 @@ inline uint16_t encode_bf16(float value) {
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-inline size_t dtype_bytes(uint32_t dtype) {
-  return dtype == MOE_DTYPE_F16 || dtype == MOE_DTYPE_BF16 ? 2 : 4;
-}
+inline size_t dtype_bytes(uint32_t dtype) { return dtype == MOE_DTYPE_F16 || dtype == MOE_DTYPE_BF16 ? 2 : 4; }
 
 inline const char* dtype_name(uint32_t dtype) {
   switch (dtype) {
-    case MOE_DTYPE_F32:
-      return "f32";
-    case MOE_DTYPE_F16:
-      return "f16";
-    case MOE_DTYPE_BF16:
-      return "bf16";
-    case MOE_DTYPE_I32:
-      return "i32";
-    default:
-      return "?";
+    case MOE_DTYPE_F32: return "f32";
+    case MOE_DTYPE_F16: return "f16";
+    case MOE_DTYPE_BF16: return "bf16";
+    case MOE_DTYPE_I32: return "i32";
+    default: return "?";
   }
 }
 

@@ -25,14 +25,12 @@ std::vector<double> input_of(const LayerCase& c) {
   const size_t hidden = c.desc.hidden;
   std::vector<double> x(c.inputs.x.begin(), c.inputs.x.end());
   if (!has_flag(c.desc, MOE_LAYER_INPUT_NORM)) return x;
-  const double eps =
-      c.desc.norm_eps == 0 ? static_cast<double>(1e-6f) : static_cast<double>(c.desc.norm_eps);
+  const double eps = c.desc.norm_eps == 0 ? static_cast<double>(1e-6f) : static_cast<double>(c.desc.norm_eps);
   for (size_t t = 0; t < c.tokens; ++t) {
     double squares = 0;
     for (size_t i = 0; i < hidden; ++i) squares += x[t * hidden + i] * x[t * hidden + i];
     const double scale = 1 / std::sqrt(squares / static_cast<double>(hidden) + eps);
-    for (size_t i = 0; i < hidden; ++i)
-      x[t * hidden + i] *= scale * static_cast<double>(c.weights.norm[i]);
+    for (size_t i = 0; i < hidden; ++i) x[t * hidden + i] *= scale * static_cast<double>(c.weights.norm[i]);
   }
   return x;
 }
@@ -68,8 +66,7 @@ void compute_logits(const LayerCase& c, RouteOracle& route) {
 
 // p of one token, and how far a float32 p may be away: the logit's error through the derivative,
 // and the exponential (Vulkan: 3 + 2|x| ulp), a division and a sum over E.
-void compute_p(const LayerCase& c, const double* logits, const double* bounds, double* p,
-               double* p_bound) {
+void compute_p(const LayerCase& c, const double* logits, const double* bounds, double* p, double* p_bound) {
   const size_t experts = c.desc.experts;
   if (c.desc.score == MOE_SCORE_IDENTITY) {
     std::copy_n(logits, experts, p);
@@ -77,21 +74,18 @@ void compute_p(const LayerCase& c, const double* logits, const double* bounds, d
   } else if (c.desc.score == MOE_SCORE_SIGMOID) {
     for (size_t e = 0; e < experts; ++e) {
       p[e] = sigmoid(logits[e]);
-      p_bound[e] = p[e] * (1 - p[e]) * bounds[e] +
-                   p[e] * 2 * kUnit * (2 * std::fabs(logits[e]) + 12) + kSmallest;
+      p_bound[e] = p[e] * (1 - p[e]) * bounds[e] + p[e] * 2 * kUnit * (2 * std::fabs(logits[e]) + 12) + kSmallest;
     }
   } else {
     double largest = -std::numeric_limits<double>::infinity(), sum = 0, worst = 0;
     for (size_t e = 0; e < experts; ++e) {
-      if (!(logits[e] <= largest))
-        largest = logits[e];  // a NaN is kept: the whole token becomes NaN
+      if (!(logits[e] <= largest)) largest = logits[e];  // a NaN is kept: the whole token becomes NaN
       worst = std::max(worst, bounds[e]);
     }
     for (size_t e = 0; e < experts; ++e) sum += p[e] = std::exp(logits[e] - largest);
     for (size_t e = 0; e < experts; ++e) {
       p[e] /= sum;
-      const double steps = 2 * (2 * (2 * std::fabs(logits[e] - largest) + 12)) +
-                           static_cast<double>(experts) / 32 + 32;
+      const double steps = 2 * (2 * (2 * std::fabs(logits[e] - largest) + 12)) + static_cast<double>(experts) / 32 + 32;
       p_bound[e] = p[e] * (bounds[e] + worst + steps * kUnit) + kSmallest;
     }
   }
@@ -171,19 +165,16 @@ RouteOracle route_oracle(const LayerCase& c) {
     route.key_bound = route.logit_bound;
     for (size_t t = 0; t < tokens; ++t) {
       const size_t at = t * experts;
-      compute_p(c, route.logits.data() + at, route.logit_bound.data() + at, route.p.data() + at,
-                p_bound.data());
+      compute_p(c, route.logits.data() + at, route.logit_bound.data() + at, route.p.data() + at, p_bound.data());
       for (size_t e = 0; e < experts; ++e) {
-        if (!std::isfinite(route.logits[at + e]))
-          p_bound[e] = 0;  // exactly 0 or 1, or no number at all
+        if (!std::isfinite(route.logits[at + e])) p_bound[e] = 0;  // exactly 0 or 1, or no number at all
       }
       if (!has_flag(c.desc, MOE_LAYER_SELECTION_BIAS)) continue;  // selection on the logit itself
       for (size_t e = 0; e < experts; ++e) {
         route.key[at + e] = route.p[at + e] + static_cast<double>(c.weights.selection_bias[e]);
         const bool exact = c.exact_logits && c.desc.score == MOE_SCORE_IDENTITY;
         if (exact) continue;
-        route.key_bound[at + e] =
-            p_bound[e] + 2 * kUnit * (std::fabs(route.p[at + e]) + std::fabs(route.key[at + e]));
+        route.key_bound[at + e] = p_bound[e] + 2 * kUnit * (std::fabs(route.p[at + e]) + std::fabs(route.key[at + e]));
       }
     }
   }
@@ -191,8 +182,7 @@ RouteOracle route_oracle(const LayerCase& c) {
   return route;
 }
 
-std::vector<double> weights_oracle(const LayerCase& c, const RouteOracle& route,
-                                   const std::vector<int32_t>& ids) {
+std::vector<double> weights_oracle(const LayerCase& c, const RouteOracle& route, const std::vector<int32_t>& ids) {
   const size_t experts = c.desc.experts, k = c.desc.top_k;
   const bool dense = c.desc.route_source == MOE_ROUTE_DENSE;
   const bool given = c.desc.route_source == MOE_ROUTE_FROM_IDS;
@@ -218,12 +208,10 @@ std::vector<double> weights_oracle(const LayerCase& c, const RouteOracle& route,
     } else if (c.desc.weight == MOE_WEIGHT_SIGMOID) {
       for (size_t s = 0; s < k; ++s) w[s] = id[s] < 0 ? 0 : sigmoid(w[s]);
     }
-    if (c.desc.normalize != MOE_NORMALIZE_NONE &&
-        (k > 1 || has_flag(c.desc, MOE_LAYER_NORMALIZE_SINGLE))) {
+    if (c.desc.normalize != MOE_NORMALIZE_NONE && (k > 1 || has_flag(c.desc, MOE_LAYER_NORMALIZE_SINGLE))) {
       const double eps = static_cast<double>(c.desc.normalize_eps);
       const double sum = std::accumulate(w, w + k, 0.0);
-      const double divisor =
-          c.desc.normalize == MOE_NORMALIZE_SUM_EPS ? sum + eps : std::max(sum, eps);
+      const double divisor = c.desc.normalize == MOE_NORMALIZE_SUM_EPS ? sum + eps : std::max(sum, eps);
       for (size_t s = 0; s < k; ++s) w[s] /= divisor;
     }
     for (size_t s = 0; s < k; ++s) w[s] *= static_cast<double>(or_one(c.desc.routed_scale));
@@ -235,36 +223,27 @@ namespace {
 
 double activate(const moe_layer_desc& d, double g) {
   switch (d.activation) {
-    case MOE_ACTIVATION_GELU_TANH:
-      return 0.5 * g * (1 + std::tanh(std::sqrt(2 / M_PI) * (g + 0.044715 * g * g * g)));
-    case MOE_ACTIVATION_GELU_ERF:
-      return 0.5 * g * (1 + std::erf(g / std::sqrt(2.0)));
-    case MOE_ACTIVATION_RELU:
-      return g > 0 ? g : 0;
-    case MOE_ACTIVATION_RELU2:
-      return g > 0 ? g * g : 0;
-    default:
-      return g * sigmoid(g);
+    case MOE_ACTIVATION_GELU_TANH: return 0.5 * g * (1 + std::tanh(std::sqrt(2 / M_PI) * (g + 0.044715 * g * g * g)));
+    case MOE_ACTIVATION_GELU_ERF: return 0.5 * g * (1 + std::erf(g / std::sqrt(2.0)));
+    case MOE_ACTIVATION_RELU: return g > 0 ? g : 0;
+    case MOE_ACTIVATION_RELU2: return g > 0 ? g * g : 0;
+    default: return g * sigmoid(g);
   }
 }
 
 double gated(const moe_layer_desc& d, double g, double u) {
-  const double limit = d.activation_limit > 0 ? static_cast<double>(d.activation_limit)
-                                              : std::numeric_limits<double>::infinity();
+  const double limit =
+      d.activation_limit > 0 ? static_cast<double>(d.activation_limit) : std::numeric_limits<double>::infinity();
   switch (d.activation) {
     case MOE_ACTIVATION_SWIGLU_OAI: {
-      const double alpha = d.activation_alpha == 0 ? static_cast<double>(1.702f)
-                                                   : static_cast<double>(d.activation_alpha);
+      const double alpha =
+          d.activation_alpha == 0 ? static_cast<double>(1.702f) : static_cast<double>(d.activation_alpha);
       g = std::min(g, limit);
-      return g * sigmoid(alpha * g) *
-             (std::clamp(u, -limit, limit) + static_cast<double>(d.activation_beta));
+      return g * sigmoid(alpha * g) * (std::clamp(u, -limit, limit) + static_cast<double>(d.activation_beta));
     }
-    case MOE_ACTIVATION_SWIGLU_CLAMP_PRE:
-      return activate(d, std::min(g, limit)) * std::clamp(u, -limit, limit);
-    case MOE_ACTIVATION_SWIGLU_CLAMP_POST:
-      return std::min(activate(d, g), limit) * std::clamp(u, -limit, limit);
-    default:
-      return activate(d, g) * u;
+    case MOE_ACTIVATION_SWIGLU_CLAMP_PRE: return activate(d, std::min(g, limit)) * std::clamp(u, -limit, limit);
+    case MOE_ACTIVATION_SWIGLU_CLAMP_POST: return std::min(activate(d, g), limit) * std::clamp(u, -limit, limit);
+    default: return activate(d, g) * u;
   }
 }
 
@@ -290,8 +269,7 @@ Dot dot(const double* x, const float* w, const float* bias, size_t index, size_t
 
 // y += weight * network(x); square += the same with independent terms: what y would be without
 // cancellation.
-void add_network(const moe_layer_desc& d, const Network& n, const double* x, double weight,
-                 double* y, double* square) {
+void add_network(const moe_layer_desc& d, const Network& n, const double* x, double weight, double* y, double* square) {
   const size_t hidden = d.hidden;
   std::vector<double> h(n.width), typical(n.width);
   for (size_t f = 0; f < n.width; ++f) {
@@ -314,8 +292,7 @@ void add_network(const moe_layer_desc& d, const Network& n, const double* x, dou
 
 }  // namespace
 
-OutputOracle output_oracle(const LayerCase& c, const std::vector<int32_t>& ids,
-                           const std::vector<double>& weights) {
+OutputOracle output_oracle(const LayerCase& c, const std::vector<int32_t>& ids, const std::vector<double>& weights) {
   const moe_layer_desc& d = c.desc;
   const LayerWeights& w = c.weights;
   const size_t hidden = d.hidden, width = d.intermediate, k = d.top_k;
@@ -343,9 +320,8 @@ OutputOracle output_oracle(const LayerCase& c, const std::vector<int32_t>& ids,
       add_network(d, expert, row, weights[t * k + s], y, square);
     }
     if (d.shared_intermediate != 0) {
-      const Network shared{
-          at(w.shared_gate, 0), at(w.shared_up, 0), at(w.shared_down, 0), nullptr, nullptr, nullptr,
-          d.shared_intermediate};
+      const Network shared{at(w.shared_gate, 0), at(w.shared_up, 0), at(w.shared_down, 0), nullptr, nullptr, nullptr,
+                           d.shared_intermediate};
       double scale = 1;
       if (d.shared_gate == MOE_SHARED_GATE_SIGMOID)
         scale = sigmoid(dot(row, w.shared_router.data(), nullptr, 0, hidden).sum);
@@ -356,8 +332,7 @@ OutputOracle output_oracle(const LayerCase& c, const std::vector<int32_t>& ids,
       y[i] *= static_cast<double>(or_one(d.out_scale));
       square[i] = std::sqrt(square[i]) * std::fabs(static_cast<double>(or_one(d.out_scale)));
       if (!c.inputs.residual.empty()) {
-        y[i] += static_cast<double>(c.inputs.beta) *
-                static_cast<double>(c.inputs.residual[t * hidden + i]);
+        y[i] += static_cast<double>(c.inputs.beta) * static_cast<double>(c.inputs.residual[t * hidden + i]);
       }
     }
   }

@@ -46,9 +46,7 @@ void draw_shape(LayerCase& c, Random& random, bool long_run) {
   d.hidden = draw_width(random);
   d.intermediate = draw_width(random);
   const double tokens = random.uniform();
-  c.tokens = tokens < 0.6   ? random.pick(kTokens)
-             : tokens < 0.9 ? random.between(1, 80)
-                            : random.between(100, 400);
+  c.tokens = tokens < 0.6 ? random.pick(kTokens) : tokens < 0.9 ? random.between(1, 80) : random.between(100, 400);
   if (long_run) {
     d.hidden *= random.between(1, 8);
     d.intermediate *= random.between(1, 8);
@@ -63,11 +61,10 @@ void shrink(LayerCase& c, bool long_run) {
   for (;;) {
     const double hidden = d.hidden, width = d.intermediate;
     const double weights = 3 * hidden * width * d.experts + hidden * d.experts;
-    const double call =
-        static_cast<double>(c.tokens) * 2 * hidden * (d.experts + 3 * width * (d.top_k + 2));
+    const double call = static_cast<double>(c.tokens) * 2 * hidden * (d.experts + 3 * width * (d.top_k + 2));
     if (weights <= 1.8e6 * factor && call <= 1.6e7 * factor) return;
-    const bool many_tokens = weights <= 1.8e6 * factor && c.tokens > 20 &&
-                             static_cast<double>(c.tokens) > std::max(hidden, width);
+    const bool many_tokens =
+        weights <= 1.8e6 * factor && c.tokens > 20 && static_cast<double>(c.tokens) > std::max(hidden, width);
     if (many_tokens) {
       c.tokens /= 2;
     } else if (d.hidden >= d.intermediate) {
@@ -110,8 +107,7 @@ void draw_route(LayerCase& c, Random& random) {
       d.weight = random.chance(0.5) ? MOE_WEIGHT_SOFTMAX : MOE_WEIGHT_SIGMOID;
     }
     if (random.chance(0.35)) d.flags |= MOE_LAYER_SELECTION_BIAS;
-    if (d.route_source == MOE_ROUTE_FROM_ROUTER && random.chance(0.25))
-      d.flags |= MOE_LAYER_ROUTER_BIAS;
+    if (d.route_source == MOE_ROUTE_FROM_ROUTER && random.chance(0.25)) d.flags |= MOE_LAYER_ROUTER_BIAS;
   } else if (d.route_source == MOE_ROUTE_FROM_SCORES && kind < 0.3) {
     d.weight = kind < 0.15 ? MOE_WEIGHT_SOFTMAX : MOE_WEIGHT_SIGMOID;
   }
@@ -124,8 +120,7 @@ void draw_route(LayerCase& c, Random& random) {
       d.normalize = MOE_NORMALIZE_SUM_FLOOR;
       d.normalize_eps = random.pick(kFloor);
     }
-    if (d.normalize != MOE_NORMALIZE_NONE && random.chance(0.3))
-      d.flags |= MOE_LAYER_NORMALIZE_SINGLE;
+    if (d.normalize != MOE_NORMALIZE_NONE && random.chance(0.3)) d.flags |= MOE_LAYER_NORMALIZE_SINGLE;
   }
   if (random.chance(0.3)) d.routed_scale = random.chance(0.5) ? 2.5f : 0.3f;
 }
@@ -136,16 +131,14 @@ void draw_network(LayerCase& c, Random& random) {
     d.flags |= MOE_LAYER_UNGATED;
     d.activation = random.below(MOE_ACTIVATION_RELU2 + 1);
   } else {
-    d.activation = random.chance(0.3) ? MOE_ACTIVATION_SILU
-                                      : random.below(MOE_ACTIVATION_SWIGLU_CLAMP_POST + 1);
+    d.activation = random.chance(0.3) ? MOE_ACTIVATION_SILU : random.below(MOE_ACTIVATION_SWIGLU_CLAMP_POST + 1);
     d.gate_up_layout = random.below(MOE_GATE_UP_INTERLEAVED + 1);
   }
   if (d.activation == MOE_ACTIVATION_SWIGLU_OAI) {
     d.activation_alpha = random.chance(0.5) ? 0.0f : 1.2f;
     d.activation_beta = random.chance(0.7) ? 1.0f : 0.25f;
     d.activation_limit = random.chance(0.5) ? 7.0f : 0.8f;
-  } else if (d.activation == MOE_ACTIVATION_SWIGLU_CLAMP_PRE ||
-             d.activation == MOE_ACTIVATION_SWIGLU_CLAMP_POST) {
+  } else if (d.activation == MOE_ACTIVATION_SWIGLU_CLAMP_PRE || d.activation == MOE_ACTIVATION_SWIGLU_CLAMP_POST) {
     const double kind = random.uniform();
     d.activation_limit = kind < 0.4 ? 10.0f : kind < 0.9 ? 0.7f : 0.0f;
   }
@@ -156,11 +149,10 @@ void draw_network(LayerCase& c, Random& random) {
     d.norm_eps = random.chance(0.5) ? 0.0f : 1e-5f;
   }
   if (random.chance(0.35)) {
-    d.shared_intermediate = random.chance(0.5) ? d.intermediate * random.between(1, 3)
-                                               : random.between(1, 2 * d.intermediate);
+    d.shared_intermediate =
+        random.chance(0.5) ? d.intermediate * random.between(1, 3) : random.between(1, 2 * d.intermediate);
     d.shared_gate = random.below(MOE_SHARED_GATE_CONSTANT + 1);
-    if (d.shared_gate == MOE_SHARED_GATE_CONSTANT)
-      d.shared_constant = random.chance(0.5) ? 0.4f : -1.5f;
+    if (d.shared_gate == MOE_SHARED_GATE_CONSTANT) d.shared_constant = random.chance(0.5) ? 0.4f : -1.5f;
   }
   if (random.chance(0.2)) d.out_scale = random.chance(0.5) ? 0.5f : 3.0f;
 }
@@ -169,8 +161,7 @@ void draw_formats(LayerCase& c, Random& random) {
   moe_layer_desc& d = c.desc;
   const bool joint = d.gate_up_layout != MOE_GATE_UP_SEPARATE;
   const bool one = has_flag(d, MOE_LAYER_UNGATED) || joint;
-  const auto formats = [&](moe_weight_format& gate, moe_weight_format& up,
-                           moe_weight_format& down) {
+  const auto formats = [&](moe_weight_format& gate, moe_weight_format& up, moe_weight_format& down) {
     const double kind = random.uniform();
     const uint32_t all = kind < 0.4 ? MOE_DTYPE_F32 : random.pick(kDtypes);
     gate = up = down = plain_format(all);
@@ -248,8 +239,7 @@ LayerCase draw_case(uint64_t seed, uint32_t index, uint32_t attempt, bool long_r
 }
 
 bool well_conditioned(const LayerCase& c) {
-  if (c.tokens * c.desc.hidden > 64)
-    return true;  // the largest of many outputs is never a small one
+  if (c.tokens * c.desc.hidden > 64) return true;  // the largest of many outputs is never a small one
   const RouteOracle route = route_oracle(c);
   const OutputOracle out = output_oracle(c, route.ids, weights_oracle(c, route, route.ids));
   const auto larger = [](double a, double b) { return std::fabs(a) < std::fabs(b); };
@@ -263,19 +253,15 @@ bool well_conditioned(const LayerCase& c) {
 void draw_weights(LayerCase& c, Random& random) {
   const moe_layer_desc& d = c.desc;
   LayerWeights& w = c.weights;
-  const size_t experts = d.experts, hidden = d.hidden, width = d.intermediate,
-               shared = d.shared_intermediate;
+  const size_t experts = d.experts, hidden = d.hidden, width = d.intermediate, shared = d.shared_intermediate;
   const auto scale = [](size_t inputs) { return 1 / std::sqrt(static_cast<float>(inputs)); };
   const bool gated = !has_flag(d, MOE_LAYER_UNGATED);
   if (d.route_source == MOE_ROUTE_FROM_ROUTER)
     w.router = draw(random, experts * hidden, scale(hidden), 0, w.router_dtype);
-  if (has_flag(d, MOE_LAYER_ROUTER_BIAS))
-    w.router_bias = draw(random, experts, 0.3f, 0, w.router_dtype);
-  if (has_flag(d, MOE_LAYER_SELECTION_BIAS))
-    w.selection_bias = draw(random, experts, 0.2f, 0, w.router_dtype);
+  if (has_flag(d, MOE_LAYER_ROUTER_BIAS)) w.router_bias = draw(random, experts, 0.3f, 0, w.router_dtype);
+  if (has_flag(d, MOE_LAYER_SELECTION_BIAS)) w.selection_bias = draw(random, experts, 0.2f, 0, w.router_dtype);
   if (has_flag(d, MOE_LAYER_INPUT_NORM)) w.norm = draw(random, hidden, 0.2f, 1, w.router_dtype);
-  if (gated)
-    w.gate = draw(random, experts * width * hidden, scale(hidden), 0, d.gate_format.element);
+  if (gated) w.gate = draw(random, experts * width * hidden, scale(hidden), 0, d.gate_format.element);
   w.up = draw(random, experts * width * hidden, scale(hidden), 0, d.up_format.element);
   w.down = draw(random, experts * hidden * width, scale(width), 0, d.down_format.element);
   if (has_flag(d, MOE_LAYER_EXPERT_BIAS)) {
@@ -284,8 +270,7 @@ void draw_weights(LayerCase& c, Random& random) {
     w.down_bias = draw(random, experts * hidden, 0.2f, 0, w.router_dtype);
   }
   if (shared != 0) {
-    if (gated)
-      w.shared_gate = draw(random, shared * hidden, scale(hidden), 0, d.shared_gate_format.element);
+    if (gated) w.shared_gate = draw(random, shared * hidden, scale(hidden), 0, d.shared_gate_format.element);
     w.shared_up = draw(random, shared * hidden, scale(hidden), 0, d.shared_up_format.element);
     w.shared_down = draw(random, hidden * shared, scale(shared), 0, d.shared_down_format.element);
     if (d.shared_gate == MOE_SHARED_GATE_SIGMOID)
@@ -299,8 +284,7 @@ void draw_inputs(LayerCase& c, Random& random, float x_scale) {
   const size_t experts = d.experts, hidden = d.hidden, k = d.top_k, tokens = c.tokens;
   in.x = draw(random, tokens * hidden, x_scale, 0, in.x_dtype);
   if (in.beta != 0) in.residual = draw(random, tokens * hidden, 1, 0, in.residual_dtype);
-  if (d.route_source == MOE_ROUTE_FROM_LOGITS)
-    in.logits = draw(random, tokens * experts, 2, 0, MOE_DTYPE_F32);
+  if (d.route_source == MOE_ROUTE_FROM_LOGITS) in.logits = draw(random, tokens * experts, 2, 0, MOE_DTYPE_F32);
   if (d.route_source == MOE_ROUTE_FROM_SCORES) {
     in.scores = draw(random, tokens * experts, 1, 0, MOE_DTYPE_F32);
     // Coarse scores tie often; ties go to the lowest id.
@@ -319,8 +303,7 @@ void draw_inputs(LayerCase& c, Random& random, float x_scale) {
   for (size_t t = 0; t < tokens; ++t) {
     for (size_t s = 0; s < k; ++s) {  // the first k of a shuffle: no expert twice
       std::swap(all[s], all[s + random.below(static_cast<uint32_t>(experts - s))]);
-      const int32_t beyond =
-          random.chance(0.5) ? static_cast<int32_t>(experts) : random.pick(kOutside);
+      const int32_t beyond = random.chance(0.5) ? static_cast<int32_t>(experts) : random.pick(kOutside);
       in.ids.push_back(outside && random.chance(0.2) ? beyond : all[s]);
       in.weights.push_back(static_cast<float>(0.05 + random.uniform()));
     }

@@ -13,12 +13,12 @@
 namespace moe_conformance {
 
 uint64_t Report::failed() const {
-  return static_cast<uint64_t>(std::count_if(
-      cases.begin(), cases.end(), [](const CaseResult& c) { return !c.failures.empty(); }));
+  return static_cast<uint64_t>(
+      std::count_if(cases.begin(), cases.end(), [](const CaseResult& c) { return !c.failures.empty(); }));
 }
 uint64_t Report::skipped() const {
-  return static_cast<uint64_t>(std::count_if(
-      cases.begin(), cases.end(), [](const CaseResult& c) { return !c.skipped.empty(); }));
+  return static_cast<uint64_t>(
+      std::count_if(cases.begin(), cases.end(), [](const CaseResult& c) { return !c.skipped.empty(); }));
 }
 uint64_t Report::tokens() const {
   return std::accumulate(cases.begin(), cases.end(), uint64_t{0},
@@ -31,9 +31,7 @@ uint64_t Report::excluded_tokens() const {
 double Report::excluded_share() const {
   return tokens() == 0 ? 0 : static_cast<double>(excluded_tokens()) / static_cast<double>(tokens());
 }
-bool Report::passed() const {
-  return failures.empty() && failed() == 0 && !stopped && !cases.empty();
-}
+bool Report::passed() const { return failures.empty() && failed() == 0 && !stopped && !cases.empty(); }
 
 namespace {
 
@@ -73,18 +71,12 @@ void write_number(std::ostream& out, double value) {
 
 const char* kind_name(uint32_t kind) {
   switch (kind) {
-    case MOE_DEVICE_KIND_REFERENCE:
-      return "reference";
-    case MOE_DEVICE_KIND_DISCRETE_GPU:
-      return "discrete";
-    case MOE_DEVICE_KIND_INTEGRATED_GPU:
-      return "integrated";
-    case MOE_DEVICE_KIND_VIRTUAL_GPU:
-      return "virtual";
-    case MOE_DEVICE_KIND_CPU_VULKAN:
-      return "software";
-    default:
-      return "other";
+    case MOE_DEVICE_KIND_REFERENCE: return "reference";
+    case MOE_DEVICE_KIND_DISCRETE_GPU: return "discrete";
+    case MOE_DEVICE_KIND_INTEGRATED_GPU: return "integrated";
+    case MOE_DEVICE_KIND_VIRTUAL_GPU: return "virtual";
+    case MOE_DEVICE_KIND_CPU_VULKAN: return "software";
+    default: return "other";
   }
 }
 
@@ -100,15 +92,14 @@ void write_uuid(std::ostream& out, const uint8_t (&uuid)[16]) {
 
 void write_device(const Report& report, std::ostream& out) {
   const moe_device_info& d = report.device;
-  out << "  \"device\": {\n    \"index\": " << report.device_index << ",\n    \"kind\": \""
-      << kind_name(d.kind) << "\",\n    \"name\": ";
+  out << "  \"device\": {\n    \"index\": " << report.device_index << ",\n    \"kind\": \"" << kind_name(d.kind)
+      << "\",\n    \"name\": ";
   write_string(out, d.name);
   out << ",\n    \"driver\": ";
   write_string(out, d.driver);
-  out << ",\n    \"vulkan\": \"" << (d.vulkan_version >> 22 & 0x7f) << '.'
-      << (d.vulkan_version >> 12 & 0x3ff) << '.' << (d.vulkan_version & 0xfff)
-      << "\",\n    \"vendor_id\": " << d.vendor_id << ",\n    \"device_id\": " << d.device_id
-      << ",\n    \"device_uuid\": ";
+  out << ",\n    \"vulkan\": \"" << (d.vulkan_version >> 22 & 0x7f) << '.' << (d.vulkan_version >> 12 & 0x3ff) << '.'
+      << (d.vulkan_version & 0xfff) << "\",\n    \"vendor_id\": " << d.vendor_id
+      << ",\n    \"device_id\": " << d.device_id << ",\n    \"device_uuid\": ";
   write_uuid(out, d.device_uuid);
   out << ",\n    \"driver_uuid\": ";
   write_uuid(out, d.driver_uuid);
@@ -150,17 +141,17 @@ void write_json(const Report& report, std::ostream& out) {
     reference = std::max(reference, c.reference_error);
     milliseconds += c.milliseconds;
   }
-  out << "{\n  \"report\": \"moevk conformance\",\n  \"passed\": "
-      << (report.passed() ? "true" : "false") << ",\n  \"build\": ";
+  out << "{\n  \"report\": \"moevk conformance\",\n  \"passed\": " << (report.passed() ? "true" : "false")
+      << ",\n  \"build\": ";
   write_string(out, report.build);
   out << ",\n";
   write_device(report, out);
   out << "  \"seed\": " << report.seed << ",\n  \"count\": " << report.count
       << ",\n  \"long\": " << (report.long_run ? "true" : "false")
-      << ",\n  \"stopped\": " << (report.stopped ? "true" : "false")
-      << ",\n  \"cases\": " << report.cases.size() << ",\n  \"failed\": " << report.failed()
-      << ",\n  \"skipped\": " << report.skipped() << ",\n  \"tokens\": " << report.tokens()
-      << ",\n  \"excluded_tokens\": " << report.excluded_tokens() << ",\n  \"excluded_share\": ";
+      << ",\n  \"stopped\": " << (report.stopped ? "true" : "false") << ",\n  \"cases\": " << report.cases.size()
+      << ",\n  \"failed\": " << report.failed() << ",\n  \"skipped\": " << report.skipped()
+      << ",\n  \"tokens\": " << report.tokens() << ",\n  \"excluded_tokens\": " << report.excluded_tokens()
+      << ",\n  \"excluded_share\": ";
   write_number(out, report.excluded_share());
   out << ",\n  \"largest_output_error_over_bound\": ";
   write_number(out, output);

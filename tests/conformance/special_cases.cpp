@@ -19,8 +19,8 @@
 namespace moe_conformance {
 namespace {
 
-LayerCase small_layer(uint32_t experts, uint32_t top_k, uint32_t hidden, uint32_t intermediate,
-                      uint64_t tokens, uint64_t seed, uint32_t dtype = MOE_DTYPE_F32) {
+LayerCase small_layer(uint32_t experts, uint32_t top_k, uint32_t hidden, uint32_t intermediate, uint64_t tokens,
+                      uint64_t seed, uint32_t dtype = MOE_DTYPE_F32) {
   LayerCase c;
   c.desc = MOE_INIT(moe_layer_desc);
   c.desc.experts = experts;
@@ -41,9 +41,7 @@ Owner<moe_context> make_context(Session& s, uint64_t tokens, uint32_t in_flight)
   desc.max_tokens = tokens;
   desc.flushes_in_flight = in_flight;
   moe_context* context = nullptr;
-  moe::check([&](moe_error* error) {
-    return s.api->create_context(s.device.get(), &desc, &context, error);
-  });
+  moe::check([&](moe_error* error) { return s.api->create_context(s.device.get(), &desc, &context, error); });
   return own(context, s.api->destroy_context);
 }
 
@@ -66,8 +64,7 @@ void wait(Session& s, moe_context* context, uint64_t value) {
 // call on.
 void chain(Session& s, CaseResult& result) {
   for (const uint64_t tokens : {1, 12, 70}) {
-    const LayerCase a = small_layer(8, 2, 48, 36, tokens, 1),
-                    b = small_layer(33, 5, 48, 20, tokens, 2);
+    const LayerCase a = small_layer(8, 2, 48, 36, tokens, 1), b = small_layer(33, 5, 48, 20, tokens, 2);
     const Owner<moe_layer> layer_a = upload_layer(s.api, s.device.get(), a),
                            layer_b = upload_layer(s.api, s.device.get(), b);
     const Owner<moe_context> context = make_context(s, tokens, 2);
@@ -109,8 +106,7 @@ void flushes_in_flight(Session& s, CaseResult& result) {
   const moe_view x_view = moe::host_view(x.data(), MOE_DTYPE_F32, c.tokens, c.desc.hidden);
   uint64_t last = 0;
   for (int i = 0; i < 5; ++i) {
-    ViewMemory& y = outputs.emplace_back(s.api, s.device.get(), Placement{}, MOE_DTYPE_F32,
-                                         c.tokens, c.desc.hidden);
+    ViewMemory& y = outputs.emplace_back(s.api, s.device.get(), Placement{}, MOE_DTYPE_F32, c.tokens, c.desc.hidden);
     moe_call_args args = MOE_INIT(moe_call_args);
     args.tokens = c.tokens;
     args.x = &x_view;
@@ -124,11 +120,10 @@ void flushes_in_flight(Session& s, CaseResult& result) {
   }
   wait(s, context.get(), last);
   uint64_t completed = 0;
-  moe::check(
-      [&](moe_error* error) { return s.api->get_completed(context.get(), &completed, error); });
+  moe::check([&](moe_error* error) { return s.api->get_completed(context.get(), &completed, error); });
   if (completed != last)
-    fail(result, "get_completed gives %llu after wait for %llu",
-         static_cast<unsigned long long>(completed), static_cast<unsigned long long>(last));
+    fail(result, "get_completed gives %llu after wait for %llu", static_cast<unsigned long long>(completed),
+         static_cast<unsigned long long>(last));
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (outputs[i].read_rows() != expected)
       fail(result, "flush %zu of 5 in flight gives other bits than a call alone", i + 1);
@@ -139,8 +134,7 @@ void flushes_in_flight(Session& s, CaseResult& result) {
 class TemporaryFile {
  public:
   TemporaryFile()
-      : path_((std::filesystem::temp_directory_path() /
-               ("moe-conformance-" + std::to_string(::getpid()) + ".bin"))
+      : path_((std::filesystem::temp_directory_path() / ("moe-conformance-" + std::to_string(::getpid()) + ".bin"))
                   .string()) {}
   ~TemporaryFile() { std::remove(path_.c_str()); }
   TemporaryFile(const TemporaryFile&) = delete;
@@ -157,8 +151,7 @@ void upload_from_file(Session& s, CaseResult& result) {
     LayerCase c = small_layer(10, 3, 37, 29, 9, 4, MOE_DTYPE_F16);
     c.desc.matrix_order = order;
     DeviceRunner runner(s.api, s.device.get(), c);
-    const std::vector<std::byte> expected =
-        runner.forward_y_alone(c.inputs, c.tokens, Arrangement{});
+    const std::vector<std::byte> expected = runner.forward_y_alone(c.inputs, c.tokens, Arrangement{});
 
     const TemporaryFile file;
     const std::vector<PackedTensor> tensors = pack_tensors(c);
@@ -176,9 +169,8 @@ void upload_from_file(Session& s, CaseResult& result) {
       if (!out.flush()) throw std::runtime_error("cannot write " + file.path());
     }
     moe_upload* upload = nullptr;
-    moe::check([&](moe_error* error) {
-      return s.api->begin_weights(s.device.get(), &c.desc, nullptr, &upload, error);
-    });
+    moe::check(
+        [&](moe_error* error) { return s.api->begin_weights(s.device.get(), &c.desc, nullptr, &upload, error); });
     Owner<moe_upload> owner = own(upload, s.api->cancel_weights);
     for (size_t i = 0; i < tensors.size(); ++i) {
       const uint32_t experts = tensors[i].experts;
@@ -190,10 +182,8 @@ void upload_from_file(Session& s, CaseResult& result) {
         source.path = file.path().c_str();
         source.expert_first = part == 0 ? 0 : experts / 2;
         source.expert_count = experts == 0 ? 0 : part == 0 ? experts / 2 : experts - experts / 2;
-        source.bytes = experts == 0 ? tensors[i].bytes.size()
-                                    : tensors[i].bytes.size() / experts * source.expert_count;
-        source.file_offset =
-            offsets[i] + (part == 0 ? 0 : tensors[i].bytes.size() / experts * source.expert_first);
+        source.bytes = experts == 0 ? tensors[i].bytes.size() : tensors[i].bytes.size() / experts * source.expert_count;
+        source.file_offset = offsets[i] + (part == 0 ? 0 : tensors[i].bytes.size() / experts * source.expert_first);
         moe::check([&](moe_error* error) { return s.api->add_tensor(upload, &source, error); });
       }
     }
@@ -245,9 +235,7 @@ std::string caps_of(const Session& s) {
   const auto write = [](void* user, const char* piece, uint64_t bytes) {
     static_cast<std::string*>(user)->append(piece, static_cast<size_t>(bytes));
   };
-  moe::check([&](moe_error* error) {
-    return s.introspection->get_caps_text(s.device.get(), write, &text, error);
-  });
+  moe::check([&](moe_error* error) { return s.introspection->get_caps_text(s.device.get(), write, &text, error); });
   return text;
 }
 
@@ -257,8 +245,7 @@ void windows(Session& outer, CaseResult& result, const LayerCase& c) {
     result.skipped = "the library has no introspection to lower a limit with";
     return;
   }
-  const ScopedEnvironment limits("MOEVK_LIMITS", "max_storage_buffer_range=1048576"),
-      disable("MOEVK_DISABLE", "bda");
+  const ScopedEnvironment limits("MOEVK_LIMITS", "max_storage_buffer_range=1048576"), disable("MOEVK_DISABLE", "bda");
   Session s = open_session(outer.api, outer.device_index, outer.validation);
   if (caps_of(s).find("max_storage_buffer_range = 1048576") == std::string::npos) {
     result.skipped = "the limit of this device cannot be lowered";
@@ -274,21 +261,16 @@ std::vector<SpecialCase> make_cases() {
   all.push_back({"upload_from_file", false, upload_from_file});
   // A stacked tensor of several windows, whole experts in each; then an expert's matrix of more
   // than one.
-  all.push_back({"windows_stacked", false, [](Session& s, CaseResult& r) {
-                   windows(s, r, small_layer(9, 3, 250, 200, 20, 5));
-                 }});
-  all.push_back({"windows_stacked_one_token", false, [](Session& s, CaseResult& r) {
-                   windows(s, r, small_layer(9, 3, 250, 200, 1, 5));
-                 }});
-  all.push_back({"windows_in_expert", false, [](Session& s, CaseResult& r) {
-                   windows(s, r, small_layer(3, 2, 643, 521, 18, 6));
-                 }});
-  all.push_back({"windows_in_expert_one_token", false, [](Session& s, CaseResult& r) {
-                   windows(s, r, small_layer(3, 2, 643, 521, 1, 6));
-                 }});
-  all.push_back({"windows_in_expert_f16", false, [](Session& s, CaseResult& r) {
-                   windows(s, r, small_layer(3, 2, 1021, 531, 3, 7, MOE_DTYPE_F16));
-                 }});
+  all.push_back(
+      {"windows_stacked", false, [](Session& s, CaseResult& r) { windows(s, r, small_layer(9, 3, 250, 200, 20, 5)); }});
+  all.push_back({"windows_stacked_one_token", false,
+                 [](Session& s, CaseResult& r) { windows(s, r, small_layer(9, 3, 250, 200, 1, 5)); }});
+  all.push_back({"windows_in_expert", false,
+                 [](Session& s, CaseResult& r) { windows(s, r, small_layer(3, 2, 643, 521, 18, 6)); }});
+  all.push_back({"windows_in_expert_one_token", false,
+                 [](Session& s, CaseResult& r) { windows(s, r, small_layer(3, 2, 643, 521, 1, 6)); }});
+  all.push_back({"windows_in_expert_f16", false,
+                 [](Session& s, CaseResult& r) { windows(s, r, small_layer(3, 2, 1021, 531, 3, 7, MOE_DTYPE_F16)); }});
   return all;
 }
 

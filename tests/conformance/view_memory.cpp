@@ -16,8 +16,8 @@ std::byte pattern_at(size_t i) { return static_cast<std::byte>((i * 37 + 0xa5) &
 
 }  // namespace
 
-ViewMemory::ViewMemory(const moe_api* api, moe_device* device, const Placement& placement,
-                       uint32_t dtype, uint64_t rows, uint64_t columns)
+ViewMemory::ViewMemory(const moe_api* api, moe_device* device, const Placement& placement, uint32_t dtype,
+                       uint64_t rows, uint64_t columns)
     : api_(api), view_(moe_init<moe_view>()) {
   row_bytes_ = static_cast<size_t>(columns) * dtype_bytes(dtype);
   const size_t least = placement.device ? (row_bytes_ + 3) / 4 * 4 : row_bytes_;
@@ -53,8 +53,7 @@ void ViewMemory::write_pattern() {
 void ViewMemory::write_rows(const std::vector<std::byte>& packed) {
   for (size_t i = 0; i < written_.size(); ++i) written_[i] = pattern_at(i);
   for (size_t r = 0; r < view_.rows; ++r) {
-    std::memcpy(written_.data() + offset_ + r * stride_, packed.data() + r * row_bytes_,
-                row_bytes_);
+    std::memcpy(written_.data() + offset_ + r * stride_, packed.data() + r * row_bytes_, row_bytes_);
   }
   upload();
 }
@@ -72,9 +71,8 @@ void ViewMemory::upload() {
 void ViewMemory::download() {
   if (buffer_ == nullptr) return;
   memory_.resize(written_.size());
-  moe::check([&](moe_error* error) {
-    return api_->read_buffer(buffer_.get(), 0, memory_.data(), memory_.size(), error);
-  });
+  moe::check(
+      [&](moe_error* error) { return api_->read_buffer(buffer_.get(), 0, memory_.data(), memory_.size(), error); });
 }
 
 std::vector<std::byte> ViewMemory::read_rows() {
@@ -95,18 +93,17 @@ std::string ViewMemory::changed(bool rows_are_inputs) {
       row = (i - offset_) / stride_;
       column = (i - offset_) % stride_;
       const bool inside = row < view_.rows && column < row_bytes_;
-      const bool spare =
-          spare_half_ && row < view_.rows && column >= row_bytes_ && column < row_bytes_ + 2;
+      const bool spare = spare_half_ && row < view_.rows && column >= row_bytes_ && column < row_bytes_ + 2;
       if ((inside && !rows_are_inputs) || (spare && !rows_are_inputs)) continue;
     }
     std::ostringstream out;
-    out << "byte " << i << " of " << written_.size() << " changed from "
-        << std::to_integer<int>(written_[i]) << " to " << std::to_integer<int>(memory_[i]);
+    out << "byte " << i << " of " << written_.size() << " changed from " << std::to_integer<int>(written_[i]) << " to "
+        << std::to_integer<int>(memory_[i]);
     if (i < offset_) {
       out << ", before the first row";
     } else {
-      out << ", at byte " << column << " of row " << row << " (" << view_.rows << " rows of "
-          << row_bytes_ << " bytes, stride " << stride_ << ')';
+      out << ", at byte " << column << " of row " << row << " (" << view_.rows << " rows of " << row_bytes_
+          << " bytes, stride " << stride_ << ')';
     }
     return std::move(out).str();
   }

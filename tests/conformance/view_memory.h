@@ -33,8 +33,8 @@ Owner<T> own(T* object, void(MOE_CALL* destroy)(T*)) {
 class ViewMemory {
  public:
   // Throws moe::Error if the device has no room.
-  ViewMemory(const moe_api* api, moe_device* device, const Placement& placement, uint32_t dtype,
-             uint64_t rows, uint64_t columns);
+  ViewMemory(const moe_api* api, moe_device* device, const Placement& placement, uint32_t dtype, uint64_t rows,
+             uint64_t columns);
 
   // Rows, packed. Everything else becomes the pattern.
   void write_rows(const std::vector<std::byte>& packed);

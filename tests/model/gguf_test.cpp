@@ -109,9 +109,9 @@ TEST(Gguf, EveryFieldReplacedIsHarmless) {
   for (GgufWriter writer : {sample_all_types(), sample_qwen3moe(), sample_mixtral(true)}) {
     const Bytes whole = writer.bytes();
     for (const GgufWriter::Field& field : writer.fields()) {
-      for (const uint64_t value : {uint64_t{0}, uint64_t{1}, uint64_t{2}, uint64_t{9},
-                                   uint64_t{0x7fffffff}, uint64_t{0xffffffff}, uint64_t{1} << 62,
-                                   uint64_t{1} << 63, UINT64_MAX - 7, UINT64_MAX}) {
+      for (const uint64_t value :
+           {uint64_t{0}, uint64_t{1}, uint64_t{2}, uint64_t{9}, uint64_t{0x7fffffff}, uint64_t{0xffffffff},
+            uint64_t{1} << 62, uint64_t{1} << 63, UINT64_MAX - 7, UINT64_MAX}) {
         Bytes bent = whole;
         overwrite(bent, field.offset, value, field.width);
         const auto file = touch(bent);
@@ -200,12 +200,11 @@ TEST(Gguf, NamesWhatIsWrong) {
   GgufWriter same;
   expect(refusal(same.tensor("n", {4}).tensor("n", {4}).bytes()), "tensor[1] 'n'", "tensor[0]");
   GgufWriter maybe;
-  expect(refusal(maybe.scalar<uint8_t>("b", ValueType::boolean, 2).bytes()), "kv[0] 'b'.value",
-         "neither 0 nor 1");
+  expect(refusal(maybe.scalar<uint8_t>("b", ValueType::boolean, 2).bytes()), "kv[0] 'b'.value", "neither 0 nor 1");
   for (const uint32_t alignment : {0u, 3u, 4u, 48u, 0x80000000u}) {
     GgufWriter odd(3, 0);
-    expect(refusal(odd.u32("general.alignment", alignment).tensor("n", {4}).bytes()),
-           "general.alignment", "power of two");
+    expect(refusal(odd.u32("general.alignment", alignment).tensor("n", {4}).bytes()), "general.alignment",
+           "power of two");
   }
   GgufWriter wrong;
   expect(refusal(wrong.string("general.alignment", "32").bytes()), "general.alignment", "string");
@@ -249,12 +248,10 @@ TEST(MappedFile, RefusesWhatIsNoFile) {
 }
 
 TEST(MappedFile, OpensMovesAndReads) {
-  const std::filesystem::path path =
-      std::filesystem::path(testing::TempDir()) / "moevk_gguf_test.gguf";
+  const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / "moevk_gguf_test.gguf";
   const Bytes bytes = sample_olmoe().bytes();
   std::ofstream(path, std::ios::binary)
-      .write(reinterpret_cast<const char*>(bytes.data()),
-             static_cast<std::streamsize>(bytes.size()));
+      .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   auto opened = GgufFile::open(path.string());
   ASSERT_TRUE(opened.ok()) << opened.error().text();
   GgufFile moved = std::move(*opened);
@@ -270,11 +267,9 @@ TEST(MappedFile, OpensMovesAndReads) {
 
 TEST(GgufCorpus, SeedsOfTheFuzzerAreHarmless) {
   size_t seen = 0;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(MOEVK_SOURCE_DIR "/tests/corpus/gguf")) {
+  for (const auto& entry : std::filesystem::directory_iterator(MOEVK_SOURCE_DIR "/tests/corpus/gguf")) {
     std::ifstream stream(entry.path(), std::ios::binary);
-    const std::string text((std::istreambuf_iterator<char>(stream)),
-                           std::istreambuf_iterator<char>());
+    const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
     EXPECT_LE(text.size(), 4096u) << entry.path();
     const auto view = std::as_bytes(std::span(text));
     Bytes bytes(view.begin(), view.end());

@@ -27,8 +27,7 @@ class GgufWriter {
     std::string name;
   };
 
-  explicit GgufWriter(uint32_t version = 3, uint64_t alignment = 32)
-      : version_(version), alignment_(alignment) {}
+  explicit GgufWriter(uint32_t version = 3, uint64_t alignment = 32) : version_(version), alignment_(alignment) {}
 
   template <class T>
   GgufWriter& scalar(std::string_view key, ValueType type, T value) {
@@ -36,9 +35,7 @@ class GgufWriter {
     append(metadata_, value);
     return *this;
   }
-  GgufWriter& u32(std::string_view key, uint32_t value) {
-    return scalar(key, ValueType::u32, value);
-  }
+  GgufWriter& u32(std::string_view key, uint32_t value) { return scalar(key, ValueType::u32, value); }
   GgufWriter& f32(std::string_view key, float value) { return scalar(key, ValueType::f32, value); }
   GgufWriter& boolean(std::string_view key, bool value) {
     return scalar(key, ValueType::boolean, static_cast<uint8_t>(value ? 1 : 0));
@@ -66,16 +63,14 @@ class GgufWriter {
 
   // The data is numbers 1, 2, 3, ... of 16 bits, repeated bytes in any case: enough to tell tensors
   // apart.
-  GgufWriter& tensor(std::string_view name, const std::vector<uint64_t>& ne,
-                     uint32_t type = kGgmlF16) {
+  GgufWriter& tensor(std::string_view name, const std::vector<uint64_t>& ne, uint32_t type = kGgmlF16) {
     uint64_t numbers = 1;
     for (const uint64_t size : ne) {
       numbers *= size;
     }
     const GgmlType* known = find_ggml_type(type);
-    const uint64_t bytes = known == nullptr || known->block_numbers == 0
-                               ? 0
-                               : numbers / known->block_numbers * known->block_bytes;
+    const uint64_t bytes =
+        known == nullptr || known->block_numbers == 0 ? 0 : numbers / known->block_numbers * known->block_bytes;
     std::vector<std::byte> data(static_cast<size_t>(bytes));
     for (size_t i = 0; i < data.size(); ++i) {
       data[i] = static_cast<std::byte>((i / 2 + 1 + tensor_count_) & 0x3f);
@@ -135,8 +130,7 @@ class GgufWriter {
     append(to, value);
   }
 
-  static void text(Bytes& to, std::vector<Field>& fields, std::string_view value,
-                   const char* name) {
+  static void text(Bytes& to, std::vector<Field>& fields, std::string_view value, const char* name) {
     number(to, fields, static_cast<uint64_t>(value.size()), name);
     for (const char c : value) {
       to.push_back(static_cast<std::byte>(c));

@@ -15,8 +15,7 @@ using namespace moevk::model;
 
 bool save(const std::string& folder, const char* name, const std::vector<std::byte>& bytes) {
   std::ofstream stream(folder + "/" + name, std::ios::binary);
-  stream.write(reinterpret_cast<const char*>(bytes.data()),
-               static_cast<std::streamsize>(bytes.size()));
+  stream.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   return stream.good();
 }
 

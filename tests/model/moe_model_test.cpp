@@ -22,8 +22,7 @@ struct Opened {
   Result<GgufFile> file;
   Result<MoeModel> model;
 
-  explicit Opened(GgufWriter writer)
-      : bytes(writer.bytes()), file(GgufFile::parse(bytes)), model(find(file)) {}
+  explicit Opened(GgufWriter writer) : bytes(writer.bytes()), file(GgufFile::parse(bytes)), model(find(file)) {}
 
   static Result<MoeModel> find(const Result<GgufFile>& file) {
     if (!file) {
@@ -38,8 +37,7 @@ void expect_refused(GgufWriter writer, const char* field, const char* part) {
   ASSERT_TRUE(opened.file.ok()) << opened.file.error().text();
   ASSERT_FALSE(opened.model.ok()) << field;
   EXPECT_EQ(opened.model.error().field, field) << opened.model.error().text();
-  EXPECT_NE(opened.model.error().message.find(part), std::string::npos)
-      << opened.model.error().text();
+  EXPECT_NE(opened.model.error().message.find(part), std::string::npos) << opened.model.error().text();
 }
 
 const TensorSource& source(const MoeLayer& layer, const std::string& name, uint32_t expert = 0) {
@@ -91,11 +89,10 @@ TEST(MoeModel, Qwen3Moe) {
   const MoeLayer& layer = model.layers[1];
   ASSERT_EQ(layer.tensors.size(), 4u);
   EXPECT_EQ(layer.desc.shared_intermediate, 0u);
-  for (const auto& [abi, name] :
-       std::map<std::string, std::string>{{"router.weight", "blk.1.ffn_gate_inp.weight"},
-                                          {"experts.gate", "blk.1.ffn_gate_exps.weight"},
-                                          {"experts.up", "blk.1.ffn_up_exps.weight"},
-                                          {"experts.down", "blk.1.ffn_down_exps.weight"}}) {
+  for (const auto& [abi, name] : std::map<std::string, std::string>{{"router.weight", "blk.1.ffn_gate_inp.weight"},
+                                                                    {"experts.gate", "blk.1.ffn_gate_exps.weight"},
+                                                                    {"experts.up", "blk.1.ffn_up_exps.weight"},
+                                                                    {"experts.down", "blk.1.ffn_down_exps.weight"}}) {
     const TensorSource& found = source(layer, abi);
     EXPECT_EQ(found.tensor->name, name);
     EXPECT_EQ(found.expert_first, 0u);
@@ -211,8 +208,7 @@ TEST(MoeModel, QuantisedWeightsAreShownAndRefusedByName) {
   const Opened opened(sample_qwen3moe(shape));
   ASSERT_TRUE(opened.model.ok()) << opened.model.error().text();
   const MoeLayer& layer = opened.model->layers[1];
-  EXPECT_NE(layer.refusal.find("blk.1.ffn_gate_exps.weight is Q8_0"), std::string::npos)
-      << layer.refusal;
+  EXPECT_NE(layer.refusal.find("blk.1.ffn_gate_exps.weight is Q8_0"), std::string::npos) << layer.refusal;
   EXPECT_EQ(layer.desc.gate_format.preset, 9u);
   EXPECT_EQ(layer.bytes, 64u * 4 * 4 + 3u * 4 * 64 * 32 / 32 * 34);
 }
@@ -256,9 +252,7 @@ TEST(MoeModel, OneExpertOfOneRenormalises) {
 TEST(MoeModel, OneNumberABlock) {
   SampleShape shape;
   GgufWriter file;
-  file.string("general.architecture", "olmoe")
-      .u32("olmoe.block_count", 2)
-      .u32("olmoe.embedding_length", 8);
+  file.string("general.architecture", "olmoe").u32("olmoe.block_count", 2).u32("olmoe.embedding_length", 8);
   file.u32("olmoe.expert_count", 4).u32("olmoe.expert_used_count", 2);
   GgufWriter different = file;
   file.array<uint32_t>("olmoe.feed_forward_length", ValueType::u32, {6, 6});
@@ -276,11 +270,10 @@ TEST(MoeModel, WrongShapesNameTheTensorAndBothShapes) {
     GgufWriter file;
     sample_metadata(file, "olmoe", shape);
     file.u32("olmoe.feed_forward_length", shape.intermediate);
-    const std::map<std::string, std::vector<uint64_t>> right = {
-        {"blk.0.ffn_gate_inp.weight", {8, 4}},
-        {"blk.0.ffn_gate_exps.weight", {8, 6, 4}},
-        {"blk.0.ffn_up_exps.weight", {8, 6, 4}},
-        {"blk.0.ffn_down_exps.weight", {6, 8, 4}}};
+    const std::map<std::string, std::vector<uint64_t>> right = {{"blk.0.ffn_gate_inp.weight", {8, 4}},
+                                                                {"blk.0.ffn_gate_exps.weight", {8, 6, 4}},
+                                                                {"blk.0.ffn_up_exps.weight", {8, 6, 4}},
+                                                                {"blk.0.ffn_down_exps.weight", {6, 8, 4}}};
     for (const auto& [name, size] : right) {
       file.tensor(name, name == wrong ? ne : size);
     }
@@ -304,25 +297,22 @@ TEST(MoeModel, NamesWhatItDoesNotRead) {
   expect_refused(dense.string("general.architecture", "llama"), "general.architecture",
                  "'llama': no MoE layers (llama.expert_count is absent)");
   GgufWriter zero;
-  expect_refused(zero.string("general.architecture", "gemma3").u32("gemma3.expert_count", 0),
-                 "general.architecture", "'gemma3': no MoE layers (gemma3.expert_count is 0)");
+  expect_refused(zero.string("general.architecture", "gemma3").u32("gemma3.expert_count", 0), "general.architecture",
+                 "'gemma3': no MoE layers (gemma3.expert_count is 0)");
   GgufWriter none;
   expect_refused(none.u32("x", 1), "general.architecture", "is missing");
   expect_refused(sample_olmoe().scalar<uint16_t>("split.count", ValueType::u16, 3), "split.count",
                  "one of 3 files of a split model");
-  expect_refused(sample_olmoe().f32("olmoe.expert_weights_scale", 2.5f),
-                 "olmoe.expert_weights_scale", "2.5");
-  expect_refused(sample_olmoe().boolean("olmoe.expert_weights_norm", true),
-                 "olmoe.expert_weights_norm", "1");
-  expect_refused(sample_mixtral(false).u32("llama.expert_gating_func", 2),
-                 "llama.expert_gating_func", "2");
+  expect_refused(sample_olmoe().f32("olmoe.expert_weights_scale", 2.5f), "olmoe.expert_weights_scale", "2.5");
+  expect_refused(sample_olmoe().boolean("olmoe.expert_weights_norm", true), "olmoe.expert_weights_norm", "1");
+  expect_refused(sample_mixtral(false).u32("llama.expert_gating_func", 2), "llama.expert_gating_func", "2");
   EXPECT_TRUE(Opened(sample_mixtral(false).boolean("llama.expert_weights_norm", true)).model.ok());
-  expect_refused(sample_qwen3moe().tensor("blk.1.exp_probs_b.bias", {4}, kGgmlF32),
-                 "blk.1.exp_probs_b.bias", "not understood for qwen3moe");
-  expect_refused(sample_qwen3moe().tensor("blk.0.ffn_up_exps.bias", {6, 4}),
-                 "blk.0.ffn_up_exps.bias", "not understood");
-  expect_refused(sample_mixtral(false).tensor("blk.0.ffn_up_shexp.weight", {8, 6}),
-                 "blk.0.ffn_up_shexp.weight", "not understood");
+  expect_refused(sample_qwen3moe().tensor("blk.1.exp_probs_b.bias", {4}, kGgmlF32), "blk.1.exp_probs_b.bias",
+                 "not understood for qwen3moe");
+  expect_refused(sample_qwen3moe().tensor("blk.0.ffn_up_exps.bias", {6, 4}), "blk.0.ffn_up_exps.bias",
+                 "not understood");
+  expect_refused(sample_mixtral(false).tensor("blk.0.ffn_up_shexp.weight", {8, 6}), "blk.0.ffn_up_shexp.weight",
+                 "not understood");
 }
 
 TEST(MoeModel, BrokenMetadata) {
@@ -340,9 +330,7 @@ TEST(MoeModel, BrokenMetadata) {
   sample_stacked_block(huge, 0, {});
   expect_refused(huge, "blk.1.ffn_gate_inp.weight", "is missing");
   GgufWriter text;
-  text.string("general.architecture", "olmoe")
-      .string("olmoe.expert_count", "8")
-      .u32("olmoe.block_count", 1);
+  text.string("general.architecture", "olmoe").string("olmoe.expert_count", "8").u32("olmoe.block_count", 1);
   expect_refused(text.u32("olmoe.embedding_length", 8), "olmoe.expert_count", "string");
   GgufWriter lone;
   sample_metadata(lone, "olmoe", {});
@@ -355,8 +343,7 @@ TEST(MoeModel, BrokenMetadata) {
   GgufWriter mixed;
   sample_metadata(mixed, "llama", {8, 6, 2, 1, 10, 1, kGgmlF16});
   mixed.u32("llama.feed_forward_length", 6).tensor("blk.0.ffn_gate_inp.weight", {8, 2}, kGgmlF32);
-  mixed.tensor("blk.0.ffn_gate.0.weight", {8, 6})
-      .tensor("blk.0.ffn_gate.1.weight", {8, 6}, kGgmlF32);
+  mixed.tensor("blk.0.ffn_gate.0.weight", {8, 6}).tensor("blk.0.ffn_gate.1.weight", {8, 6}, kGgmlF32);
   expect_refused(mixed, "blk.0.ffn_gate.1.weight", "must have one type");
 }
 

@@ -37,11 +37,9 @@ std::string header_of(const std::string& descr, const std::string& shape) {
 }
 
 template <class T>
-Bytes with_numbers(const std::string& descr, const std::string& shape,
-                   const std::vector<T>& numbers, int version = 1) {
+Bytes with_numbers(const std::string& descr, const std::string& shape, const std::vector<T>& numbers, int version = 1) {
   Bytes bytes = file_of(header_of(descr, shape), numbers.size() * sizeof(T), version);
-  std::memcpy(bytes.data() + bytes.size() - numbers.size() * sizeof(T), numbers.data(),
-              numbers.size() * sizeof(T));
+  std::memcpy(bytes.data() + bytes.size() - numbers.size() * sizeof(T), numbers.data(), numbers.size() * sizeof(T));
   return bytes;
 }
 
@@ -63,8 +61,8 @@ TEST(Npy, ReadsEveryType) {
   EXPECT_EQ(i4->to_i32(), (std::vector<int32_t>{-1, 0, 7}));
   EXPECT_EQ(i4->to_f32()[2], 7.0f);
   // 1, smallest and largest subnormal, smallest normal, largest, -2, -0, infinity, NaN
-  const auto f2 = parse_npy(with_numbers<uint16_t>(
-      "<f2", "(9,)", {0x3c00, 0x0001, 0x03ff, 0x0400, 0x7bff, 0xc000, 0x8000, 0x7c00, 0x7e01}));
+  const auto f2 = parse_npy(
+      with_numbers<uint16_t>("<f2", "(9,)", {0x3c00, 0x0001, 0x03ff, 0x0400, 0x7bff, 0xc000, 0x8000, 0x7c00, 0x7e01}));
   ASSERT_TRUE(f2.ok()) << f2.error().text();
   const std::vector<float> h = f2->to_f32();
   EXPECT_EQ(h[0], 1.0f);
@@ -79,8 +77,7 @@ TEST(Npy, ReadsEveryType) {
 }
 
 TEST(Npy, KeysInAnyOrderAndEitherQuotes) {
-  const auto array = parse_npy(
-      file_of("{\"shape\":(1,2),\"fortran_order\" : False , \"descr\": \"<f4\"}   \n", 8));
+  const auto array = parse_npy(file_of("{\"shape\":(1,2),\"fortran_order\" : False , \"descr\": \"<f4\"}   \n", 8));
   ASSERT_TRUE(array.ok()) << array.error().text();
   EXPECT_EQ(array->columns, 2u);
 }
@@ -96,10 +93,8 @@ TEST(Npy, NamesWhatIsWrong) {
   expect(file_of(header_of("<f4", "(1, 2)"), 8, 3), "version", "3.0");
   expect(file_of(header_of(">f4", "(1, 2)"), 8), "descr", "is not");
   expect(file_of(header_of("|O", "(1, 2)"), 8), "descr", "is not");
-  expect(file_of("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", 8), "descr",
-         "structured");
-  expect(file_of("{'descr': '<f4', 'fortran_order': True, 'shape': (1, 2), }", 8), "fortran_order",
-         "C order");
+  expect(file_of("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", 8), "descr", "structured");
+  expect(file_of("{'descr': '<f4', 'fortran_order': True, 'shape': (1, 2), }", 8), "fortran_order", "C order");
   expect(file_of(header_of("<f4", "(1, 2, 3)"), 24), "shape", "more than two");
   expect(file_of(header_of("<f4", "()"), 4), "shape", "no dimension");
   expect(file_of(header_of("<f4", "(0, 4)"), 0), "shape", "empty");
@@ -146,8 +141,7 @@ TEST(Npy, CutAndBentFilesAreHarmless) {
 }
 
 TEST(Npy, WritesWhatItReads) {
-  const std::string path =
-      (std::filesystem::path(testing::TempDir()) / "moevk_npy_test.npy").string();
+  const std::string path = (std::filesystem::path(testing::TempDir()) / "moevk_npy_test.npy").string();
   const std::vector<float> numbers = {1, -2, 3.5f, 0, 1e30f, -0.0f};
   ASSERT_TRUE(write_npy_f32(path, numbers, 3, 2).ok());
   auto back = read_npy(path);
@@ -163,9 +157,8 @@ TEST(Npy, WritesWhatItReads) {
   EXPECT_EQ(back->to_i32(), (std::vector<int32_t>{5, -6}));
   EXPECT_EQ(write_npy_f32(path, numbers, 3, 3).error().field, "shape");
   std::filesystem::remove(path);
-  EXPECT_NE(
-      write_npy_f32("/nonexistent/x.npy", numbers, 3, 2).error().message.find("/nonexistent/x.npy"),
-      std::string::npos);
+  EXPECT_NE(write_npy_f32("/nonexistent/x.npy", numbers, 3, 2).error().message.find("/nonexistent/x.npy"),
+            std::string::npos);
   EXPECT_NE(read_npy("/nonexistent/x.npy").error().message.find("errno 2"), std::string::npos);
 }
 

@@ -22,8 +22,7 @@ constexpr size_t kHidden = 256;
 constexpr size_t kExperts = 8;
 
 std::vector<double> oracle(size_t layer, const char* what) {
-  const auto array =
-      read_npy(MOEVK_SOURCE_DIR "/models/oracle/l" + std::to_string(layer) + "." + what + ".npy");
+  const auto array = read_npy(MOEVK_SOURCE_DIR "/models/oracle/l" + std::to_string(layer) + "." + what + ".npy");
   EXPECT_TRUE(array.ok()) << array.error().text();
   return array.ok() ? array->to_f64() : std::vector<double>{};
 }
@@ -33,8 +32,7 @@ double half(const std::byte* bytes, size_t index) {
   std::memcpy(&bits, bytes + 2 * index, 2);
   const int exponent = (bits >> 10) & 31;
   const int mantissa = bits & 1023;
-  const double size =
-      exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(mantissa + 1024, exponent - 25);
+  const double size = exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(mantissa + 1024, exponent - 25);
   return (bits & 0x8000) != 0 ? -size : size;
 }
 
@@ -94,8 +92,7 @@ TEST(RealModel, PlainLoopsGiveTheOracle) {
     const std::byte* data[4] = {};
     for (const TensorSource& source : model->layers[layer].tensors) {
       const char* names[] = {"router.weight", "experts.gate", "experts.up", "experts.down"};
-      const auto at =
-          std::find(std::begin(names), std::end(names), source.name) - std::begin(names);
+      const auto at = std::find(std::begin(names), std::end(names), source.name) - std::begin(names);
       data[at] = static_cast<const std::byte*>(memory_source(*file, source).memory);
     }
     const auto inputs = oracle(layer, "moe_in");

@@ -47,8 +47,7 @@ inline void sample_stacked_block(GgufWriter& file, uint32_t block, const SampleS
 inline GgufWriter sample_qwen3moe(const SampleShape& shape = {}) {
   GgufWriter file;
   sample_metadata(file, "qwen3moe", shape);
-  file.u32("qwen3moe.feed_forward_length", 99)
-      .u32("qwen3moe.expert_feed_forward_length", shape.intermediate);
+  file.u32("qwen3moe.feed_forward_length", 99).u32("qwen3moe.expert_feed_forward_length", shape.intermediate);
   sample_frame(file, shape);
   for (uint32_t b = 0; b < shape.blocks; ++b) {
     sample_stacked_block(file, b, shape);
@@ -114,15 +113,12 @@ inline GgufWriter sample_mixtral(bool split, const SampleShape& shape = {}) {
 inline GgufWriter sample_all_types(uint32_t version = 3) {
   GgufWriter file(version, 64);
   file.scalar<uint8_t>("t.u8", ValueType::u8, 200).scalar<int8_t>("t.i8", ValueType::i8, -5);
-  file.scalar<uint16_t>("t.u16", ValueType::u16, 60000)
-      .scalar<int16_t>("t.i16", ValueType::i16, -6);
+  file.scalar<uint16_t>("t.u16", ValueType::u16, 60000).scalar<int16_t>("t.i16", ValueType::i16, -6);
   file.u32("t.u32", 4000000000u).scalar<int32_t>("t.i32", ValueType::i32, 7);
   file.f32("t.f32", 1.5f).boolean("t.bool", true).string("t.string", "text");
-  file.scalar<uint64_t>("t.u64", ValueType::u64, uint64_t{1} << 40)
-      .scalar<int64_t>("t.i64", ValueType::i64, -8);
+  file.scalar<uint64_t>("t.u64", ValueType::u64, uint64_t{1} << 40).scalar<int64_t>("t.i64", ValueType::i64, -8);
   file.scalar<double>("t.f64", ValueType::f64, 0.1);
-  file.array<uint32_t>("t.numbers", ValueType::u32, {1, 2, 3})
-      .strings("t.strings", {"one", "", "three"});
+  file.array<uint32_t>("t.numbers", ValueType::u32, {1, 2, 3}).strings("t.strings", {"one", "", "three"});
   file.array<uint8_t>("t.flags", ValueType::boolean, {0, 1});
   file.u32("general.alignment", 64);
   file.tensor("a", {3, 2}, kGgmlF32).tensor("b", {32, 2}, 8);

@@ -43,8 +43,7 @@ Files repository_files() {
 
 Files full_files() {
   const char* named = std::getenv("MOEVK_TEST_MODELS");
-  const fs::path folder =
-      named != nullptr ? fs::path(named) : fs::path(MOEVK_SOURCE_DIR) / ".." / "shared" / "models";
+  const fs::path folder = named != nullptr ? fs::path(named) : fs::path(MOEVK_SOURCE_DIR) / ".." / "shared" / "models";
   return {folder / "tiny-moe-f32.gguf", folder / "oracle"};
 }
 
@@ -66,8 +65,7 @@ NpyArray read_array(const fs::path& folder, uint32_t block, const char* name) {
 Oracle read_oracle(const fs::path& folder, uint32_t block) {
   const NpyArray x = read_array(folder, block, "moe_in");
   return {x.rows, x.to_f32(), read_array(folder, block, "selected").to_i32(),
-          read_array(folder, block, "weights").to_f64(),
-          read_array(folder, block, "moe_out").to_f64()};
+          read_array(folder, block, "weights").to_f64(), read_array(folder, block, "moe_out").to_f64()};
 }
 
 struct Errors {
@@ -100,21 +98,20 @@ class RealModel : public ::testing::TestWithParam<bool> {
   moe::Layer upload(const GgufFile& file, const MoeLayer& layer, bool from_file) {
     moe::Upload upload = moe::begin_weights(library_, device_, layer.desc);
     for (const auto& tensor : layer.tensors) {
-      const moe_tensor_source source = from_file ? moevk::model::file_source(file, tensor)
-                                                 : moevk::model::memory_source(file, tensor);
+      const moe_tensor_source source =
+          from_file ? moevk::model::file_source(file, tensor) : moevk::model::memory_source(file, tensor);
       moe::check([&](moe_error* e) { return library_->add_tensor(upload, &source, e); });
     }
     return moe::commit_weights(library_, upload);
   }
 
   // Tokens first..first+count-1 of the oracle in one call; adds to `errors`.
-  void run(moe_context* context, moe_layer* layer, const moe_layer_desc& desc, const Oracle& oracle,
-           uint64_t first, uint64_t count, Errors& errors) {
+  void run(moe_context* context, moe_layer* layer, const moe_layer_desc& desc, const Oracle& oracle, uint64_t first,
+           uint64_t count, Errors& errors) {
     const size_t hidden = desc.hidden, k = desc.top_k;
     std::vector<float> y(count * hidden), weights(count * k);
     std::vector<int32_t> ids(count * k);
-    const moe_view x_view =
-        moe::host_view(oracle.x.data() + first * hidden, MOE_DTYPE_F32, count, hidden);
+    const moe_view x_view = moe::host_view(oracle.x.data() + first * hidden, MOE_DTYPE_F32, count, hidden);
     const moe_view y_view = moe::host_view(y.data(), MOE_DTYPE_F32, count, hidden);
     const moe_view ids_view = moe::host_view(ids.data(), MOE_DTYPE_I32, count, k);
     const moe_view weights_view = moe::host_view(weights.data(), MOE_DTYPE_F32, count, k);
@@ -127,14 +124,12 @@ class RealModel : public ::testing::TestWithParam<bool> {
     moe::check([&](moe_error* e) { return library_->forward(context, layer, &args, e); });
     moe::wait(library_, context, moe::flush(library_, context));
     for (size_t i = 0; i < ids.size(); ++i) {
-      ASSERT_EQ(ids[i], oracle.ids[first * k + i])
-          << "token " << first + i / k << " slot " << i % k;
+      ASSERT_EQ(ids[i], oracle.ids[first * k + i]) << "token " << first + i / k << " slot " << i % k;
       ASSERT_NEAR(static_cast<double>(weights[i]), oracle.weights[first * k + i], 1e-5)
           << "token " << first + i / k << " slot " << i % k;
     }
     for (size_t i = 0; i < y.size(); ++i) {
-      const double truth = oracle.y[first * hidden + i],
-                   difference = static_cast<double>(y[i]) - truth;
+      const double truth = oracle.y[first * hidden + i], difference = static_cast<double>(y[i]) - truth;
       errors.difference += difference * difference;
       errors.size += truth * truth;
       errors.largest = std::max(errors.largest, std::fabs(difference));
@@ -143,8 +138,7 @@ class RealModel : public ::testing::TestWithParam<bool> {
 
   void run_model(const Files& files) {
     if (!fs::exists(files.model) || !fs::exists(files.oracle)) {
-      GTEST_SKIP() << files.model.string()
-                   << " or its oracle is not there (MOEVK_TEST_MODELS names the folder)";
+      GTEST_SKIP() << files.model.string() << " or its oracle is not there (MOEVK_TEST_MODELS names the folder)";
     }
     if (!open()) GTEST_SKIP() << "no Vulkan device: " << library_->why_no_gpu(instance_);
     auto file = GgufFile::open(files.model.string());
@@ -166,10 +160,9 @@ class RealModel : public ::testing::TestWithParam<bool> {
         ASSERT_NO_FATAL_FAILURE(run(context, uploaded, layer.desc, oracle, t * 13, 1, alone));
       for (uint64_t t = 0; t < 64; t += 16)
         ASSERT_NO_FATAL_FAILURE(run(context, uploaded, layer.desc, oracle, t, 16, few));
-      std::cout << "  " << device_name_ << ", " << files.model.filename().string() << ", layer "
-                << layer.block << ": " << oracle.tokens << " tokens at once: relative RMS error "
-                << all.relative_rms() << ", largest " << all.largest << "; one by one "
-                << alone.relative_rms() << "; 16 at a time " << few.relative_rms()
+      std::cout << "  " << device_name_ << ", " << files.model.filename().string() << ", layer " << layer.block << ": "
+                << oracle.tokens << " tokens at once: relative RMS error " << all.relative_rms() << ", largest "
+                << all.largest << "; one by one " << alone.relative_rms() << "; 16 at a time " << few.relative_rms()
                 << "; same experts for all\n";
       EXPECT_LE(all.relative_rms(), kBound);
       EXPECT_LE(alone.relative_rms(), kBound);
@@ -178,8 +171,7 @@ class RealModel : public ::testing::TestWithParam<bool> {
     const auto* introspection = library_.extension<moe_introspection>(MOE_EXTENSION_INTROSPECTION);
     ASSERT_NE(introspection, nullptr);
     moe_statistics statistics = moe_init<moe_statistics>();
-    moe::check(
-        [&](moe_error* e) { return introspection->get_statistics(instance_, &statistics, e); });
+    moe::check([&](moe_error* e) { return introspection->get_statistics(instance_, &statistics, e); });
     EXPECT_EQ(statistics.validation_messages, 0u);
   }
 

@@ -50,9 +50,7 @@ Output run_moevk(const std::string& arguments) {
   return run_command("'" MOEVK_PROGRAM "' --library '" MOEVK_PLUGIN "' " + arguments);
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 // Exit code 2 and one line on stderr that holds `part`.
 void expect_refused(const std::string& arguments, const std::string& part) {
@@ -85,8 +83,7 @@ TEST(Cli, InfoCountsParametersAndBytes) {
   const std::string path = temporary("sample.gguf");
   const std::vector<std::byte> bytes = moevk::model::sample_qwen3moe().bytes();
   std::ofstream(path, std::ios::binary)
-      .write(reinterpret_cast<const char*>(bytes.data()),
-             static_cast<std::streamsize>(bytes.size()));
+      .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   // H=8 F=6 E=4 k=2, two blocks: router 32 and experts 3*8*6*4 = 576 each; norms, embeddings,
   // output.
   const Output output = run_moevk("info '" + path + "'");
@@ -132,8 +129,7 @@ TEST(Cli, RunFailsWhenTheOracleDiffers) {
   std::filesystem::copy(shipped / "l0.moe_in.npy", oracle / "l0.moe_in.npy");
   std::filesystem::copy(shipped / "l0.selected.npy", oracle / "l0.selected.npy");
   std::filesystem::copy(shipped / "l1.moe_out.npy", oracle / "l0.moe_out.npy");
-  const Output output =
-      run_moevk("run '" + kModel + "' --layer 0 --oracle '" + oracle.string() + "'");
+  const Output output = run_moevk("run '" + kModel + "' --layer 0 --oracle '" + oracle.string() + "'");
   EXPECT_EQ(output.code, 1) << output.out << output.err;
   EXPECT_TRUE(contains(output.out, "FAIL: 1 of 1 layers disagree")) << output.out;
   std::filesystem::remove_all(oracle);
@@ -142,8 +138,7 @@ TEST(Cli, RunFailsWhenTheOracleDiffers) {
 TEST(Cli, PlanNeedsNoGpu) {
   std::string caps;
   std::error_code none;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(MOEVK_SOURCE_DIR "/tests/devices", none)) {
+  for (const auto& entry : std::filesystem::directory_iterator(MOEVK_SOURCE_DIR "/tests/devices", none)) {
     if (entry.path().extension() == ".caps") caps = entry.path().string();
   }
   if (caps.empty()) GTEST_SKIP() << "tests/devices holds no .caps file";
@@ -158,14 +153,12 @@ TEST(Cli, PlanNeedsNoGpu) {
 
 TEST(Cli, BenchWritesJson) {
   const std::string path = temporary("rows.json");
-  const std::string arguments =
-      "bench --shape 64,32,8,2 --tokens 1,9 --format f16,f32 --repeat 3 --json";
+  const std::string arguments = "bench --shape 64,32,8,2 --tokens 1,9 --format f16,f32 --repeat 3 --json";
   const Output output = run_moevk(arguments + " '" + path + "'");
   EXPECT_EQ(output.code, 0) << output.out << output.err;
   EXPECT_TRUE(contains(output.out, "median ms")) << output.out;
-  const std::string judge = "'" MOEVK_CMAKE "' '-DFILE=" + path +
-                            "' -DROWS=4 -P '" MOEVK_SOURCE_DIR
-                            "/tests/tools/check_bench_json.cmake'";
+  const std::string judge =
+      "'" MOEVK_CMAKE "' '-DFILE=" + path + "' -DROWS=4 -P '" MOEVK_SOURCE_DIR "/tests/tools/check_bench_json.cmake'";
   const Output judged = run_command(judge);
   EXPECT_EQ(judged.code, 0) << judged.err << read_text(path);
 
@@ -178,8 +171,8 @@ TEST(Cli, BenchWritesJson) {
 }
 
 TEST(Cli, BenchKnowsRoutingAndSharedExperts) {
-  const Output output = run_moevk(
-      "bench --shape 64,32,8,2 --shared 48 --tokens 40 --repeat 2 --format bf16 --routing onehot");
+  const Output output =
+      run_moevk("bench --shape 64,32,8,2 --shared 48 --tokens 40 --repeat 2 --format bf16 --routing onehot");
   EXPECT_EQ(output.code, 0) << output.out << output.err;
   EXPECT_TRUE(contains(output.out, "onehot routing")) << output.out;
   EXPECT_TRUE(contains(output.out, "bf16    40      2.0")) << output.out;  // two experts are read
@@ -207,11 +200,10 @@ TEST(Cli, RefusesBadUsageInOneLine) {
   expect_refused("run '" + kModel + "' --device 999", "--device");
   expect_refused("run '" + kModel + "' --layer 4", "--layer");
   expect_refused("run '" + kModel + "' --input /no/such.npy", "/no/such.npy");
-  expect_refused("run '" + kModel + "' --input " MOEVK_SOURCE_DIR "/models/oracle/l0.logits.npy",
-                 "[256, 8]");
+  expect_refused("run '" + kModel + "' --input " MOEVK_SOURCE_DIR "/models/oracle/l0.logits.npy", "[256, 8]");
   expect_refused("run '" + kModel + "' --oracle /no/such/folder", "/no/such/folder");
-  for (const char* shape : {"64,128,8", "64,128,8,2,1", "64,128,8,0", "64,x,8,2", "-1,1,1,1",
-                            "64,128,8,9", "99999999999,1,1,1", "''"}) {
+  for (const char* shape :
+       {"64,128,8", "64,128,8,2,1", "64,128,8,0", "64,x,8,2", "-1,1,1,1", "64,128,8,9", "99999999999,1,1,1", "''"}) {
     expect_refused(std::string("plan --shape=") + shape, "--shape");
   }
   expect_refused("plan --shape 64,128,8,2 --caps /no/such.caps", "/no/such.caps");

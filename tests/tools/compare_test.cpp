@@ -62,8 +62,8 @@ TEST(Roofline, FollowsTheFormulas) {
   EXPECT_NEAR(roofline(desc, 32, 16).distinct_experts, 111.8, 0.05);
   const Roofline one = roofline(desc, 1, 16);
   EXPECT_DOUBLE_EQ(one.flops, 6.0 * 8 * 2048 * 768 + 2.0 * 2048 * 128);
-  EXPECT_DOUBLE_EQ(one.bytes, 8.0 * 3 * 2048 * 768 * 2 + 4.0 * 128 * 2048 +
-                                  4.0 * (2048 + 2 * 8 * 768 + 2 * 8 * 2048) + 4.0 * 2048);
+  EXPECT_DOUBLE_EQ(
+      one.bytes, 8.0 * 3 * 2048 * 768 * 2 + 4.0 * 128 * 2048 + 4.0 * (2048 + 2 * 8 * 768 + 2 * 8 * 2048) + 4.0 * 2048);
   EXPECT_DOUBLE_EQ(roofline(desc, 64, 16, 8.0).distinct_experts, 8);
 }
 

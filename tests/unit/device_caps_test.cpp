@@ -39,7 +39,8 @@ TEST(DeviceCaps, FilesComeBackAsTheyAre) {
     EXPECT_EQ(below_floor(parsed(text)), "") << name;
     // A device that nobody has says so.
     const bool probed = text.starts_with("# Probed: moevk devices --caps");
-    const bool synthetic = text.starts_with("# Synthetic: no such device.") && parsed(text).name.find("synthetic") != std::string::npos;
+    const bool synthetic =
+        text.starts_with("# Synthetic: no such device.") && parsed(text).name.find("synthetic") != std::string::npos;
     EXPECT_NE(probed, synthetic) << name;
   }
 }
@@ -49,7 +50,8 @@ TEST(DeviceCaps, EveryFactComesBack) {
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 27);
   std::istringstream lines(text);
   std::string line, changed;
-  for (int value = 1; std::getline(lines, line); ++value) changed += line.substr(0, line.find('=')) + "= " + std::to_string(value) + "\n";
+  for (int value = 1; std::getline(lines, line); ++value)
+    changed += line.substr(0, line.find('=')) + "= " + std::to_string(value) + "\n";
   EXPECT_EQ(caps_text(parsed(changed)), changed);
   DeviceCaps caps;
   caps.max_storage_buffer_range = UINT64_MAX;
@@ -109,9 +111,10 @@ TEST(DeviceCaps, LoweringOnlyLowers) {
   EXPECT_EQ(caps.buffer_device_address, 0u);
   EXPECT_TRUE(lower_caps("max_storage_buffer_range=1048576", &caps).ok());  // as it is
   const std::string text = caps_text(caps);
-  for (const char* bad : {"max_storage_buffer_range=1048577", "buffer_device_address=1", "name=x", "driver=", "no_such=1",
-                          "subgroup_size", "subgroup_size=", "subgroup_size=four", "max_bound_sets=9", "timestamp_period_ns=2",
-                          "kind=1", "vendor_id=0", "device_id=0", "storage_offset_alignment=4"}) {
+  for (const char* bad :
+       {"max_storage_buffer_range=1048577", "buffer_device_address=1", "name=x", "driver=", "no_such=1",
+        "subgroup_size", "subgroup_size=", "subgroup_size=four", "max_bound_sets=9", "timestamp_period_ns=2", "kind=1",
+        "vendor_id=0", "device_id=0", "storage_offset_alignment=4"}) {
     const Status status = lower_caps(bad, &caps);
     EXPECT_EQ(status.code(), MOE_ERROR_INVALID_ARGUMENT) << bad;
     EXPECT_EQ(status.argument(), "MOEVK_LIMITS") << bad;

@@ -54,7 +54,8 @@ std::filesystem::path folder() { return source_dir() / "tests/golden"; }
 class GoldenPlans : public ::testing::TestWithParam<size_t> {};
 INSTANTIATE_TEST_SUITE_P(All, GoldenPlans, ::testing::Range<size_t>(0, 13), [](const auto& info) {
   std::string name = golden_plans().at(info.param).name;
-  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
   return name;
 });
 
@@ -70,13 +71,15 @@ TEST_P(GoldenPlans, AreAsTheyWere) {
     std::ofstream(path, std::ios::binary) << text.value();
     return;
   }
-  EXPECT_EQ(text.value(), read_text(path)) << path << ": the plan has changed. If that was meant, scripts/update-golden renews the file.";
+  EXPECT_EQ(text.value(), read_text(path))
+      << path << ": the plan has changed. If that was meant, scripts/update-golden renews the file.";
 }
 
 TEST(GoldenFolder, HasNoFileWithoutATest) {
   for (const auto& entry : std::filesystem::directory_iterator(folder())) {
     const std::string name = entry.path().filename().string();
-    const bool known = std::any_of(golden_plans().begin(), golden_plans().end(), [&](const Golden& g) { return g.name + ".plan" == name; });
+    const bool known = std::any_of(golden_plans().begin(), golden_plans().end(),
+                                   [&](const Golden& g) { return g.name + ".plan" == name; });
     EXPECT_TRUE(known) << name << " belongs to no test; remove it";
   }
 }

@@ -16,22 +16,85 @@ namespace fs = std::filesystem;
 constexpr size_t kMostLines = 400;
 constexpr size_t kMostKernelLines = 200;
 
-const std::set<std::string> kCHeaders = {
-    "assert.h", "ctype.h", "errno.h", "float.h", "inttypes.h", "limits.h", "math.h", "stdarg.h", "stdbool.h",
-    "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "string.h", "time.h"};
-const std::set<std::string> kCppHeaders = {
-    "algorithm", "array", "atomic", "bit", "bitset", "cassert", "cctype", "cerrno", "cfloat", "charconv", "chrono",
-    "cinttypes", "climits", "cmath", "compare", "concepts", "condition_variable", "cstdarg", "cstddef", "cstdint",
-    "cstdio", "cstdlib", "cstring", "ctime", "deque", "exception", "filesystem", "fstream", "functional", "future",
-    "initializer_list", "iomanip", "iosfwd", "iostream", "istream", "iterator", "limits", "list", "locale", "map",
-    "memory", "mutex", "new", "numbers", "numeric", "optional", "ostream", "queue", "random", "ranges", "ratio", "set",
-    "shared_mutex", "span", "sstream", "stdexcept", "streambuf", "string", "string_view", "system_error", "thread",
-    "tuple", "type_traits", "typeindex", "unordered_map", "unordered_set", "utility", "variant", "vector", "version"};
-const std::set<std::string> kSystemHeaders = {
-    "dlfcn.h", "fcntl.h", "io.h", "signal.h", "sys/ioctl.h", "sys/mman.h", "sys/resource.h", "sys/stat.h", "sys/types.h",
-    "sys/wait.h", "unistd.h", "windows.h"};
+const std::set<std::string> kCHeaders = {"assert.h", "ctype.h", "errno.h",  "float.h",   "inttypes.h",
+                                         "limits.h", "math.h",  "stdarg.h", "stdbool.h", "stddef.h",
+                                         "stdint.h", "stdio.h", "stdlib.h", "string.h",  "time.h"};
+const std::set<std::string> kCppHeaders = {"algorithm",
+                                           "array",
+                                           "atomic",
+                                           "bit",
+                                           "bitset",
+                                           "cassert",
+                                           "cctype",
+                                           "cerrno",
+                                           "cfloat",
+                                           "charconv",
+                                           "chrono",
+                                           "cinttypes",
+                                           "climits",
+                                           "cmath",
+                                           "compare",
+                                           "concepts",
+                                           "condition_variable",
+                                           "cstdarg",
+                                           "cstddef",
+                                           "cstdint",
+                                           "cstdio",
+                                           "cstdlib",
+                                           "cstring",
+                                           "ctime",
+                                           "deque",
+                                           "exception",
+                                           "filesystem",
+                                           "fstream",
+                                           "functional",
+                                           "future",
+                                           "initializer_list",
+                                           "iomanip",
+                                           "iosfwd",
+                                           "iostream",
+                                           "istream",
+                                           "iterator",
+                                           "limits",
+                                           "list",
+                                           "locale",
+                                           "map",
+                                           "memory",
+                                           "mutex",
+                                           "new",
+                                           "numbers",
+                                           "numeric",
+                                           "optional",
+                                           "ostream",
+                                           "queue",
+                                           "random",
+                                           "ranges",
+                                           "ratio",
+                                           "set",
+                                           "shared_mutex",
+                                           "span",
+                                           "sstream",
+                                           "stdexcept",
+                                           "streambuf",
+                                           "string",
+                                           "string_view",
+                                           "system_error",
+                                           "thread",
+                                           "tuple",
+                                           "type_traits",
+                                           "typeindex",
+                                           "unordered_map",
+                                           "unordered_set",
+                                           "utility",
+                                           "variant",
+                                           "vector",
+                                           "version"};
+const std::set<std::string> kSystemHeaders = {"dlfcn.h",     "fcntl.h",    "io.h",           "signal.h",
+                                              "sys/ioctl.h", "sys/mman.h", "sys/resource.h", "sys/stat.h",
+                                              "sys/types.h", "sys/wait.h", "unistd.h",       "windows.h"};
 
-const std::vector<std::string> kAbi = {"moe_plugin.h", "plugin_api/moe_plugin.h", "plugin_api/moe_plugin_introspection.h"};
+const std::vector<std::string> kAbi = {"moe_plugin.h", "plugin_api/moe_plugin.h",
+                                       "plugin_api/moe_plugin_introspection.h"};
 const std::vector<std::string> kLoader = {"moe_loader.h", "plugin_api/moe_loader.h", "plugin_api/moe_plugin.hpp"};
 const std::vector<std::string> kKernelTable = {"kernel_table.h", "push_constants.h"};
 const std::vector<std::string> kVulkan = {"vulkan/", "volk.h", "vk_mem_alloc.h"};
@@ -44,9 +107,9 @@ std::vector<std::string> together(std::initializer_list<std::vector<std::string>
 
 struct Rule {
   std::string prefix;
-  bool c = true;       // the C library's headers
-  bool cpp = true;     // the C++ library's
-  bool system = true;  // POSIX and Windows
+  bool c = true;                    // the C library's headers
+  bool cpp = true;                  // the C++ library's
+  bool system = true;               // POSIX and Windows
   std::vector<std::string> others;  // by name; a folder where it ends in "/"
 };
 
@@ -59,7 +122,8 @@ const std::vector<Rule>& rules() {
       {"plugin_api/moe_loader.h", true, false, true, kAbi},
       {"plugin_api/moe_plugin.hpp", true, true, true, together({kAbi, kLoader})},
       // The plugin: all below.
-      {"plugin_api/", true, true, true, together({kAbi, kKernelTable, kVulkan, {"plugin_api/", "runtime/", "backend/"}})},
+      {"plugin_api/", true, true, true,
+       together({kAbi, kKernelTable, kVulkan, {"plugin_api/", "runtime/", "backend/"}})},
       {"runtime/", true, true, false, together({kAbi, kKernelTable, {"runtime/"}})},
       {"backend/", true, true, false, together({kKernelTable, kVulkan, {"runtime/", "backend/"}})},
       // Kernels see each other's .glsl files (check_include), the constants and the push constants.
@@ -74,7 +138,8 @@ const std::vector<Rule>& rules() {
       {"bench/", true, true, true, together({host, {"bench/"}})},
       {"tests/conformance/", true, true, true, together({host, {"tests/conformance/"}})},
       {"tests/consumer/", true, true, true, {"moevk/moe_plugin.h"}},
-      {"tests/unit/", true, true, true, together({kAbi, kKernelTable, {"gtest/", "runtime/", "backend/", "tests/unit/"}})},
+      {"tests/unit/", true, true, true,
+       together({kAbi, kKernelTable, {"gtest/", "runtime/", "backend/", "tests/unit/"}})},
       {"tests/", true, true, true, together({host, {"gtest/", "tools/", "tests/"}})},
   };
   return all;

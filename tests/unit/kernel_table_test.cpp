@@ -24,7 +24,8 @@ std::vector<Variant> variants() {
   std::vector<Variant> all;
   for (uint32_t k = 0; k < kKernelCount; ++k) {
     const auto id = static_cast<KernelId>(k);
-    for (size_t v = 0; v < (kKernels[k].reads_weights ? 2u : 1u); ++v) all.push_back({id, &kKernels[k], v, SpirvModule::of(id, v)});
+    for (size_t v = 0; v < (kKernels[k].reads_weights ? 2u : 1u); ++v)
+      all.push_back({id, &kKernels[k], v, SpirvModule::of(id, v)});
   }
   return all;
 }
@@ -36,7 +37,8 @@ TEST(KernelTable, Bindings) {
     ASSERT_FALSE(buffers.empty()) << v.info->name;
     EXPECT_EQ(buffers.rbegin()->first + 1, v.info->bindings) << v.info->name << " " << v.variant;
     EXPECT_LE(v.info->bindings, 10u) << v.info->name;
-    EXPECT_TRUE(std::any_of(buffers.begin(), buffers.end(), [](const auto& b) { return b.second.writes; })) << v.info->name;
+    EXPECT_TRUE(std::any_of(buffers.begin(), buffers.end(), [](const auto& b) { return b.second.writes; }))
+        << v.info->name;
     const auto windows = v.module.bindings(1);
     EXPECT_EQ(windows.size(), v.info->reads_weights && v.variant == 0 ? 1u : 0u) << v.info->name << " " << v.variant;
     for (const auto& [number, access] : windows) EXPECT_FALSE(access.writes) << v.info->name << " writes weights";
@@ -48,7 +50,8 @@ TEST(KernelTable, ConstantsThatAKernelReadsAreListed) {
   for (const Variant& v : variants()) {
     for (const uint32_t id : v.module.constant_ids()) {
       ASSERT_LT(id, kConstantCount);
-      EXPECT_NE(v.info->constants >> id & 1, 0u) << v.info->name << " reads " << kConstantNames[id] << ", which the manifest does not list";
+      EXPECT_NE(v.info->constants >> id & 1, 0u)
+          << v.info->name << " reads " << kConstantNames[id] << ", which the manifest does not list";
     }
     for (uint32_t id = 0; id < kConstantCount; ++id) {
       if ((v.info->constants >> id & 1) == 0) continue;
@@ -64,7 +67,8 @@ TEST(KernelTable, WorkgroupSize) {
     for (const SpirvInstruction& i : v.module.instructions()) {
       if (i.op != kOpExecutionMode || i.operands[1] != kModeLocalSize) continue;
       ++found;
-      EXPECT_EQ(i.operands, (std::vector<uint32_t>{i.operands[0], kModeLocalSize, kNumberWorkgroup, 1, 1})) << v.info->name;
+      EXPECT_EQ(i.operands, (std::vector<uint32_t>{i.operands[0], kModeLocalSize, kNumberWorkgroup, 1, 1}))
+          << v.info->name;
     }
     EXPECT_EQ(found, 1u) << v.info->name;
   }
@@ -88,10 +92,9 @@ TEST(KernelTable, SharedMemoryByHand) {
     EXPECT_EQ(floats(KernelId::kRoute), 2176 + 3 * 128 + 128 + tokens * (40 + 129));
     const uint32_t rows = tokens <= 2 ? 4 : tokens == 4 ? 2 : 1;  // of a group; a workgroup has 4
     const uint32_t routes = tokens == 8 ? 512 : tokens * 40;
-    const uint32_t rows = tokens <= 2 ? 4 : tokens == 4 ? 2 : 1;
     EXPECT_EQ(floats(KernelId::kGateUpSmall), 2 * rows * tokens * 129 + tokens + 2);
     set(Constant::kCombine, 1);
-    EXPECT_EQ(floats(KernelId::kDownSmall), rows * tokens * 129 + tokens + 2 + 32 + (tokens == 8 ? 512 : tokens * 40) * rows * 4);
+    EXPECT_EQ(floats(KernelId::kDownSmall), rows * tokens * 129 + tokens + 2 + 32 + routes * rows * 4);
     set(Constant::kCombine, 0);
     EXPECT_EQ(floats(KernelId::kDownSmall), rows * tokens * 129 + tokens + 2 + 32 + 1);
   }
@@ -108,7 +111,8 @@ TEST(KernelTable, SharedMemoryFitsTheFloor) {
       for (uint32_t one = 0; one < 2; ++one) {
         std::fill(c.begin(), c.end(), one);
         c[static_cast<size_t>(Constant::kTokensPerGroup)] = tokens;
-        EXPECT_LE(v.module.shared_bytes(c.data(), kConstantCount), 16384u) << v.info->name << ", " << tokens << " tokens";
+        EXPECT_LE(v.module.shared_bytes(c.data(), kConstantCount), 16384u)
+            << v.info->name << ", " << tokens << " tokens";
       }
     }
   }

@@ -105,12 +105,9 @@ TEST(LayerSpec, ParametersOfKnownModels) {
     double layers;
     double total, active;  // billions, MoE layers alone, by hand
     double named_total, named_active;
-  } models[] = {{"mixtral-8x7b", 32, 45.1, 11.3, 46.7, 12.9},
-                {"mixtral-8x22b", 56, 135.3, 33.8, 141, 39},
-                {"qwen3-30b", 48, 29.0, 1.82, 30.5, 3.3},
-                {"qwen3-235b", 94, 227.1, 14.24, 235, 22},
-                {"deepseek-v3", 58, 656.6, 23.1, 671, 37},
-                {"olmoe", 16, 6.44, 0.807, 6.9, 1.3}};
+  } models[] = {{"mixtral-8x7b", 32, 45.1, 11.3, 46.7, 12.9}, {"mixtral-8x22b", 56, 135.3, 33.8, 141, 39},
+                {"qwen3-30b", 48, 29.0, 1.82, 30.5, 3.3},     {"qwen3-235b", 94, 227.1, 14.24, 235, 22},
+                {"deepseek-v3", 58, 656.6, 23.1, 671, 37},    {"olmoe", 16, 6.44, 0.807, 6.9, 1.3}};
   for (const auto& m : models) {
     const LayerSpec spec = make_spec(layer_shape(m.name), WeightFormat::kBf16);
     const double total = static_cast<double>(total_parameters(spec)) * m.layers / 1e9;

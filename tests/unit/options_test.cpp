@@ -16,8 +16,8 @@ namespace {
 class OptionsTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name : {"MOEVK_TRACE", "MOEVK_DISABLE", "MOEVK_DEVICE", "MOEVK_LIMITS", "MOEVK_VALIDATION", "MOEVK_CACHE",
-                             "MOEVK_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"}) {
+    for (const char* name : {"MOEVK_TRACE", "MOEVK_DISABLE", "MOEVK_DEVICE", "MOEVK_LIMITS", "MOEVK_VALIDATION",
+                             "MOEVK_CACHE", "MOEVK_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"}) {
       const char* value = std::getenv(name);
       before_[name] = value != nullptr ? std::optional<std::string>(value) : std::nullopt;
       unsetenv(name);
@@ -25,8 +25,10 @@ class OptionsTest : public ::testing::Test {
   }
   void TearDown() override {
     for (const auto& [name, value] : before_) {
-      if (value) setenv(name.c_str(), value->c_str(), 1);
-      else unsetenv(name.c_str());
+      if (value)
+        setenv(name.c_str(), value->c_str(), 1);
+      else
+        unsetenv(name.c_str());
     }
   }
 
@@ -41,7 +43,8 @@ class OptionsTest : public ::testing::Test {
     EXPECT_FALSE(options.ok()) << name << "=" << value;
     EXPECT_EQ(options.status().code(), MOE_ERROR_INVALID_ARGUMENT);
     EXPECT_EQ(options.status().argument(), name);
-    EXPECT_NE(options.status().text().find("\"" + std::string(word) + "\""), std::string::npos) << options.status().text();
+    EXPECT_NE(options.status().text().find("\"" + std::string(word) + "\""), std::string::npos)
+        << options.status().text();
     unsetenv(name);
   }
 
@@ -59,8 +62,9 @@ TEST_F(OptionsTest, NothingSet) {
 
 TEST_F(OptionsTest, Trace) {
   for (const auto& [value, plan, timing, memory] :
-       {std::tuple{"plan", true, false, false}, std::tuple{"timing", false, true, false}, std::tuple{"memory", false, false, true},
-        std::tuple{" plan, memory,,", true, false, true}, std::tuple{"", false, false, false}}) {
+       {std::tuple{"plan", true, false, false}, std::tuple{"timing", false, true, false},
+        std::tuple{"memory", false, false, true}, std::tuple{" plan, memory,,", true, false, true},
+        std::tuple{"", false, false, false}}) {
     setenv("MOEVK_TRACE", value, 1);
     const Options o = read();
     EXPECT_EQ(o.trace_plan, plan) << value;

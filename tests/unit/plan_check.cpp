@@ -74,12 +74,14 @@ class Checker {
     uint64_t first = 0, next = 0;
     for (const Step& step : plan_.steps) {
       if (step.first_token != first || next == 0) {
-        expect(step.first_token == next, "a chunk begins at token " + number(step.first_token) + ", not at " + number(next));
+        expect(step.first_token == next,
+               "a chunk begins at token " + number(step.first_token) + ", not at " + number(next));
         first = step.first_token;
         next = first + step.tokens;
       }
       expect(first + step.tokens == next, "step " + step.name + " takes other tokens than its chunk");
-      expect(step.tokens != 0 && step.tokens <= limit, number(step.tokens) + " tokens at once, at most " + number(limit));
+      expect(step.tokens != 0 && step.tokens <= limit,
+             number(step.tokens) + " tokens at once, at most " + number(limit));
     }
     expect(next == plan_.shape.tokens, "covers " + number(next) + " of " + number(plan_.shape.tokens) + " tokens");
   }
@@ -96,31 +98,38 @@ class Checker {
       const std::string name = region_name(static_cast<Region>(i));
       expect(offset >= end, name + " overlaps the region before it");
       expect(offset % std::max(caps_.storage_offset_alignment, 16u) == 0, name + " is not aligned");
-      expect(plan_.region_bytes[i] <= caps_.max_storage_buffer_range, name + " has " + number(plan_.region_bytes[i]) + " bytes");
+      expect(plan_.region_bytes[i] <= caps_.max_storage_buffer_range,
+             name + " has " + number(plan_.region_bytes[i]) + " bytes");
       end = offset + plan_.region_bytes[i];
     }
-    expect(end <= plan_.workspace_bytes, "regions end at " + number(end) + " of " + number(plan_.workspace_bytes) + " bytes");
+    expect(end <= plan_.workspace_bytes,
+           "regions end at " + number(end) + " of " + number(plan_.workspace_bytes) + " bytes");
   }
 
   void dispatch(const Step& step, const Dispatch& d) {
     const KernelInfo& kernel = kKernels[static_cast<size_t>(d.kernel)];
     where_ = "step " + step.name + " at token " + number(step.first_token) + ", " + kernel.name;
     expect(!d.why.empty(), "does not say why");
-    expect(d.bindings.size() == kernel.bindings && d.bindings.size() <= kMostBindings, "has " + number(d.bindings.size()) + " bindings");
+    expect(d.bindings.size() == kernel.bindings && d.bindings.size() <= kMostBindings,
+           "has " + number(d.bindings.size()) + " bindings");
     expect(d.push_words * 4 <= std::min(kMostPushBytes, caps_.push_constant_bytes), "has too many push constants");
     for (const Patch& patch : d.patches) expect(patch.word < d.push_words, "patches beyond its push constants");
     for (uint32_t size : d.grid) {
-      expect(size >= 1 && size <= std::min(kMostGrid, caps_.max_workgroup_count), "has a grid dimension of " + number(size));
+      expect(size >= 1 && size <= std::min(kMostGrid, caps_.max_workgroup_count),
+             "has a grid dimension of " + number(size));
     }
     const uint64_t shared = shared_bytes(d, caps_.buffer_device_address != 0);
-    expect(shared <= std::min(kMostSharedBytes, caps_.shared_memory_bytes), "takes " + number(shared) + " bytes of shared memory");
+    expect(shared <= std::min(kMostSharedBytes, caps_.shared_memory_bytes),
+           "takes " + number(shared) + " bytes of shared memory");
     for (uint32_t i = 0; i < kConstantCount; ++i) {
       const bool read = (kernel.constants >> i & 1) != 0;
-      expect(read || d.constants[i] == kConstantDefaults[i], std::string("sets ") + kConstantNames[i] + ", which it does not read");
+      expect(read || d.constants[i] == kConstantDefaults[i],
+             std::string("sets ") + kConstantNames[i] + ", which it does not read");
     }
     if (d.indirect) {
       const uint32_t tiles = static_cast<uint32_t>(bytes(Region::kTiles) / 16);
-      expect(d.indirect_offset_bytes % 12 == 0 && d.indirect_offset_bytes + 12ull <= bytes(Region::kIndirect), "reads a grid that is not there");
+      expect(d.indirect_offset_bytes % 12 == 0 && d.indirect_offset_bytes + 12ull <= bytes(Region::kIndirect),
+             "reads a grid that is not there");
       expect(tiles >= 1 && tiles <= kMostGrid, number(tiles) + " tiles");
       expect(written_.count(Region::kIndirect) != 0, "reads a grid that nothing has written");
     }
@@ -133,7 +142,8 @@ class Checker {
     if (d.weight_set == WeightSet::kNone) return;
     const auto& passes = d.weight_set == WeightSet::kGateUp ? layout_.gate_up_passes : layout_.down_passes;
     expect(d.binding_pass < passes.size(), "binding pass " + number(d.binding_pass) + " of " + number(passes.size()));
-    expect(caps_.buffer_device_address != 0 || passes.at(d.binding_pass).windows <= kNumberMaxBoundWindows, "binds too many windows");
+    expect(caps_.buffer_device_address != 0 || passes.at(d.binding_pass).windows <= kNumberMaxBoundWindows,
+           "binds too many windows");
   }
 
   template <class Push>
@@ -152,11 +162,11 @@ class Checker {
   // Regions hold what the push constants let a kernel touch.
   void sizes(const Dispatch& d) {
     const auto room = [&](Region region, uint64_t needed) {
-      expect(bytes(region) >= needed, std::string(region_name(region)) + " has " + number(bytes(region)) + " of " + number(needed) + " bytes");
+      expect(bytes(region) >= needed,
+             std::string(region_name(region)) + " has " + number(bytes(region)) + " of " + number(needed) + " bytes");
     };
     const bool small = d.kernel == KernelId::kGateUpSmall || d.kernel == KernelId::kDownSmall;
     const uint32_t together = d.constants[static_cast<size_t>(Constant::kTokensPerGroup)];
-    const uint64_t rows = uint64_t{d.grid[0]} * kNumberGroups * (together <= 2 ? 4 : together == 4 ? 2 : 1);  // small_tokens.glsl
     if (d.weight_set == WeightSet::kGateUp) {
       const auto p = push<GateUpPush>(d);
       room(Region::kH, uint64_t{p.routes} * p.h_stride * 4);
@@ -167,22 +177,27 @@ class Checker {
       const auto p = push<DownPush>(d);
       room(Region::kH, uint64_t{p.routes} * p.h_stride4 * 16);
       room(Region::kWeights, uint64_t{p.routes} * 4);
-      if (d.constants[static_cast<size_t>(Constant::kCombine)] == 0) room(Region::kExpertOut, uint64_t{p.routes} * p.out_stride * 4);
-      else expect(p.routes <= (together == 8 ? kNumberMaxFusedRoutes : together * kNumberMaxSlots), "combines too many routes");
+      if (d.constants[static_cast<size_t>(Constant::kCombine)] == 0)
+        room(Region::kExpertOut, uint64_t{p.routes} * p.out_stride * 4);
+      else
+        expect(p.routes <= (together == 8 ? kNumberMaxFusedRoutes : together * kNumberMaxSlots),
+               "combines too many routes");
       expect(!small || uint64_t{d.grid[0]} * small_rows(d) >= p.hidden, "the grid does not reach every row");
     } else if (d.kernel == KernelId::kScan || d.kernel == KernelId::kSortSmall) {
       const auto p = push<SortPush>(d);
       // Per expert whole tiles and one remainder.
       room(Region::kTiles, (uint64_t{p.routes} / kNumberTileRows + std::min(p.experts_total, p.routes)) * 16);
       room(Region::kOffsets, (uint64_t{p.experts_total} + 1) * 4);
-      const bool reads_histogram = d.kernel == KernelId::kScan && d.constants[static_cast<size_t>(Constant::kFromOffsets)] == 0;
+      const bool reads_histogram =
+          d.kernel == KernelId::kScan && d.constants[static_cast<size_t>(Constant::kFromOffsets)] == 0;
       room(Region::kHistogram, reads_histogram ? uint64_t{p.blocks} * p.experts_total * 4 : 0);
       expect(std::max(p.gate_up_blocks, p.down_blocks) <= kMostGrid, "writes a grid beyond the limit");
       expect(d.kernel == KernelId::kScan || p.routes <= kNumberMaxSortRoutes, "sorts too many routes");
     } else if (d.kernel == KernelId::kScatter) {
       const auto p = push<SortPush>(d);
       room(Region::kOrder, uint64_t{p.routes} * 4);
-      expect(uint64_t{p.blocks} * p.routes_per_block >= p.routes && d.grid[0] == p.blocks, "does not reach every route");
+      expect(uint64_t{p.blocks} * p.routes_per_block >= p.routes && d.grid[0] == p.blocks,
+             "does not reach every route");
       expect(p.routes_per_block <= kNumberMaxSortRoutes, "has too many routes in a block");
     }
   }
@@ -200,7 +215,8 @@ class Checker {
         const auto access = bindings_of(d.kernel).find(i);
         const bool writes = access != bindings_of(d.kernel).end() && access->second.writes;
         const bool reads_only = access != bindings_of(d.kernel).end() && !access->second.writes;
-        const std::string what = std::string(kKernels[static_cast<size_t>(d.kernel)].name) + "'s " + region_name(region);
+        const std::string what =
+            std::string(kKernels[static_cast<size_t>(d.kernel)].name) + "'s " + region_name(region);
         expect(bytes(region) != 0, what + " has no bytes");
         if (region == Region::kUnused) {
           expect((b.unused + 1u) * 256u <= bytes(region), what + " is beyond its memory");
@@ -232,24 +248,29 @@ bool same_dispatch(const Dispatch& a, const Dispatch& b) {
   const auto same_binding = [](const Binding& x, const Binding& y) {
     return x.kind == y.kind && x.index == y.index && x.unused == y.unused;
   };
-  const auto same_patch = [](const Patch& x, const Patch& y) { return x.kind == y.kind && x.word == y.word && x.view == y.view; };
-  return a.kernel == b.kernel && a.constants == b.constants && a.push == b.push && a.push_words == b.push_words && a.grid == b.grid &&
-         a.indirect == b.indirect && a.indirect_offset_bytes == b.indirect_offset_bytes && a.weight_set == b.weight_set &&
-         a.binding_pass == b.binding_pass && a.bytes == b.bytes && a.flops == b.flops && a.why == b.why &&
+  const auto same_patch = [](const Patch& x, const Patch& y) {
+    return x.kind == y.kind && x.word == y.word && x.view == y.view;
+  };
+  return a.kernel == b.kernel && a.constants == b.constants && a.push == b.push && a.push_words == b.push_words &&
+         a.grid == b.grid && a.indirect == b.indirect && a.indirect_offset_bytes == b.indirect_offset_bytes &&
+         a.weight_set == b.weight_set && a.binding_pass == b.binding_pass && a.bytes == b.bytes && a.flops == b.flops &&
+         a.why == b.why &&
          std::equal(a.bindings.begin(), a.bindings.end(), b.bindings.begin(), b.bindings.end(), same_binding) &&
          std::equal(a.patches.begin(), a.patches.end(), b.patches.begin(), b.patches.end(), same_patch);
 }
 
 }  // namespace
 
-std::vector<std::string> check_plan(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, const Plan& plan) {
+std::vector<std::string> check_plan(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps,
+                                    const Plan& plan) {
   return Checker(spec, layout, caps, plan).run();
 }
 
 bool same_plan(const Plan& a, const Plan& b) {
   const auto same_step = [](const Step& x, const Step& y) {
     return x.name == y.name && x.first_token == y.first_token && x.tokens == y.tokens &&
-           std::equal(x.dispatches.begin(), x.dispatches.end(), y.dispatches.begin(), y.dispatches.end(), same_dispatch);
+           std::equal(x.dispatches.begin(), x.dispatches.end(), y.dispatches.begin(), y.dispatches.end(),
+                      same_dispatch);
   };
   return a.shape == b.shape && a.region_bytes == b.region_bytes && a.region_offset == b.region_offset &&
          a.workspace_bytes == b.workspace_bytes && a.refused == b.refused &&

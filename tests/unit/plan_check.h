@@ -11,7 +11,8 @@
 
 namespace moevk::unit {
 
-std::vector<std::string> check_plan(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, const Plan& plan);
+std::vector<std::string> check_plan(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps,
+                                    const Plan& plan);
 bool same_plan(const Plan& a, const Plan& b);
 
 // forward with f32 activations, in place where the layer allows it.

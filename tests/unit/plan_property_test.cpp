@@ -67,14 +67,16 @@ TEST(PlanProperties, EveryShapeOnEveryDevice) {
       // The floor's range of 1 MiB is below every driver's; it may refuse, and says which limit it was.
       EXPECT_EQ(one.name, "floor") << where << ": " << p.layout.status().text();
       EXPECT_EQ(p.layout.status().code(), MOE_ERROR_UNSUPPORTED);
-      EXPECT_NE(p.layout.status().text().find("max_storage_buffer_range = 1048576"), std::string::npos) << p.layout.status().text();
+      EXPECT_NE(p.layout.status().text().find("max_storage_buffer_range = 1048576"), std::string::npos)
+          << p.layout.status().text();
       return;
     }
     for (const uint64_t tokens : kTokens) {
       const CallShape shape = forward_shape(p.spec, tokens);
       const Plan plan = p.plan(shape);
       const std::vector<std::string> problems = check_plan(p.spec, p.layout.value(), p.caps, plan);
-      EXPECT_TRUE(problems.empty()) << where << ", T " << tokens << ": " << problems.size() << " problems; " << problems.front();
+      EXPECT_TRUE(problems.empty()) << where << ", T " << tokens << ": " << problems.size() << " problems; "
+                                    << problems.front();
       EXPECT_EQ(plan.barriers(), expected_barriers(p.layout.value(), plan)) << where << ", T " << tokens;
       EXPECT_TRUE(same_plan(plan, p.plan(shape))) << where << ", T " << tokens;
       ++plans;
@@ -87,10 +89,11 @@ TEST(PlanProperties, EveryShapeOnEveryDevice) {
 TEST(PlanProperties, TheFloorRunsSmallLayers) {
   std::vector<std::string> accepted;
   for_each_layer([&](const std::string&, const LayerShape& shape, const NamedDevice& one, Planned& p) {
-    if (one.name == "floor" && p.layout.ok() && (accepted.empty() || accepted.back() != shape.name)) accepted.push_back(shape.name);
+    if (one.name == "floor" && p.layout.ok() && (accepted.empty() || accepted.back() != shape.name))
+      accepted.push_back(shape.name);
   });
-  EXPECT_EQ(accepted, (std::vector<std::string>{"deepseek-v2-lite", "qwen1.5-moe", "qwen3-30b", "llama-4-scout", "olmoe",
-                                                "granite-1b", "granite-3b"}));
+  EXPECT_EQ(accepted, (std::vector<std::string>{"deepseek-v2-lite", "qwen1.5-moe", "qwen3-30b", "llama-4-scout",
+                                                "olmoe", "granite-1b", "granite-3b"}));
 }
 
 // At most three barriers for 1 to 16 tokens. More only where weights are read through windows and there are more of
@@ -127,19 +130,24 @@ TEST(PlanProperties, AtMostFiveBarriersFor512Tokens) {
       EXPECT_TRUE(further_passes == 0 || p.caps.buffer_device_address == 0) << where;
       return;
     }
-    EXPECT_EQ(std::count_if(plan.refused.begin(), plan.refused.end(), [](const std::string& r) { return r.starts_with("one pass: "); }), 1);
-    const std::string line = shape.name + " on " + one.name + ": chunks of " + std::to_string(plan.steps.front().tokens) + ", " +
-                             std::to_string(plan.barriers()) + " barriers";
+    EXPECT_EQ(std::count_if(plan.refused.begin(), plan.refused.end(),
+                            [](const std::string& r) { return r.starts_with("one pass: "); }),
+              1);
+    const std::string line = shape.name + " on " + one.name + ": chunks of " +
+                             std::to_string(plan.steps.front().tokens) + ", " + std::to_string(plan.barriers()) +
+                             " barriers";
     if (one.name != "windows-only" && (chunked.empty() || chunked.back() != line)) chunked.push_back(line);
   });
   const std::vector<std::string> workspace = {
       "longcat on lavapipe-22.3: chunks of 256, 11 barriers", "kimi-k3 on lavapipe-22.3: chunks of 256, 11 barriers",
       "longcat on lavapipe-25.0: chunks of 256, 11 barriers", "kimi-k3 on lavapipe-25.0: chunks of 256, 11 barriers",
       "kimi-k3 on swiftshader: chunks of 256, 11 barriers"};
-  const std::vector<std::string> watchdog = {
-      "mixtral-8x7b on wide-discrete: chunks of 256, 11 barriers", "mixtral-8x22b on wide-discrete: chunks of 171, 17 barriers",
-      "deepseek-v3 on wide-discrete: chunks of 256, 11 barriers",  "longcat on wide-discrete: chunks of 256, 11 barriers",
-      "kimi-k2 on wide-discrete: chunks of 256, 11 barriers",      "kimi-k3 on wide-discrete: chunks of 103, 29 barriers"};
+  const std::vector<std::string> watchdog = {"mixtral-8x7b on wide-discrete: chunks of 256, 11 barriers",
+                                             "mixtral-8x22b on wide-discrete: chunks of 171, 17 barriers",
+                                             "deepseek-v3 on wide-discrete: chunks of 256, 11 barriers",
+                                             "longcat on wide-discrete: chunks of 256, 11 barriers",
+                                             "kimi-k2 on wide-discrete: chunks of 256, 11 barriers",
+                                             "kimi-k3 on wide-discrete: chunks of 103, 29 barriers"};
   std::vector<std::string> expected = workspace;
   expected.insert(expected.end(), watchdog.begin(), watchdog.end());
   EXPECT_EQ(chunked, expected);
@@ -150,7 +158,8 @@ TEST(PlanProperties, Watchdog) {
   const struct {
     uint32_t kind;
     double rate;  // multiply-adds a second
-  } kinds[] = {{MOE_DEVICE_KIND_DISCRETE_GPU, 1e12}, {MOE_DEVICE_KIND_INTEGRATED_GPU, 1e11}, {MOE_DEVICE_KIND_OTHER, 1e11}};
+  } kinds[] = {
+      {MOE_DEVICE_KIND_DISCRETE_GPU, 1e12}, {MOE_DEVICE_KIND_INTEGRATED_GPU, 1e11}, {MOE_DEVICE_KIND_OTHER, 1e11}};
   for (const auto& kind : kinds) {
     DeviceCaps caps = device("wide-discrete");
     caps.kind = kind.kind;
@@ -162,11 +171,31 @@ TEST(PlanProperties, Watchdog) {
       for (const Step& step : plan.steps) {
         for (const Dispatch& d : step.dispatches) {
           if (d.weight_set == WeightSet::kNone || step.tokens <= 64) continue;
-          EXPECT_LE(d.flops / 2 / kind.rate, 0.1) << shape.name << ", kind " << kind.kind << ", " << step.tokens << " tokens, " << step.name;
+          EXPECT_LE(d.flops / 2 / kind.rate, 0.1)
+              << shape.name << ", kind " << kind.kind << ", " << step.tokens << " tokens, " << step.name;
         }
       }
     }
     EXPECT_GT(chunked, 10u) << "kind " << kind.kind;
+  }
+}
+
+// Several binding passes share one matmul's work: the estimate of a plan does not grow with them.
+TEST(PlanProperties, PassesShareTheEstimate) {
+  for (const char* name : {"mixtral-8x22b", "deepseek-v3", "llama-4-scout"}) {
+    const auto flops = [&](const DeviceCaps& caps) {
+      Planned p(make_spec(layer_shape(name), WeightFormat::kF16), caps);
+      double sum = 0;
+      for (const Step& step : p.plan(forward_shape(p.spec, 2)).steps) {
+        for (const Dispatch& d : step.dispatches) sum += d.weight_set != WeightSet::kNone ? d.flops : 0;
+      }
+      return sum;
+    };
+    const LayerShape& shape = layer_shape(name);
+    const double slots = shape.top_k + shape.shared / shape.intermediate;
+    const double by_hand = 2.0 * 2 * slots * 3 * shape.hidden * shape.intermediate;  // 2 tokens
+    EXPECT_NEAR(flops(device("wide-discrete")), by_hand, 1e-6 * by_hand) << name;
+    EXPECT_NEAR(flops(windows_only()), by_hand, 1e-6 * by_hand) << name;
   }
 }
 
@@ -184,7 +213,8 @@ TEST(PlanProperties, WidestLayers) {
         const Plan plan = p.plan(forward_shape(p.spec, tokens));
         const std::vector<std::string> problems = check_plan(p.spec, p.layout.value(), p.caps, plan);
         ++plans;
-        EXPECT_TRUE(problems.empty()) << hidden << " x " << intermediate << " on " << one.name << ", T " << tokens << ": " << problems.front();
+        EXPECT_TRUE(problems.empty()) << hidden << " x " << intermediate << " on " << one.name << ", T " << tokens
+                                      << ": " << problems.front();
       }
     }
   }

@@ -124,7 +124,8 @@ std::string join(const std::vector<std::string>& problems) {
 class PlanVariants : public ::testing::TestWithParam<size_t> {};
 INSTANTIATE_TEST_SUITE_P(All, PlanVariants, ::testing::Range<size_t>(0, 14), [](const auto& info) {
   std::string name = variants().at(info.param).name;
-  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
   return name;
 });
 
@@ -168,7 +169,8 @@ TEST(PlanOutputs, EachIsWrittenOnceAChunk) {
     CallShape shape = forward_shape(p.spec, tokens);
     ask_for_all(p.spec, &shape);
     const Plan plan = p.plan(shape);
-    for (const ViewId id : {ViewId::kIds, ViewId::kWeights, ViewId::kLogits, ViewId::kScores, ViewId::kCounts, ViewId::kY}) {
+    for (const ViewId id :
+         {ViewId::kIds, ViewId::kWeights, ViewId::kLogits, ViewId::kScores, ViewId::kCounts, ViewId::kY}) {
       size_t written = 0, chunks = 0;
       uint64_t chunk = UINT64_MAX;
       for (const Step& step : plan.steps) {
@@ -200,7 +202,8 @@ TEST(PlanStages, KeepTheRules) {
           if (stage == Stage::kPlanDispatch) shape.outputs = bit(ViewId::kCounts);
           if (stage == Stage::kCombine) shape.residual_dtype = MOE_DTYPE_F32;
           Result<Plan> plan = plan_call(p.spec, p.layout.value(), p.caps, shape);
-          const std::string where = one.name + ", " + stage_name(stage) + " of " + std::to_string(tokens) + " tokens on " + name;
+          const std::string where =
+              one.name + ", " + stage_name(stage) + " of " + std::to_string(tokens) + " tokens on " + name;
           const bool whole = stage == Stage::kPlanDispatch || stage == Stage::kExperts;
           if (whole && tokens > chunk_limit(p.spec, p.caps)) {
             ASSERT_FALSE(plan.ok()) << where;

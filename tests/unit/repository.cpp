@@ -53,7 +53,8 @@ DeviceCaps windows_only() {
 }
 
 TemporaryFolder::TemporaryFolder() {
-  path_ = fs::temp_directory_path() / ("moevk-unit-" + std::to_string(std::random_device{}()) + std::to_string(std::random_device{}()));
+  path_ = fs::temp_directory_path() /
+          ("moevk-unit-" + std::to_string(std::random_device{}()) + std::to_string(std::random_device{}()));
   fs::create_directories(path_);
 }
 

@@ -29,18 +29,22 @@ std::vector<Module> modules() {
   std::vector<Module> all;
   for (const KernelInfo& kernel : kKernels) {
     for (size_t v = 0; v < (kernel.reads_weights ? 2u : 1u); ++v) {
-      all.push_back({std::string(kernel.name) + "." + std::to_string(v), {kernel.code[v], kernel.code[v] + kernel.words[v]}});
+      all.push_back(
+          {std::string(kernel.name) + "." + std::to_string(v), {kernel.code[v], kernel.code[v] + kernel.words[v]}});
     }
   }
   return all;
 }
 
-std::vector<uint32_t> patched(const Module& m, bool rte, bool inf_nan) { return with_float_controls(m.words.data(), m.words.size(), rte, inf_nan); }
+std::vector<uint32_t> patched(const Module& m, bool rte, bool inf_nan) {
+  return with_float_controls(m.words.data(), m.words.size(), rte, inf_nan);
+}
 
 bool is_ours(const SpirvInstruction& i) {
   if (i.op == kOpCapability) return i.operands[0] == kCapabilityRte || i.operands[0] == kCapabilityInfNan;
   if (i.op == kOpExecutionMode) return i.operands[1] == kModeRte || i.operands[1] == kModeInfNan;
-  return i.op == kOpExtension && std::strcmp(reinterpret_cast<const char*>(i.operands.data()), "SPV_KHR_float_controls") == 0;
+  return i.op == kOpExtension &&
+         std::strcmp(reinterpret_cast<const char*>(i.operands.data()), "SPV_KHR_float_controls") == 0;
 }
 
 // The order of a module's sections, as far as these instructions go.
@@ -50,8 +54,8 @@ int section(uint32_t op) {
     case kOpExtension: return 1;
     case kOpEntryPoint: return 3;
     case kOpExecutionMode: return 4;
-    case 11:               // OpExtInstImport
-    case 14: return 2;     // OpMemoryModel
+    case 11:            // OpExtInstImport
+    case 14: return 2;  // OpMemoryModel
     default: return 5;
   }
 }
@@ -104,7 +108,8 @@ TEST(SpirvFloatControls, TheValidatorTakesThem) {
   const TemporaryFolder folder;
   const auto validate = [&](const std::vector<uint32_t>& words) {
     const std::string path = (folder.path() / "module.spv").string();
-    std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(words.data()), static_cast<std::streamsize>(words.size() * 4));
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(words.data()), static_cast<std::streamsize>(words.size() * 4));
     return std::system(("'" + validator + "' --target-env vulkan1.1 '" + path + "' > '" + path + ".log' 2>&1").c_str());
   };
   for (const Module& m : modules()) {

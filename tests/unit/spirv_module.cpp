@@ -12,10 +12,35 @@ namespace moevk::unit {
 namespace {
 
 enum Op : uint32_t {
-  kTypeInt = 21, kTypeFloat = 22, kTypeVector = 23, kTypeArray = 28, kTypePointer = 32, kConstantTrue = 41,
-  kConstantFalse = 42, kConstant = 43, kSpecConstantTrue = 48, kSpecConstantFalse = 49, kSpecConstant = 50,
-  kSpecConstantOp = 52, kVariable = 59, kDecorate = 71, kIAdd = 128, kISub = 130, kIMul = 132, kUDiv = 134,
-  kSelect = 169, kIEqual = 170, kINotEqual = 171, kULessThanEqual = 178,
+  kTypeInt = 21,
+  kTypeFloat = 22,
+  kTypeVector = 23,
+  kTypeArray = 28,
+  kTypePointer = 32,
+  kConstantTrue = 41,
+  kConstantFalse = 42,
+  kConstant = 43,
+  kSpecConstantTrue = 48,
+  kSpecConstantFalse = 49,
+  kSpecConstant = 50,
+  kSpecConstantOp = 52,
+  kVariable = 59,
+  kDecorate = 71,
+  kIAdd = 128,
+  kISub = 130,
+  kIMul = 132,
+  kUDiv = 134,
+  kUMod = 137,
+  kLogicalOr = 166,
+  kLogicalAnd = 167,
+  kLogicalNot = 168,
+  kSelect = 169,
+  kIEqual = 170,
+  kINotEqual = 171,
+  kUGreaterThan = 172,
+  kUGreaterThanEqual = 174,
+  kULessThan = 176,
+  kULessThanEqual = 178,
 };
 constexpr uint32_t kSpecId = 1, kNonWritable = 24, kNonReadable = 25, kBinding = 33, kDescriptorSet = 34;
 constexpr uint32_t kStorageWorkgroup = 4;
@@ -42,7 +67,6 @@ std::optional<uint32_t> evaluate(const std::vector<uint32_t>& o, const std::map<
     case kUGreaterThan: return value(3) > value(4);
     case kUGreaterThanEqual: return value(3) >= value(4);
     case kULessThan: return value(3) < value(4);
-    case kULessThanEqual: return value(3) <= value(4);
     case kULessThanEqual: return value(3) <= value(4);
     default: return std::nullopt;
   }
@@ -101,7 +125,8 @@ uint64_t SpirvModule::type_bytes(uint32_t type, const std::map<uint32_t, uint32_
     case kTypeFloat: return t.operands[1] / 8;
     case kTypeVector: return type_bytes(t.operands[1], values) * t.operands[2];
     case kTypeArray:
-      if (values.count(t.operands[2]) == 0) throw std::runtime_error("an array of shared memory whose size is not understood");
+      if (values.count(t.operands[2]) == 0)
+        throw std::runtime_error("an array of shared memory whose size is not understood");
       return type_bytes(t.operands[1], values) * values.at(t.operands[2]);
     default: throw std::runtime_error("shared memory of a type with opcode " + std::to_string(t.op));
   }

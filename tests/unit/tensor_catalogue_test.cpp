@@ -35,33 +35,39 @@ moe_layer_desc small(uint32_t flags = 0, uint32_t shared = 0) {
 
 TEST(TensorCatalogue, Layouts) {
   moe_layer_desc desc = small();
-  EXPECT_EQ(listed(desc), (Lines{"router.weight [4,10] f32", "experts.gate [4,6,10] f16", "experts.up [4,6,10] f16", "experts.down [4,10,6] bf16"}));
+  EXPECT_EQ(listed(desc), (Lines{"router.weight [4,10] f32", "experts.gate [4,6,10] f16", "experts.up [4,6,10] f16",
+                                 "experts.down [4,10,6] bf16"}));
   for (const uint32_t layout : {MOE_GATE_UP_CONCATENATED, MOE_GATE_UP_CONCATENATED_UP_FIRST, MOE_GATE_UP_INTERLEAVED}) {
     desc.gate_up_layout = layout;
-    EXPECT_EQ(listed(desc), (Lines{"router.weight [4,10] f32", "experts.gate_up [4,12,10] f16", "experts.down [4,10,6] bf16"}));
+    EXPECT_EQ(listed(desc),
+              (Lines{"router.weight [4,10] f32", "experts.gate_up [4,12,10] f16", "experts.down [4,10,6] bf16"}));
   }
   desc.matrix_order = MOE_MATRIX_IN_OUT;
-  EXPECT_EQ(listed(desc), (Lines{"router.weight [4,10] f32", "experts.gate_up [4,10,12] f16", "experts.down [4,6,10] bf16"}));
+  EXPECT_EQ(listed(desc),
+            (Lines{"router.weight [4,10] f32", "experts.gate_up [4,10,12] f16", "experts.down [4,6,10] bf16"}));
   desc.gate_up_layout = MOE_GATE_UP_SEPARATE;
-  EXPECT_EQ(listed(desc), (Lines{"router.weight [4,10] f32", "experts.gate [4,10,6] f16", "experts.up [4,10,6] f16", "experts.down [4,6,10] bf16"}));
+  EXPECT_EQ(listed(desc), (Lines{"router.weight [4,10] f32", "experts.gate [4,10,6] f16", "experts.up [4,10,6] f16",
+                                 "experts.down [4,6,10] bf16"}));
 }
 
 TEST(TensorCatalogue, Ungated) {
   EXPECT_EQ(listed(small(MOE_LAYER_UNGATED | MOE_LAYER_EXPERT_BIAS)),
-            (Lines{"router.weight [4,10] f32", "experts.up [4,6,10] f16", "experts.down [4,10,6] bf16", "experts.up.bias [4,6] f32",
-                   "experts.down.bias [4,10] f32"}));
+            (Lines{"router.weight [4,10] f32", "experts.up [4,6,10] f16", "experts.down [4,10,6] bf16",
+                   "experts.up.bias [4,6] f32", "experts.down.bias [4,10] f32"}));
 }
 
 TEST(TensorCatalogue, BiasesAndNorm) {
-  moe_layer_desc desc = small(MOE_LAYER_ROUTER_BIAS | MOE_LAYER_SELECTION_BIAS | MOE_LAYER_INPUT_NORM | MOE_LAYER_EXPERT_BIAS);
-  EXPECT_EQ(listed(desc),
-            (Lines{"router.weight [4,10] f32", "router.bias [4,1] f32", "router.selection_bias [4,1] f32", "norm.weight [10] f32",
-                   "experts.gate [4,6,10] f16", "experts.up [4,6,10] f16", "experts.down [4,10,6] bf16", "experts.gate.bias [4,6] f32",
-                   "experts.up.bias [4,6] f32", "experts.down.bias [4,10] f32"}));
+  moe_layer_desc desc =
+      small(MOE_LAYER_ROUTER_BIAS | MOE_LAYER_SELECTION_BIAS | MOE_LAYER_INPUT_NORM | MOE_LAYER_EXPERT_BIAS);
+  EXPECT_EQ(listed(desc), (Lines{"router.weight [4,10] f32", "router.bias [4,1] f32", "router.selection_bias [4,1] f32",
+                                 "norm.weight [10] f32", "experts.gate [4,6,10] f16", "experts.up [4,6,10] f16",
+                                 "experts.down [4,10,6] bf16", "experts.gate.bias [4,6] f32",
+                                 "experts.up.bias [4,6] f32", "experts.down.bias [4,10] f32"}));
   desc.gate_up_layout = MOE_GATE_UP_INTERLEAVED;
   desc.matrix_order = MOE_MATRIX_IN_OUT;  // biases have no order
   const Lines lines = listed(desc);
-  EXPECT_EQ(Lines(lines.end() - 2, lines.end()), (Lines{"experts.gate_up.bias [4,12] f32", "experts.down.bias [4,10] f32"}));
+  EXPECT_EQ(Lines(lines.end() - 2, lines.end()),
+            (Lines{"experts.gate_up.bias [4,12] f32", "experts.down.bias [4,10] f32"}));
 }
 
 TEST(TensorCatalogue, SharedExperts) {
@@ -70,12 +76,15 @@ TEST(TensorCatalogue, SharedExperts) {
     desc.shared_down_format.element = MOE_ELEMENT_BF16;
     const std::string w = std::to_string(width);
     const Lines separate = listed(desc);
-    EXPECT_EQ(Lines(separate.begin() + 4, separate.end()), (Lines{"shared.gate [" + w + ",10] f16", "shared.up [" + w + ",10] f16", "shared.down [10," + w + "] bf16"}));
+    EXPECT_EQ(
+        Lines(separate.begin() + 4, separate.end()),
+        (Lines{"shared.gate [" + w + ",10] f16", "shared.up [" + w + ",10] f16", "shared.down [10," + w + "] bf16"}));
     desc.gate_up_layout = MOE_GATE_UP_CONCATENATED;
     desc.shared_gate = MOE_SHARED_GATE_SIGMOID;
     const Lines joined = listed(desc);
     EXPECT_EQ(Lines(joined.begin() + 3, joined.end()),
-              (Lines{"shared.gate_up [" + std::to_string(2 * width) + ",10] f16", "shared.down [10," + w + "] bf16", "shared.router [10] f32"}));
+              (Lines{"shared.gate_up [" + std::to_string(2 * width) + ",10] f16", "shared.down [10," + w + "] bf16",
+                     "shared.router [10] f32"}));
   }
 }
 

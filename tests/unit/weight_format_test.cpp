@@ -125,7 +125,8 @@ TEST(WeightFormat, ElementsAreStoredAndLoaded) {
     EXPECT_EQ(load_element(dtype, memory.data(), 1), 1.5f);
     EXPECT_EQ(load_element(dtype, memory.data(), 2), -2.25f);
     const uint64_t bytes = dtype_bytes(dtype);
-    for (uint64_t i = 0; i < memory.size(); ++i) EXPECT_EQ(memory[i] == std::byte{0xAB}, i < bytes || i >= 3 * bytes) << dtype << " " << i;
+    for (uint64_t i = 0; i < memory.size(); ++i)
+      EXPECT_EQ(memory[i] == std::byte{0xAB}, i < bytes || i >= 3 * bytes) << dtype << " " << i;
   }
 }
 

@@ -19,7 +19,9 @@ namespace {
 
 constexpr MatrixKind kKinds[] = {MatrixKind::kGate, MatrixKind::kUp, MatrixKind::kDown};
 
-uint32_t rows_of(const MatrixLayout& m, uint32_t piece) { return std::min(m.rows_per_piece, m.rows - piece * m.rows_per_piece); }
+uint32_t rows_of(const MatrixLayout& m, uint32_t piece) {
+  return std::min(m.rows_per_piece, m.rows - piece * m.rows_per_piece);
+}
 
 void check_matrix(const LayerSpec& spec, uint32_t segment, MatrixKind kind, const MatrixLayout& m) {
   const Segment& s = spec.segment[segment];
@@ -68,7 +70,8 @@ void check_layout(const LayerSpec& spec, const DeviceCaps& caps, const WeightLay
     const MatrixLayout& up = layout.at(i, MatrixKind::kUp);
     EXPECT_EQ(gate.rows_per_piece, up.rows_per_piece);
     EXPECT_EQ(up.first_entry, gate.first_entry + gate.places.size());  // as gate_up reads the table
-    for (size_t p = 0; p < up.places.size(); ++p) EXPECT_EQ(gate.places[p].pass, up.places[p].pass) << "gate and up are not bound together";
+    for (size_t p = 0; p < up.places.size(); ++p)
+      EXPECT_EQ(gate.places[p].pass, up.places[p].pass) << "gate and up are not bound together";
   }
   EXPECT_EQ(std::count(entries.begin(), entries.end(), false), 0);
   uint64_t held = 0;
@@ -83,7 +86,8 @@ void check_layout(const LayerSpec& spec, const DeviceCaps& caps, const WeightLay
     }
   }
   EXPECT_LE(bytes, held);
-  EXPECT_EQ(layout.total_bytes(spec), held + layout.router_bytes(spec) + layout.aux_floats * 4ull + layout.table_entries * 8ull);
+  EXPECT_EQ(layout.total_bytes(spec),
+            held + layout.router_bytes(spec) + layout.aux_floats * 4ull + layout.table_entries * 8ull);
   uint32_t next = 0;
   for (const auto* passes : {&layout.gate_up_passes, &layout.down_passes}) {
     for (const BindingPass& pass : *passes) {
@@ -99,7 +103,9 @@ void check_layout(const LayerSpec& spec, const DeviceCaps& caps, const WeightLay
 
 TEST(WeightLayout, RandomLayersWithSmallRanges) {
   std::mt19937 random(7);
-  const auto within = [&](uint32_t least, uint32_t most) { return least + static_cast<uint32_t>(random() % (most - least + 1)); };
+  const auto within = [&](uint32_t least, uint32_t most) {
+    return least + static_cast<uint32_t>(random() % (most - least + 1));
+  };
   size_t laid_out = 0, several_pieces = 0, several_passes = 0;
   for (int i = 0; i < 400; ++i) {
     SCOPED_TRACE(i);
@@ -143,7 +149,8 @@ TEST(WeightLayout, ModelsOnEveryDevice) {
 
 // Mixtral-8x22B: 192 MiB a matrix, 128 MiB a range.
 TEST(WeightLayout, OneMatrixInTwoPieces) {
-  Result<WeightLayout> layout = make_weight_layout(make_spec(layer_shape("mixtral-8x22b"), WeightFormat::kF16), windows_only());
+  Result<WeightLayout> layout =
+      make_weight_layout(make_spec(layer_shape("mixtral-8x22b"), WeightFormat::kF16), windows_only());
   ASSERT_TRUE(layout.ok());
   EXPECT_EQ(layout.value().at(0, MatrixKind::kGate).pieces, 2u);
   EXPECT_EQ(layout.value().at(0, MatrixKind::kDown).pieces, 2u);
@@ -157,7 +164,8 @@ TEST(WeightLayout, VectorsFollowEachOther) {
   Result<WeightLayout> layout = make_weight_layout(make_spec(shape, WeightFormat::kF32), device("swiftshader"));
   ASSERT_TRUE(layout.ok());
   const WeightLayout& l = layout.value();
-  EXPECT_EQ((std::vector<uint32_t>{l.router_bias, l.selection_bias, l.norm, l.gate_bias, l.up_bias, l.down_bias, l.aux_floats}),
+  EXPECT_EQ((std::vector<uint32_t>{l.router_bias, l.selection_bias, l.norm, l.gate_bias, l.up_bias, l.down_bias,
+                                   l.aux_floats}),
             (std::vector<uint32_t>{0, 4, 8, 18, 18 + 36, 18 + 72, 18 + 72 + 60}));  // 6 experts: two shared ones join
   EXPECT_EQ(l.router_stride, 12u);
   shape.flags = MOE_LAYER_UNGATED | MOE_LAYER_EXPERT_BIAS;
@@ -182,7 +190,8 @@ TEST(WeightLayout, Refusals) {
   };
   EXPECT_EQ(refusal({"rows", 8192, 64, 1, 1}, 1 << 20),
             "64 rows of 32768 bytes exceed max_storage_buffer_range = 1048576");
-  EXPECT_EQ(refusal({"router", 1024, 16, 300, 1}, 1 << 20), "the router takes 1228800 bytes, more than max_storage_buffer_range = 1048576");
+  EXPECT_EQ(refusal({"router", 1024, 16, 300, 1}, 1 << 20),
+            "the router takes 1228800 bytes, more than max_storage_buffer_range = 1048576");
   LayerShape biases = {"biases", 1024, 1024, 100, 1};
   biases.flags = MOE_LAYER_EXPERT_BIAS;
   EXPECT_EQ(refusal(biases, 1 << 20), "the biases take 1228800 bytes, more than max_storage_buffer_range = 1048576");

@@ -32,9 +32,9 @@ class ByteCursor {
   }
 
   bool need(uint64_t count, const std::string& field) {
-    return count <= left() || fail(at_, field,
-                                   "needs " + std::to_string(count) + " bytes, the file has " +
-                                       std::to_string(left()) + " left");
+    return count <= left() ||
+           fail(at_, field,
+                "needs " + std::to_string(count) + " bytes, the file has " + std::to_string(left()) + " left");
   }
 
   template <class T>
@@ -65,14 +65,12 @@ class ByteCursor {
       return false;
     }
     if (length > left()) {
-      return fail(
-          start, field + ".length",
-          std::to_string(length) + " bytes: the file has " + std::to_string(left()) + " left");
+      return fail(start, field + ".length",
+                  std::to_string(length) + " bytes: the file has " + std::to_string(left()) + " left");
     }
     if (length > limit) {
-      return fail(
-          start, field + ".length",
-          std::to_string(length) + " bytes: at most " + std::to_string(limit) + " are allowed");
+      return fail(start, field + ".length",
+                  std::to_string(length) + " bytes: at most " + std::to_string(limit) + " are allowed");
     }
     text = {reinterpret_cast<const char*>(bytes_.data()) + at_, static_cast<size_t>(length)};
     at_ += length;

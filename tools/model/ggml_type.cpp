@@ -61,8 +61,8 @@ constexpr GgmlType kTypes[] = {
 }  // namespace
 
 const GgmlType* find_ggml_type(uint32_t id) {
-  const auto* found = std::find_if(std::begin(kTypes), std::end(kTypes),
-                                   [id](const GgmlType& type) { return type.id == id; });
+  const auto* found =
+      std::find_if(std::begin(kTypes), std::end(kTypes), [id](const GgmlType& type) { return type.id == id; });
   return found == std::end(kTypes) ? nullptr : found;
 }
 

@@ -15,11 +15,10 @@ constexpr uint32_t kGgmlF16 = 1;
 constexpr uint32_t kGgmlBf16 = 30;
 
 struct GgmlType {
-  uint32_t id;       // Number in the file.
-  const char* name;  // "f16", "Q4_K", ...
-  uint32_t
-      block_numbers;     // Numbers in a block along ne[0]; 0: known by name but no longer readable.
-  uint32_t block_bytes;  // Bytes of a block.
+  uint32_t id;             // Number in the file.
+  const char* name;        // "f16", "Q4_K", ...
+  uint32_t block_numbers;  // Numbers in a block along ne[0]; 0: known by name but no longer readable.
+  uint32_t block_bytes;    // Bytes of a block.
 };
 
 // Null where the number is unknown.

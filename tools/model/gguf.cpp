@@ -27,46 +27,29 @@ std::optional<uint64_t> non_negative(T value) {
   return static_cast<uint64_t>(value);
 }
 
-std::optional<uint64_t> number_u64(std::span<const std::byte> bytes, ValueType type,
-                                   uint64_t index) {
+std::optional<uint64_t> number_u64(std::span<const std::byte> bytes, ValueType type, uint64_t index) {
   switch (type) {
-    case ValueType::u8:
-      return load<uint8_t>(bytes, index);
-    case ValueType::i8:
-      return non_negative(load<int8_t>(bytes, index));
-    case ValueType::u16:
-      return load<uint16_t>(bytes, index);
-    case ValueType::i16:
-      return non_negative(load<int16_t>(bytes, index));
-    case ValueType::u32:
-      return load<uint32_t>(bytes, index);
-    case ValueType::i32:
-      return non_negative(load<int32_t>(bytes, index));
-    case ValueType::u64:
-      return load<uint64_t>(bytes, index);
-    case ValueType::i64:
-      return non_negative(load<int64_t>(bytes, index));
-    default:
-      return std::nullopt;
+    case ValueType::u8: return load<uint8_t>(bytes, index);
+    case ValueType::i8: return non_negative(load<int8_t>(bytes, index));
+    case ValueType::u16: return load<uint16_t>(bytes, index);
+    case ValueType::i16: return non_negative(load<int16_t>(bytes, index));
+    case ValueType::u32: return load<uint32_t>(bytes, index);
+    case ValueType::i32: return non_negative(load<int32_t>(bytes, index));
+    case ValueType::u64: return load<uint64_t>(bytes, index);
+    case ValueType::i64: return non_negative(load<int64_t>(bytes, index));
+    default: return std::nullopt;
   }
 }
 
 std::optional<double> number_f64(std::span<const std::byte> bytes, ValueType type, uint64_t index) {
   switch (type) {
-    case ValueType::f32:
-      return static_cast<double>(load<float>(bytes, index));
-    case ValueType::f64:
-      return load<double>(bytes, index);
-    case ValueType::i8:
-      return load<int8_t>(bytes, index);
-    case ValueType::i16:
-      return load<int16_t>(bytes, index);
-    case ValueType::i32:
-      return load<int32_t>(bytes, index);
-    case ValueType::i64:
-      return static_cast<double>(load<int64_t>(bytes, index));
-    default:
-      break;
+    case ValueType::f32: return static_cast<double>(load<float>(bytes, index));
+    case ValueType::f64: return load<double>(bytes, index);
+    case ValueType::i8: return load<int8_t>(bytes, index);
+    case ValueType::i16: return load<int16_t>(bytes, index);
+    case ValueType::i32: return load<int32_t>(bytes, index);
+    case ValueType::i64: return static_cast<double>(load<int64_t>(bytes, index));
+    default: break;
   }
   if (const auto whole = number_u64(bytes, type, index)) {
     return static_cast<double>(*whole);
@@ -87,21 +70,16 @@ uint64_t scalar_bytes(ValueType type) {
   switch (type) {
     case ValueType::u8:
     case ValueType::i8:
-    case ValueType::boolean:
-      return 1;
+    case ValueType::boolean: return 1;
     case ValueType::u16:
-    case ValueType::i16:
-      return 2;
+    case ValueType::i16: return 2;
     case ValueType::u32:
     case ValueType::i32:
-    case ValueType::f32:
-      return 4;
+    case ValueType::f32: return 4;
     case ValueType::u64:
     case ValueType::i64:
-    case ValueType::f64:
-      return 8;
-    default:
-      return 0;
+    case ValueType::f64: return 8;
+    default: return 0;
   }
 }
 
@@ -146,8 +124,7 @@ std::vector<std::string_view> GgufValue::strings(size_t limit) const {
   uint64_t position = 0;
   for (uint64_t i = 0; i < count && found.size() < limit; ++i) {
     const auto length = load<uint64_t>(payload.subspan(static_cast<size_t>(position), 8), 0);
-    found.emplace_back(reinterpret_cast<const char*>(payload.data()) + position + 8,
-                       static_cast<size_t>(length));
+    found.emplace_back(reinterpret_cast<const char*>(payload.data()) + position + 8, static_cast<size_t>(length));
     position += 8 + length;
   }
   return found;
@@ -177,9 +154,9 @@ Result<GgufFile> GgufFile::open(const std::string& path) {
 }
 
 const GgufValue* GgufFile::find_value(std::string_view key) const {
-  const auto found = std::lower_bound(
-      values_by_key_.begin(), values_by_key_.end(), key,
-      [this](uint32_t index, std::string_view wanted) { return metadata_[index].key < wanted; });
+  const auto found =
+      std::lower_bound(values_by_key_.begin(), values_by_key_.end(), key,
+                       [this](uint32_t index, std::string_view wanted) { return metadata_[index].key < wanted; });
   if (found == values_by_key_.end() || metadata_[*found].key != key) {
     return nullptr;
   }
@@ -187,9 +164,9 @@ const GgufValue* GgufFile::find_value(std::string_view key) const {
 }
 
 const TensorInfo* GgufFile::find_tensor(std::string_view name) const {
-  const auto found = std::lower_bound(
-      tensors_by_name_.begin(), tensors_by_name_.end(), name,
-      [this](uint32_t index, std::string_view wanted) { return tensors_[index].name < wanted; });
+  const auto found =
+      std::lower_bound(tensors_by_name_.begin(), tensors_by_name_.end(), name,
+                       [this](uint32_t index, std::string_view wanted) { return tensors_[index].name < wanted; });
   if (found == tensors_by_name_.end() || tensors_[*found].name != name) {
     return nullptr;
   }

@@ -50,9 +50,8 @@ struct GgufValue {
   ValueType type = ValueType::u8;
   ValueType element_type = ValueType::u8;  // Of an array; never array itself.
   uint64_t count = 1;                      // Elements of an array; 1 otherwise.
-  std::span<const std::byte>
-      payload;          // A scalar's bytes, a string's characters, an array's elements.
-  uint64_t offset = 0;  // Where the payload starts in the file.
+  std::span<const std::byte> payload;      // A scalar's bytes, a string's characters, an array's elements.
+  uint64_t offset = 0;                     // Where the payload starts in the file.
 
   // Empty where the type does not fit; as_u64 takes every integer type that is not negative.
   std::optional<uint64_t> as_u64() const;

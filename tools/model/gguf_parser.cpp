@@ -15,8 +15,7 @@
 namespace moevk::model {
 namespace {
 
-static_assert(std::endian::native == std::endian::little,
-              "the reader takes views of little-endian files");
+static_assert(std::endian::native == std::endian::little, "the reader takes views of little-endian files");
 
 // Limits of the format's own text: keys of at most 65535 bytes, four dimensions. It allows names of
 // 64 bytes; some writers use more, so ours is wider.
@@ -30,18 +29,14 @@ constexpr uint64_t kMinValueBytes = 14;
 constexpr uint64_t kMinTensorBytes = 25;
 
 // product = a * b; false on overflow.
-bool multiply(uint64_t a, uint64_t b, uint64_t& product) {
-  return !__builtin_mul_overflow(a, b, &product);
-}
+bool multiply(uint64_t a, uint64_t b, uint64_t& product) { return !__builtin_mul_overflow(a, b, &product); }
 
 }  // namespace
 
 // Each step returns false after the cursor has the error; callers only pass that on.
 class GgufParser {
  public:
-  explicit GgufParser(std::span<const std::byte> bytes) : bytes_(bytes), cursor_(bytes) {
-    file_.bytes_ = bytes;
-  }
+  explicit GgufParser(std::span<const std::byte> bytes) : bytes_(bytes), cursor_(bytes) { file_.bytes_ = bytes; }
 
   Result<GgufFile> run() {
     if (header() && metadata() && alignment() && tensor_table() && data_ranges()) {
@@ -81,17 +76,14 @@ class GgufParser {
     }
     const uint32_t swapped = __builtin_bswap32(version);
     if (swapped >= 1 && swapped <= 0xffff && version > 0xffff) {
-      return fail(
-          4, "version",
-          "version " + std::to_string(swapped) +
-              " in big-endian order: a big-endian GGUF file; only little-endian files are read");
+      return fail(4, "version",
+                  "version " + std::to_string(swapped) +
+                      " in big-endian order: a big-endian GGUF file; only little-endian files are read");
     }
     if (version != 2 && version != 3) {
-      return fail(4, "version",
-                  "version " + std::to_string(version) + "; versions 2 and 3 are read");
+      return fail(4, "version", "version " + std::to_string(version) + "; versions 2 and 3 are read");
     }
-    return cursor_.read(tensor_count_, "tensor_count") &&
-           cursor_.read(value_count_, "metadata_kv_count") &&
+    return cursor_.read(tensor_count_, "tensor_count") && cursor_.read(value_count_, "metadata_kv_count") &&
            count_fits(8, "tensor_count", tensor_count_, kMinTensorBytes) &&
            count_fits(16, "metadata_kv_count", value_count_, kMinValueBytes);
   }
@@ -101,8 +93,8 @@ class GgufParser {
       return true;
     }
     return fail(offset, field,
-                std::to_string(count) + " entries of at least " + std::to_string(min_bytes) +
-                    " bytes: the file has " + std::to_string(left()) + " bytes left");
+                std::to_string(count) + " entries of at least " + std::to_string(min_bytes) + " bytes: the file has " +
+                    std::to_string(left()) + " bytes left");
   }
 
   bool metadata() {
@@ -121,8 +113,7 @@ class GgufParser {
       }
       file_.metadata_.push_back(value);
     }
-    return sort_by_name(file_.metadata_, file_.values_by_key_, "kv",
-                        [](const GgufValue& v) { return v.key; });
+    return sort_by_name(file_.metadata_, file_.values_by_key_, "kv", [](const GgufValue& v) { return v.key; });
   }
 
   bool read_type(ValueType& type, const std::string& field) {
@@ -132,8 +123,7 @@ class GgufParser {
       return false;
     }
     if (number > static_cast<uint32_t>(ValueType::f64)) {
-      return fail(start, field,
-                  "value type " + std::to_string(number) + " is unknown (0 to 12 are)");
+      return fail(start, field, "value type " + std::to_string(number) + " is unknown (0 to 12 are)");
     }
     type = static_cast<ValueType>(number);
     return true;
@@ -166,8 +156,7 @@ class GgufParser {
       return false;
     }
     if (value.element_type == ValueType::array) {
-      return fail(type_start, field + ".element_type",
-                  "an array of arrays; nested arrays are not read");
+      return fail(type_start, field + ".element_type", "an array of arrays; nested arrays are not read");
     }
     const uint64_t count_start = cursor_.at();
     if (!cursor_.read(value.count, field + ".count")) {
@@ -178,8 +167,7 @@ class GgufParser {
     if (value.count > left() / element_bytes) {
       return fail(count_start, field + ".count",
                   std::to_string(value.count) + " elements of " + (strings ? "at least " : "") +
-                      std::to_string(element_bytes) + " bytes: the file has " +
-                      std::to_string(left()) + " bytes left");
+                      std::to_string(element_bytes) + " bytes: the file has " + std::to_string(left()) + " bytes left");
     }
     value.offset = cursor_.at();
     uint64_t size = value.count * element_bytes;
@@ -187,9 +175,8 @@ class GgufParser {
       ByteCursor walker = cursor_;
       for (uint64_t i = 0; i < value.count; ++i) {
         if (!walker.skip_string()) {
-          return fail(
-              walker.at(), field + ".value[" + std::to_string(i) + "]",
-              "a string's length exceeds the " + std::to_string(walker.left()) + " bytes left");
+          return fail(walker.at(), field + ".value[" + std::to_string(i) + "]",
+                      "a string's length exceeds the " + std::to_string(walker.left()) + " bytes left");
         }
       }
       size = walker.at() - cursor_.at();
@@ -202,8 +189,7 @@ class GgufParser {
     for (uint64_t i = 0; i < value.count; ++i) {
       const auto byte = std::to_integer<unsigned>(value.payload[static_cast<size_t>(i)]);
       if (byte > 1) {
-        return fail(value.offset + i, field + ".value",
-                    "bool " + std::to_string(byte) + " is neither 0 nor 1");
+        return fail(value.offset + i, field + ".value", "bool " + std::to_string(byte) + " is neither 0 nor 1");
       }
     }
     return true;
@@ -212,8 +198,7 @@ class GgufParser {
   // Fills `order` with indices sorted by name, and refuses two equal names. No hashing: no worst
   // case to provoke.
   template <class T, class NameOf>
-  bool sort_by_name(const std::vector<T>& items, std::vector<uint32_t>& order, const char* kind,
-                    NameOf name_of) {
+  bool sort_by_name(const std::vector<T>& items, std::vector<uint32_t>& order, const char* kind, NameOf name_of) {
     order.resize(items.size());
     std::iota(order.begin(), order.end(), 0u);
     std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
@@ -223,9 +208,8 @@ class GgufParser {
     for (size_t i = 1; i < order.size(); ++i) {
       const T& item = items[order[i]];
       if (name_of(items[order[i - 1]]) == name_of(item)) {
-        return fail(
-            cursor_.offset_of(name_of(item)), entry(kind, order[i], name_of(item)),
-            "has the same name as " + std::string(kind) + "[" + std::to_string(order[i - 1]) + "]");
+        return fail(cursor_.offset_of(name_of(item)), entry(kind, order[i], name_of(item)),
+                    "has the same name as " + std::string(kind) + "[" + std::to_string(order[i - 1]) + "]");
       }
     }
     return true;
@@ -238,9 +222,8 @@ class GgufParser {
     }
     const auto number = value->as_u64();
     if (!number) {
-      return fail(
-          value->offset, "general.alignment",
-          std::string("is a ") + value_type_name(value->type) + ", not an unsigned integer");
+      return fail(value->offset, "general.alignment",
+                  std::string("is a ") + value_type_name(value->type) + ", not an unsigned integer");
     }
     if (*number < 8 || (*number & (*number - 1)) != 0 || *number > (uint64_t{1} << 30)) {
       return fail(value->offset, "general.alignment",
@@ -269,8 +252,7 @@ class GgufParser {
       }
       file_.tensors_.push_back(tensor);
     }
-    return sort_by_name(file_.tensors_, file_.tensors_by_name_, "tensor",
-                        [](const TensorInfo& t) { return t.name; });
+    return sort_by_name(file_.tensors_, file_.tensors_by_name_, "tensor", [](const TensorInfo& t) { return t.name; });
   }
 
   bool read_tensor(TensorInfo& tensor, const std::string& field) {
@@ -293,8 +275,7 @@ class GgufParser {
         return fail(start, axis, "is 0");
       }
       if (!multiply(tensor.numbers, tensor.ne[d], tensor.numbers) || tensor.numbers > INT64_MAX) {
-        return fail(start, axis,
-                    std::to_string(tensor.ne[d]) + ": the tensor has more than 2^63 numbers");
+        return fail(start, axis, std::to_string(tensor.ne[d]) + ": the tensor has more than 2^63 numbers");
       }
     }
     const uint64_t type_start = cursor_.at();
@@ -306,17 +287,14 @@ class GgufParser {
     if (tensor.type == nullptr || tensor.type->block_numbers == 0) {
       return fail(type_start, field + ".type",
                   "ggml type " + std::to_string(type) + " is " +
-                      (tensor.type == nullptr ? "unknown"
-                                              : std::string("not readable: ") + tensor.type->name));
+                      (tensor.type == nullptr ? "unknown" : std::string("not readable: ") + tensor.type->name));
     }
     if (tensor.ne[0] % tensor.type->block_numbers != 0) {
       return fail(type_start, field + ".type",
-                  std::string(tensor.type->name) + " has blocks of " +
-                      std::to_string(tensor.type->block_numbers) + " numbers; ne[0] is " +
-                      std::to_string(tensor.ne[0]));
+                  std::string(tensor.type->name) + " has blocks of " + std::to_string(tensor.type->block_numbers) +
+                      " numbers; ne[0] is " + std::to_string(tensor.ne[0]));
     }
-    if (!multiply(tensor.numbers / tensor.type->block_numbers, tensor.type->block_bytes,
-                  tensor.bytes)) {
+    if (!multiply(tensor.numbers / tensor.type->block_numbers, tensor.type->block_bytes, tensor.bytes)) {
       return fail(type_start, field + ".type", "the tensor has more than 2^64 bytes");
     }
     return cursor_.read(tensor.offset, field + ".offset");  // relative until data_ranges()
@@ -332,8 +310,7 @@ class GgufParser {
     const uint64_t start = (cursor_.at() + mask) & ~mask;
     if (start > bytes_.size()) {
       return fail(cursor_.at(), "tensor_data",
-                  "begins at byte " + std::to_string(start) + ", the file ends at " +
-                      std::to_string(bytes_.size()));
+                  "begins at byte " + std::to_string(start) + ", the file ends at " + std::to_string(bytes_.size()));
     }
     file_.data_offset_ = start;
     const uint64_t size = bytes_.size() - start;
@@ -341,9 +318,9 @@ class GgufParser {
       TensorInfo& tensor = file_.tensors_[i];
       const uint64_t relative = tensor.offset;
       if (relative % file_.alignment_ != 0) {
-        return fail(offset_field(tensor), entry("tensor", i, tensor.name) + ".offset",
-                    std::to_string(relative) + " is not a multiple of the alignment " +
-                        std::to_string(file_.alignment_));
+        return fail(
+            offset_field(tensor), entry("tensor", i, tensor.name) + ".offset",
+            std::to_string(relative) + " is not a multiple of the alignment " + std::to_string(file_.alignment_));
       }
       if (relative > size || tensor.bytes > size - relative) {
         return fail(offset_field(tensor), entry("tensor", i, tensor.name) + ".offset",

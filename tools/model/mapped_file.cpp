@@ -18,8 +18,8 @@ namespace {
 
 ParseError system_error_of(const std::string& path, const char* what, int code) {
   return {0, "file",
-          path + ": cannot " + what + ": " + std::generic_category().message(code) + " (errno " +
-              std::to_string(code) + ")"};
+          path + ": cannot " + what + ": " + std::generic_category().message(code) + " (errno " + std::to_string(code) +
+              ")"};
 }
 
 struct Descriptor {

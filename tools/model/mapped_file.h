@@ -27,9 +27,7 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   ~MappedFile();
 
-  std::span<const std::byte> bytes() const {
-    return {static_cast<const std::byte*>(address_), size_bytes_};
-  }
+  std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(address_), size_bytes_}; }
   const std::string& path() const { return path_; }
 
  private:

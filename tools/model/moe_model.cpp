@@ -43,9 +43,7 @@ std::string shape_text(const Shape& shape, size_t dimensions) {
 }
 
 uint32_t abi_dtype(uint32_t ggml_type) {
-  return ggml_type == kGgmlF16    ? MOE_DTYPE_F16
-         : ggml_type == kGgmlBf16 ? MOE_DTYPE_BF16
-                                  : MOE_DTYPE_F32;
+  return ggml_type == kGgmlF16 ? MOE_DTYPE_F16 : ggml_type == kGgmlBf16 ? MOE_DTYPE_BF16 : MOE_DTYPE_F32;
 }
 
 moe_weight_format abi_format(uint32_t ggml_type) {
@@ -89,8 +87,7 @@ class Finder {
                   value != nullptr ? "is not a string" : "is missing: not a model file");
     }
     model_.architecture = std::string(*text);
-    if (const GgufValue* parts = file_.find_value("split.count");
-        parts != nullptr && parts->as_u64() > 1u) {
+    if (const GgufValue* parts = file_.find_value("split.count"); parts != nullptr && parts->as_u64() > 1u) {
       return fail(parts->offset, "split.count",
                   "this is one of " + std::to_string(*parts->as_u64()) +
                       " files of a split model; merge them first (llama-gguf-split --merge)");
@@ -135,8 +132,7 @@ class Finder {
     if (!number || *number == 0 || *number > INT32_MAX) {
       return fail(value->offset, full,
                   number ? std::to_string(*number) + " is not in 1..2^31-1"
-                         : std::string("is a ") + value_type_name(value->type) +
-                               ", not an unsigned integer");
+                         : std::string("is a ") + value_type_name(value->type) + ", not an unsigned integer");
     }
     size = static_cast<uint32_t>(*number);
     return true;
@@ -148,15 +144,13 @@ class Finder {
   }
 
   bool sizes() {
-    if (!required("block_count", model_.block_count) ||
-        !required("embedding_length", model_.hidden) || !required("expert_count", model_.experts) ||
-        !required("expert_used_count", model_.top_k)) {
+    if (!required("block_count", model_.block_count) || !required("embedding_length", model_.hidden) ||
+        !required("expert_count", model_.experts) || !required("expert_used_count", model_.top_k)) {
       return false;
     }
     if (model_.top_k > model_.experts) {
-      return fail(
-          file_.find_value(key("expert_used_count"))->offset, key("expert_used_count"),
-          std::to_string(model_.top_k) + " of " + std::to_string(model_.experts) + " experts");
+      return fail(file_.find_value(key("expert_used_count"))->offset, key("expert_used_count"),
+                  std::to_string(model_.top_k) + " of " + std::to_string(model_.experts) + " experts");
     }
     bool present = false;
     if (!size_of("expert_feed_forward_length", model_.intermediate, present)) {
@@ -201,9 +195,8 @@ class Finder {
       const auto number = flag ? std::optional<double>(*flag ? 1 : 0) : value->as_f64();
       if (!number || (*number != rule.neutral && *number != rule.also)) {
         return fail(value->offset, key(rule.name),
-                    (number ? std::to_string(*number) : std::string("not a number")) +
-                        ": not read for " + model_.architecture + ", whose value is " +
-                        std::to_string(rule.neutral));
+                    (number ? std::to_string(*number) : std::string("not a number")) + ": not read for " +
+                        model_.architecture + ", whose value is " + std::to_string(rule.neutral));
       }
     }
     return true;
@@ -217,18 +210,15 @@ class Finder {
         if (file_.find_tensor(prefix_ + "ffn_up.weight") != nullptr) {
           continue;  // a dense block
         }
-        return fail(0, router,
-                    "is missing (" + key("block_count") + " is " +
-                        std::to_string(model_.block_count) + ")");
+        return fail(0, router, "is missing (" + key("block_count") + " is " + std::to_string(model_.block_count) + ")");
       }
       if (!layer(block)) {
         return false;
       }
     }
-    return !model_.layers.empty() ||
-           fail(0, "tensors",
-                "no block has a router (blk.N.ffn_gate_inp.weight), though " + key("expert_count") +
-                    " is " + std::to_string(model_.experts));
+    return !model_.layers.empty() || fail(0, "tensors",
+                                          "no block has a router (blk.N.ffn_gate_inp.weight), though " +
+                                              key("expert_count") + " is " + std::to_string(model_.experts));
   }
 
   bool layer(uint32_t block) {
@@ -246,11 +236,9 @@ class Finder {
     }
     if (family_->shared_expert) {
       if (!add(layer, "shared.router", "ffn_gate_inp_shexp.weight", {h, 1, 1, 1}, 1) ||
-          !add_shared(layer, "shared.gate", "ffn_gate_shexp.weight", h, s,
-                      desc.shared_gate_format) ||
+          !add_shared(layer, "shared.gate", "ffn_gate_shexp.weight", h, s, desc.shared_gate_format) ||
           !add_shared(layer, "shared.up", "ffn_up_shexp.weight", h, s, desc.shared_up_format) ||
-          !add_shared(layer, "shared.down", "ffn_down_shexp.weight", s, h,
-                      desc.shared_down_format)) {
+          !add_shared(layer, "shared.down", "ffn_down_shexp.weight", s, h, desc.shared_down_format)) {
         return false;
       }
     }
@@ -284,8 +272,8 @@ class Finder {
     return desc;
   }
 
-  bool add(MoeLayer& layer, const char* abi_name, const std::string& suffix, const Shape& shape,
-           size_t dimensions, uint32_t expert_first = 0, uint32_t expert_count = 0) {
+  bool add(MoeLayer& layer, const char* abi_name, const std::string& suffix, const Shape& shape, size_t dimensions,
+           uint32_t expert_first = 0, uint32_t expert_count = 0) {
     const std::string full = prefix_ + suffix;
     const TensorInfo* tensor = file_.find_tensor(full);
     if (tensor == nullptr) {
@@ -293,20 +281,18 @@ class Finder {
     }
     if (!std::equal(shape.begin(), shape.end(), tensor->ne)) {
       return fail(tensor->header_offset, full,
-                  "has ne " + tensor->shape_text() + "; the metadata says " +
-                      shape_text(shape, dimensions));
+                  "has ne " + tensor->shape_text() + "; the metadata says " + shape_text(shape, dimensions));
     }
     if (!is_plain_float(tensor->type->id) && layer.refusal.empty()) {
       layer.refusal = full + " is " + tensor->type->name + "; f32, f16 and bf16 are read now";
     }
     used_.push_back(tensor);
-    layer.tensors.push_back(
-        {abi_name, tensor, expert_first, expert_count, abi_dtype(tensor->type->id)});
+    layer.tensors.push_back({abi_name, tensor, expert_first, expert_count, abi_dtype(tensor->type->id)});
     return true;
   }
 
-  bool add_shared(MoeLayer& layer, const char* abi_name, const char* suffix, uint64_t in,
-                  uint64_t out, moe_weight_format& format) {
+  bool add_shared(MoeLayer& layer, const char* abi_name, const char* suffix, uint64_t in, uint64_t out,
+                  moe_weight_format& format) {
     if (!add(layer, abi_name, suffix, {in, out, 1, 1}, 2)) {
       return false;
     }
@@ -315,20 +301,18 @@ class Finder {
   }
 
   // All experts in one tensor, or a tensor for each (Mixtral files before April 2024).
-  bool add_experts(MoeLayer& layer, const char* abi_name, const std::string& stem, uint64_t in,
-                   uint64_t out, moe_weight_format& format) {
+  bool add_experts(MoeLayer& layer, const char* abi_name, const std::string& stem, uint64_t in, uint64_t out,
+                   moe_weight_format& format) {
     const bool split = file_.find_tensor(prefix_ + stem + "_exps.weight") == nullptr &&
                        file_.find_tensor(prefix_ + stem + ".0.weight") != nullptr;
     const size_t first = layer.tensors.size();
     if (!split) {
-      if (!add(layer, abi_name, stem + "_exps.weight", {in, out, model_.experts, 1}, 3, 0,
-               model_.experts)) {
+      if (!add(layer, abi_name, stem + "_exps.weight", {in, out, model_.experts, 1}, 3, 0, model_.experts)) {
         return false;
       }
     }
     for (uint32_t e = 0; split && e < model_.experts; ++e) {
-      if (!add(layer, abi_name, stem + "." + std::to_string(e) + ".weight", {in, out, 1, 1}, 2, e,
-               1)) {
+      if (!add(layer, abi_name, stem + "." + std::to_string(e) + ".weight", {in, out, 1, 1}, 2, e, 1)) {
         return false;
       }
     }
@@ -337,8 +321,8 @@ class Finder {
       const TensorInfo* other = layer.tensors[i].tensor;
       if (other->type != head->type) {
         return fail(other->header_offset, std::string(other->name),
-                    std::string("is ") + other->type->name + ", but " + std::string(head->name) +
-                        " is " + head->type->name + "; the experts of a layer must have one type");
+                    std::string("is ") + other->type->name + ", but " + std::string(head->name) + " is " +
+                        head->type->name + "; the experts of a layer must have one type");
       }
     }
     format = abi_format(head->type->id);
@@ -354,18 +338,15 @@ class Finder {
         continue;
       }
       const size_t dot = name.find('.', 4);
-      const std::string_view rest =
-          dot == std::string_view::npos ? std::string_view{} : name.substr(dot + 1);
-      if (rest == "ffn_norm.weight" ||
-          !(rest.starts_with("ffn_") || rest.starts_with("exp_probs_b")) ||
+      const std::string_view rest = dot == std::string_view::npos ? std::string_view{} : name.substr(dot + 1);
+      if (rest == "ffn_norm.weight" || !(rest.starts_with("ffn_") || rest.starts_with("exp_probs_b")) ||
           std::binary_search(used_.begin(), used_.end(), &tensor)) {
         continue;
       }
       uint32_t block = 0;
       const auto parsed = std::from_chars(name.data() + 4, name.data() + dot, block);
-      const auto owner =
-          std::lower_bound(model_.layers.begin(), model_.layers.end(), block,
-                           [](const MoeLayer& layer, uint32_t n) { return layer.block < n; });
+      const auto owner = std::lower_bound(model_.layers.begin(), model_.layers.end(), block,
+                                          [](const MoeLayer& layer, uint32_t n) { return layer.block < n; });
       const bool moe_block = parsed.ec == std::errc() && parsed.ptr == name.data() + dot &&
                              owner != model_.layers.end() && owner->block == block;
       if (moe_block) {

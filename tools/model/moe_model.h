@@ -29,8 +29,8 @@ struct MoeLayer {
   uint32_t block = 0;        // N of blk.N.
   moe_layer_desc desc = {};  // Complete; precision is exact.
   std::vector<TensorSource> tensors;
-  std::string refusal;      // Empty, or which tensor has a type that is not handed on, by name.
-  uint64_t parameters = 0;  // Router, experts, shared experts.
+  std::string refusal;             // Empty, or which tensor has a type that is not handed on, by name.
+  uint64_t parameters = 0;         // Router, experts, shared experts.
   uint64_t active_parameters = 0;  // That one token meets: top_k of the experts, all of the rest.
   uint64_t bytes = 0;              // In the file's types.
   uint64_t bytes_per_token = 0;    // Read for one token by itself.

@@ -51,8 +51,7 @@ ModelTotals count_totals(const GgufFile& file, const std::vector<MoeLayer>& laye
     totals.moe_bytes += layer.bytes;
     totals.moe_bytes_per_token += layer.bytes_per_token;
   }
-  totals.active_parameters =
-      totals.parameters - totals.moe_parameters + totals.moe_active_parameters;
+  totals.active_parameters = totals.parameters - totals.moe_parameters + totals.moe_active_parameters;
   totals.bytes_per_token = totals.bytes - totals.moe_bytes + totals.moe_bytes_per_token;
   const TensorInfo* embedding = file.find_tensor("token_embd.weight");
   if (embedding != nullptr && file.find_tensor("output.weight") != nullptr) {

@@ -20,14 +20,11 @@
 namespace moevk::model {
 namespace {
 
-static_assert(std::endian::native == std::endian::little,
-              "numbers are copied as they lie in the file");
+static_assert(std::endian::native == std::endian::little, "numbers are copied as they lie in the file");
 
 constexpr std::string_view kMagic("\x93NUMPY", 6);
 
-uint64_t number_bytes(NpyType type) {
-  return type == NpyType::f2 ? 2 : type == NpyType::f8 ? 8 : 4;
-}
+uint64_t number_bytes(NpyType type) { return type == NpyType::f2 ? 2 : type == NpyType::f8 ? 8 : 4; }
 
 float half_to_float(uint16_t half) {
   const int exponent = (half >> 10) & 31;
@@ -50,18 +47,10 @@ std::vector<To> convert(const NpyArray& array) {
   std::vector<To> numbers(static_cast<size_t>(array.rows * array.columns));
   for (size_t i = 0; i < numbers.size(); ++i) {
     switch (array.type) {
-      case NpyType::f2:
-        numbers[i] = static_cast<To>(half_to_float(load<uint16_t>(array.data, i)));
-        break;
-      case NpyType::f4:
-        numbers[i] = static_cast<To>(load<float>(array.data, i));
-        break;
-      case NpyType::f8:
-        numbers[i] = static_cast<To>(load<double>(array.data, i));
-        break;
-      case NpyType::i4:
-        numbers[i] = static_cast<To>(load<int32_t>(array.data, i));
-        break;
+      case NpyType::f2: numbers[i] = static_cast<To>(half_to_float(load<uint16_t>(array.data, i))); break;
+      case NpyType::f4: numbers[i] = static_cast<To>(load<float>(array.data, i)); break;
+      case NpyType::f8: numbers[i] = static_cast<To>(load<double>(array.data, i)); break;
+      case NpyType::i4: numbers[i] = static_cast<To>(load<int32_t>(array.data, i)); break;
     }
   }
   return numbers;
@@ -86,14 +75,10 @@ class HeaderReader {
       if (!quoted(name) || !expect(':')) {
         return false;
       }
-      const size_t key = name == "descr"           ? 0
-                         : name == "fortran_order" ? 1
-                         : name == "shape"         ? 2
-                                                   : 3;
+      const size_t key = name == "descr" ? 0 : name == "fortran_order" ? 1 : name == "shape" ? 2 : 3;
       if (key == 3 || seen[key]) {
-        return fail(
-            start, "header",
-            key == 3 ? "has a key that is not descr, fortran_order or shape" : "has a key twice");
+        return fail(start, "header",
+                    key == 3 ? "has a key that is not descr, fortran_order or shape" : "has a key twice");
       }
       seen[key] = true;
       if (!(key == 0 ? descr(array) : key == 1 ? order() : shape(array))) {
@@ -108,8 +93,7 @@ class HeaderReader {
     if (at_ != text_.size()) {
       return fail(at_, "header", "has text after the dictionary");
     }
-    return (seen[0] && seen[1] && seen[2]) ||
-           fail(0, "header", "lacks descr, fortran_order or shape");
+    return (seen[0] && seen[1] && seen[2]) || fail(0, "header", "lacks descr, fortran_order or shape");
   }
 
   const ParseError& error() const { return error_; }
@@ -142,8 +126,7 @@ class HeaderReader {
 
   bool quoted(std::string_view& name) {
     const char quote = peek();
-    const size_t end =
-        quote == '\'' || quote == '"' ? text_.find(quote, at_ + 1) : std::string_view::npos;
+    const size_t end = quote == '\'' || quote == '"' ? text_.find(quote, at_ + 1) : std::string_view::npos;
     if (end == std::string_view::npos) {
       return fail(at_, "header", "expected a string in quotes");
     }
@@ -235,9 +218,8 @@ Result<NpyArray> parse(std::span<const std::byte> bytes) {
   const auto major = std::to_integer<unsigned>(bytes[6]);
   const auto minor = std::to_integer<unsigned>(bytes[7]);
   if ((major != 1 && major != 2) || minor != 0) {
-    return ParseError{
-        6, "version",
-        std::to_string(major) + "." + std::to_string(minor) + "; versions 1.0 and 2.0 are read"};
+    return ParseError{6, "version",
+                      std::to_string(major) + "." + std::to_string(minor) + "; versions 1.0 and 2.0 are read"};
   }
   const size_t length_bytes = major == 1 ? 2 : 4;
   if (bytes.size() < 8 + length_bytes) {
@@ -247,9 +229,9 @@ Result<NpyArray> parse(std::span<const std::byte> bytes) {
   std::memcpy(&length, bytes.data() + 8, length_bytes);
   const size_t start = 8 + length_bytes;
   if (length > bytes.size() - start) {
-    return ParseError{8, "header.length",
-                      std::to_string(length) + " bytes: the file has " +
-                          std::to_string(bytes.size() - start) + " left"};
+    return ParseError{
+        8, "header.length",
+        std::to_string(length) + " bytes: the file has " + std::to_string(bytes.size() - start) + " left"};
   }
   NpyArray array;
   HeaderReader header(text.substr(start, length), start);
@@ -264,27 +246,25 @@ Result<NpyArray> parse(std::span<const std::byte> bytes) {
   if (__builtin_mul_overflow(array.rows, array.columns, &size) ||
       __builtin_mul_overflow(size, number_bytes(array.type), &size) || size != left) {
     return ParseError{start + length, "data",
-                      "shape (" + std::to_string(array.rows) + ", " +
-                          std::to_string(array.columns) + ") of " +
-                          std::to_string(number_bytes(array.type)) +
-                          "-byte numbers; the file has " + std::to_string(left) + " bytes of data"};
+                      "shape (" + std::to_string(array.rows) + ", " + std::to_string(array.columns) + ") of " +
+                          std::to_string(number_bytes(array.type)) + "-byte numbers; the file has " +
+                          std::to_string(left) + " bytes of data"};
   }
   const auto data = bytes.subspan(start + length);
   array.data.assign(data.begin(), data.end());
   return array;
 }
 
-Result<bool> write(const std::string& path, const char* descr, const void* numbers, size_t count,
-                   uint64_t rows, uint64_t columns) {
+Result<bool> write(const std::string& path, const char* descr, const void* numbers, size_t count, uint64_t rows,
+                   uint64_t columns) {
   uint64_t wanted = 0;
   if (__builtin_mul_overflow(rows, columns, &wanted) || wanted != count) {
-    return ParseError{0, "shape",
-                      std::to_string(rows) + " x " + std::to_string(columns) + " is not " +
-                          std::to_string(count) + " numbers"};
+    return ParseError{
+        0, "shape",
+        std::to_string(rows) + " x " + std::to_string(columns) + " is not " + std::to_string(count) + " numbers"};
   }
-  std::string header = std::string("{'descr': '") + descr +
-                       "', 'fortran_order': False, 'shape': (" + std::to_string(rows) + ", " +
-                       std::to_string(columns) + "), }";
+  std::string header = std::string("{'descr': '") + descr + "', 'fortran_order': False, 'shape': (" +
+                       std::to_string(rows) + ", " + std::to_string(columns) + "), }";
   header.append(63 - (kMagic.size() + 4 + header.size()) % 64,
                 ' ');  // Data starts at a multiple of 64.
   header += '\n';
@@ -293,8 +273,7 @@ Result<bool> write(const std::string& path, const char* descr, const void* numbe
   prefix += {'\1', '\0', static_cast<char>(length & 255), static_cast<char>(length >> 8)};
   prefix += header;
   std::FILE* file = std::fopen(path.c_str(), "wb");
-  bool good = file != nullptr &&
-              std::fwrite(prefix.data(), 1, prefix.size(), file) == prefix.size() &&
+  bool good = file != nullptr && std::fwrite(prefix.data(), 1, prefix.size(), file) == prefix.size() &&
               (count == 0 || std::fwrite(numbers, 4, count, file) == count);
   int code = good ? 0 : errno;
   if (file != nullptr && std::fclose(file) != 0 && good) {
@@ -339,13 +318,11 @@ Result<NpyArray> read_npy(const std::string& path) {
   return array;
 }
 
-Result<bool> write_npy_f32(const std::string& path, std::span<const float> numbers, uint64_t rows,
-                           uint64_t columns) {
+Result<bool> write_npy_f32(const std::string& path, std::span<const float> numbers, uint64_t rows, uint64_t columns) {
   return write(path, "<f4", numbers.data(), numbers.size(), rows, columns);
 }
 
-Result<bool> write_npy_i32(const std::string& path, std::span<const int32_t> numbers, uint64_t rows,
-                           uint64_t columns) {
+Result<bool> write_npy_i32(const std::string& path, std::span<const int32_t> numbers, uint64_t rows, uint64_t columns) {
   return write(path, "<i4", numbers.data(), numbers.size(), rows, columns);
 }
 

@@ -36,9 +36,7 @@ Result<NpyArray> parse_npy(std::span<const std::byte> bytes);
 Result<NpyArray> read_npy(const std::string& path);
 
 // Row-major [rows, columns], version 1. Gives true, or where it failed (errno's text).
-Result<bool> write_npy_f32(const std::string& path, std::span<const float> numbers, uint64_t rows,
-                           uint64_t columns);
-Result<bool> write_npy_i32(const std::string& path, std::span<const int32_t> numbers, uint64_t rows,
-                           uint64_t columns);
+Result<bool> write_npy_f32(const std::string& path, std::span<const float> numbers, uint64_t rows, uint64_t columns);
+Result<bool> write_npy_i32(const std::string& path, std::span<const int32_t> numbers, uint64_t rows, uint64_t columns);
 
 }  // namespace moevk::model

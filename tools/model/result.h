@@ -14,8 +14,7 @@
 namespace moevk::model {
 
 struct ParseError {
-  uint64_t offset =
-      0;  // Byte in the file where the refused field starts; 0 where no byte is to blame.
+  uint64_t offset = 0;  // Byte in the file where the refused field starts; 0 where no byte is to blame.
   std::string field;    // Path of the refused field, such as "tensor[3].ne[1]" or "file".
   std::string message;  // What is wrong with it, with the values that show it.
 

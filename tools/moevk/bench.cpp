@@ -61,8 +61,8 @@ std::vector<float> routing_bias(const moe_layer_desc& desc, const std::string& r
 // One layer with its tokens on the device, ready to be timed.
 class BenchCase {
  public:
-  BenchCase(const Host& host, moe_device* device, moe_layer* layer, const moe_layer_desc& desc,
-            uint64_t tokens, uint64_t seed)
+  BenchCase(const Host& host, moe_device* device, moe_layer* layer, const moe_layer_desc& desc, uint64_t tokens,
+            uint64_t seed)
       : host_(host), layer_(layer), experts_(desc.experts) {
     const uint64_t bytes = tokens * desc.hidden * sizeof(float);
     x_ = moe::create_buffer(host.library(), device, bytes);
@@ -102,8 +102,7 @@ class BenchCase {
     moe::check([&](moe_error* e) {
       return host_.api().read_buffer(counts_, 0, counts.data(), experts_ * sizeof(int32_t), e);
     });
-    return static_cast<double>(
-        std::count_if(counts.begin(), counts.end(), [](int32_t n) { return n > 0; }));
+    return static_cast<double>(std::count_if(counts.begin(), counts.end(), [](int32_t n) { return n > 0; }));
   }
 
  private:
@@ -116,8 +115,8 @@ class BenchCase {
   moe_call_args args_ = moe_init<moe_call_args>();
 };
 
-Row measure(BenchCase& bench, const BenchOptions& options, const moe_layer_desc& desc,
-            const std::string& format, uint64_t tokens) {
+Row measure(BenchCase& bench, const BenchOptions& options, const moe_layer_desc& desc, const std::string& format,
+            uint64_t tokens) {
   constexpr double kSeconds = 1;
   constexpr size_t kLeast = 5;
   constexpr size_t kMost = 200;
@@ -150,21 +149,19 @@ Row measure(BenchCase& bench, const BenchOptions& options, const moe_layer_desc&
   return row;
 }
 
-std::string json_text(const std::vector<Row>& rows, const BenchOptions& options,
-                      const moe_device_info& device) {
+std::string json_text(const std::vector<Row>& rows, const BenchOptions& options, const moe_device_info& device) {
   std::string text = "[";
   for (const Row& row : rows) {
     text += text.size() > 1 ? ",\n " : "\n ";
-    text += "{\"shape\": " + json_string(options.layer.shape) +
-            formatted(", \"shared\": %u, \"tokens\": %llu, \"format\": \"%s\", \"routing\": \"%s\"",
-                      options.layer.shared, static_cast<unsigned long long>(row.tokens),
-                      row.format.c_str(), options.routing.c_str()) +
-            formatted(", \"median_ms\": %.6g, \"p95_ms\": %.6g, \"gbps\": %.6g, \"gflops\": %.6g",
-                      row.median_ms, row.p95_ms, row.gbps, row.gflops) +
-            formatted(", \"distinct_experts\": %.6g, \"repeats\": %zu, \"calls_per_submit\": %u",
-                      row.experts, row.repeats, options.per_submit) +
-            ", \"device\": " + json_string(device.name) +
-            ", \"driver\": " + json_string(device.driver) + "}";
+    text +=
+        "{\"shape\": " + json_string(options.layer.shape) +
+        formatted(", \"shared\": %u, \"tokens\": %llu, \"format\": \"%s\", \"routing\": \"%s\"", options.layer.shared,
+                  static_cast<unsigned long long>(row.tokens), row.format.c_str(), options.routing.c_str()) +
+        formatted(", \"median_ms\": %.6g, \"p95_ms\": %.6g, \"gbps\": %.6g, \"gflops\": %.6g", row.median_ms,
+                  row.p95_ms, row.gbps, row.gflops) +
+        formatted(", \"distinct_experts\": %.6g, \"repeats\": %zu, \"calls_per_submit\": %u", row.experts, row.repeats,
+                  options.per_submit) +
+        ", \"device\": " + json_string(device.name) + ", \"driver\": " + json_string(device.driver) + "}";
   }
   return text + "\n]\n";
 }
@@ -175,8 +172,7 @@ int bench(const GlobalOptions& globals, const BenchOptions& options) {
     throw UsageError("--route", "bench measures whole layers: router or dense");
   }
   FILE* json_file = nullptr;
-  if (!options.json.empty() &&
-      options.json != "-") {  // before the long work: the path may be wrong
+  if (!options.json.empty() && options.json != "-") {  // before the long work: the path may be wrong
     json_file = std::fopen(options.json.c_str(), "wb");
     if (json_file == nullptr) throw UsageError("--json", options.json + " cannot be written");
   }
@@ -196,23 +192,19 @@ int bench(const GlobalOptions& globals, const BenchOptions& options) {
   for (const std::string& format : options.formats) {
     moe_layer_desc desc = describe_layer(options.layer, format);
     const std::vector<float> bias = routing_bias(desc, options.routing);
-    if (!bias.empty() && desc.route_source == MOE_ROUTE_FROM_ROUTER)
-      desc.flags |= MOE_LAYER_ROUTER_BIAS;
-    const moe::Layer layer =
-        upload_random_layer(host, device, desc, options.seed, bias, format + ": random weights");
+    if (!bias.empty() && desc.route_source == MOE_ROUTE_FROM_ROUTER) desc.flags |= MOE_LAYER_ROUTER_BIAS;
+    const moe::Layer layer = upload_random_layer(host, device, desc, options.seed, bias, format + ": random weights");
     for (const uint64_t tokens : options.tokens) {
       BenchCase bench_case(host, device, layer, desc, tokens, options.seed);
       rows.push_back(measure(bench_case, options, desc, format, tokens));
     }
   }
   if (table_wanted) {
-    Table table(
-        {"format", ">T", ">experts", ">median ms", ">p95 ms", ">GB/s", ">GFLOP/s", ">repeats"});
+    Table table({"format", ">T", ">experts", ">median ms", ">p95 ms", ">GB/s", ">GFLOP/s", ">repeats"});
     for (const Row& row : rows) {
       table.add({row.format, std::to_string(row.tokens), formatted("%.1f", row.experts),
-                 formatted("%.3f", row.median_ms), formatted("%.3f", row.p95_ms),
-                 formatted("%.2f", row.gbps), formatted("%.2f", row.gflops),
-                 std::to_string(row.repeats)});
+                 formatted("%.3f", row.median_ms), formatted("%.3f", row.p95_ms), formatted("%.2f", row.gbps),
+                 formatted("%.2f", row.gflops), std::to_string(row.repeats)});
     }
     table.print();
   }
@@ -242,25 +234,17 @@ void register_bench(CLI::App& app, const GlobalOptions& globals, int& exit_code)
   add_layer_options(*command, options->layer);
   add_token_list(*command, options->tokens);
   command->get_option("--tokens")->capture_default_str();
-  command
-      ->add_option("--format", options->formats,
-                   "of the experts' matrices, with commas between them")
+  command->add_option("--format", options->formats, "of the experts' matrices, with commas between them")
       ->delimiter(',')
       ->check(CLI::IsMember(format_names()))
       ->capture_default_str();
-  command->add_option("--device", options->device,
-                      "index, part of a name, or reference (default: the best)");
-  command
-      ->add_option("--repeat", options->repeat, "measurements of each row (0: for about a second)")
+  command->add_option("--device", options->device, "index, part of a name, or reference (default: the best)");
+  command->add_option("--repeat", options->repeat, "measurements of each row (0: for about a second)")
       ->capture_default_str();
-  command
-      ->add_option("--per-submit", options->per_submit,
-                   "calls in one submit, whose time is divided by it")
+  command->add_option("--per-submit", options->per_submit, "calls in one submit, whose time is divided by it")
       ->check(CLI::Range(1u, 1000u))
       ->capture_default_str();
-  command
-      ->add_option("--routing", options->routing,
-                   "how tokens spread over experts (onehot: all on the same k)")
+  command->add_option("--routing", options->routing, "how tokens spread over experts (onehot: all on the same k)")
       ->check(CLI::IsMember({"uniform", "zipf", "onehot"}))
       ->capture_default_str();
   command->add_option("--seed", options->seed, "of weights and tokens")->capture_default_str();

@@ -41,8 +41,7 @@ class ClearingBuffer : public std::streambuf {
     return std::cout.rdbuf()->sputn(text, size);
   }
   int_type overflow(int_type character) override {
-    if (traits_type::eq_int_type(character, traits_type::eof()))
-      return traits_type::not_eof(character);
+    if (traits_type::eq_int_type(character, traits_type::eof())) return traits_type::not_eof(character);
     progress_.clear();
     return std::cout.rdbuf()->sputc(traits_type::to_char_type(character));
   }
@@ -103,8 +102,7 @@ int check(const GlobalOptions& globals, const CheckOptions& options) {
     if (!report_file) throw UsageError("--report", options.report + " could not be written");
   }
   const uint64_t passed = report.cases.size() - report.failed() - report.skipped();
-  std::printf("%s\n", formatted("%llu passed, %llu failed, %llu skipped",
-                                static_cast<unsigned long long>(passed),
+  std::printf("%s\n", formatted("%llu passed, %llu failed, %llu skipped", static_cast<unsigned long long>(passed),
                                 static_cast<unsigned long long>(report.failed()),
                                 static_cast<unsigned long long>(report.skipped()))
                           .c_str());
@@ -121,20 +119,15 @@ void register_check(CLI::App& app, const GlobalOptions& globals, int& exit_code)
       "  moevk check --index 17 --seed 1      one random layer again\n"
       "  moevk check --case NAME              one fixed case again (names: --list)");
   auto options = std::make_shared<CheckOptions>();
-  command->add_option("--count", options->count, "random layers, after the fixed cases")
-      ->capture_default_str();
+  command->add_option("--count", options->count, "random layers, after the fixed cases")->capture_default_str();
   command->add_option("--seed", options->seed, "of the random layers")->capture_default_str();
-  CLI::Option* index = command->add_option("--index", options->index, "this random layer alone")
-                           ->check(CLI::Range(0u, 0xfffffffeu));
-  command->add_option("--case", options->case_name, "this fixed case alone")
-      ->type_name("NAME")
-      ->excludes(index);
-  command->add_option("--device", options->device,
-                      "index, part of a name, or reference (default: the best)");
+  CLI::Option* index =
+      command->add_option("--index", options->index, "this random layer alone")->check(CLI::Range(0u, 0xfffffffeu));
+  command->add_option("--case", options->case_name, "this fixed case alone")->type_name("NAME")->excludes(index);
+  command->add_option("--device", options->device, "index, part of a name, or reference (default: the best)");
   command->add_option("--report", options->report, "write a report there")->type_name("FILE.json");
   command->add_flag("--long", options->long_run, "larger layers, and the cases that take long");
-  command->add_flag("--validation", options->validation,
-                    "with Vulkan validation layers; a message fails");
+  command->add_flag("--validation", options->validation, "with Vulkan validation layers; a message fails");
   command->add_flag("--verbose", options->verbose, "a line for every case");
   command->add_flag("--list", options->list, "print the names of the fixed cases");
   command->callback([options, &globals, &exit_code] { exit_code = check(globals, *options); });

@@ -16,8 +16,7 @@ namespace {
 bool is_near_tie(const RouteQuestion& question, uint64_t token) {
   const moe_layer_desc& desc = *question.desc;
   constexpr uint32_t kOtherKeys = MOE_LAYER_SELECTION_BIAS;
-  const bool key_is_logit =
-      (desc.flags & kOtherKeys) == 0 && desc.groups <= 1 && desc.selection == MOE_SELECT_TOP_K;
+  const bool key_is_logit = (desc.flags & kOtherKeys) == 0 && desc.groups <= 1 && desc.selection == MOE_SELECT_TOP_K;
   if (!key_is_logit || question.expected_logits->empty() || question.router->empty()) return false;
   const size_t hidden = desc.hidden;
   const size_t experts = desc.experts;
@@ -31,8 +30,7 @@ bool is_near_tie(const RouteQuestion& question, uint64_t token) {
   };
   std::vector<size_t> order(experts);
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return logits[a] > logits[b]; });
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return logits[a] > logits[b]; });
   for (size_t place = 0; place < desc.top_k && place + 1 < experts; ++place) {
     const double gap = double{logits[order[place]]} - double{logits[order[place + 1]]};
     if (gap <= bound(order[place]) + bound(order[place + 1])) return true;
@@ -42,8 +40,8 @@ bool is_near_tie(const RouteQuestion& question, uint64_t token) {
 
 }  // namespace
 
-OutputError compare_outputs(const std::vector<float>& actual, const std::vector<float>& expected,
-                            uint64_t columns, const std::vector<bool>& skip) {
+OutputError compare_outputs(const std::vector<float>& actual, const std::vector<float>& expected, uint64_t columns,
+                            const std::vector<bool>& skip) {
   OutputError error;
   double difference_square = 0;
   double expected_square = 0;
@@ -53,8 +51,7 @@ OutputError compare_outputs(const std::vector<float>& actual, const std::vector<
     const double wanted = expected[at];
     const double difference = double{actual[at]} - wanted;
     if (!std::isfinite(difference)) {
-      const bool same =
-          actual[at] == expected[at] || (std::isnan(actual[at]) && std::isnan(wanted));
+      const bool same = actual[at] == expected[at] || (std::isnan(actual[at]) && std::isnan(wanted));
       error.finite = error.finite && same;
       continue;
     }
@@ -72,8 +69,7 @@ OutputError compare_outputs(const std::vector<float>& actual, const std::vector<
   return error;
 }
 
-RouteComparison compare_routes(const std::vector<int32_t>& actual,
-                               const std::vector<int32_t>& expected,
+RouteComparison compare_routes(const std::vector<int32_t>& actual, const std::vector<int32_t>& expected,
                                const RouteQuestion& question) {
   RouteComparison comparison;
   const size_t k = question.desc->top_k;

@@ -34,8 +34,8 @@ struct RouteComparison {
 };
 
 // `skip` (or empty): tokens to leave out.
-OutputError compare_outputs(const std::vector<float>& actual, const std::vector<float>& expected,
-                            uint64_t columns, const std::vector<bool>& skip);
+OutputError compare_outputs(const std::vector<float>& actual, const std::vector<float>& expected, uint64_t columns,
+                            const std::vector<bool>& skip);
 
 // A token whose experts differ is a near-tie if two logits that decide (a chosen one and the next
 // in the order) lie within the sum of their rounding bounds, H * 2^-24 * sum |x w| for a sum in any
@@ -47,8 +47,8 @@ struct RouteQuestion {
   const std::vector<float>* router = nullptr;           // [experts, hidden]; may be empty
   const std::vector<float>* expected_logits = nullptr;  // [tokens, experts]; may be empty
 };
-RouteComparison compare_routes(const std::vector<int32_t>& actual,
-                               const std::vector<int32_t>& expected, const RouteQuestion& question);
+RouteComparison compare_routes(const std::vector<int32_t>& actual, const std::vector<int32_t>& expected,
+                               const RouteQuestion& question);
 
 double max_difference(const std::vector<float>& a, const std::vector<float>& b);
 

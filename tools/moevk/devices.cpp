@@ -32,8 +32,8 @@ void print_devices(const Host& host) {
 }  // namespace
 
 void register_devices(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
-  CLI::App* command = app.add_subcommand(
-      "devices", "the devices that the library offers, and which one it would choose");
+  CLI::App* command =
+      app.add_subcommand("devices", "the devices that the library offers, and which one it would choose");
   command->footer(
       "Examples:\n"
       "  moevk devices\n"
@@ -41,8 +41,7 @@ void register_devices(CLI::App& app, const GlobalOptions& globals, int& exit_cod
       "--caps\n"
       "MOEVK_DEVICE (an index or a part of a name) changes the choice.");
   auto caps = std::make_shared<std::string>();
-  command->add_option("--caps", *caps, "print this device's caps text instead")
-      ->type_name("INDEX|NAME");
+  command->add_option("--caps", *caps, "print this device's caps text instead")->type_name("INDEX|NAME");
   command->callback([caps, &globals, &exit_code] {
     const Host host(globals);
     if (caps->empty()) {

@@ -17,8 +17,7 @@ std::vector<moe_step_timing> read_timings(const Host& host, moe_context* context
   uint32_t count = 0;
   moe::check([&](moe_error* e) { return introspection.get_timings(context, nullptr, &count, e); });
   std::vector<moe_step_timing> steps(count, moe_init<moe_step_timing>());
-  moe::check(
-      [&](moe_error* e) { return introspection.get_timings(context, steps.data(), &count, e); });
+  moe::check([&](moe_error* e) { return introspection.get_timings(context, steps.data(), &count, e); });
   steps.resize(count);
   return steps;
 }
@@ -34,9 +33,8 @@ double quantile(std::vector<double> samples, double share) {
   return samples[below] * (1 - part) + samples[above] * part;
 }
 
-ForwardResult run_forward(const Host& host, moe_device* device, moe_layer* layer,
-                          const moe_layer_desc& desc, const std::vector<float>& x, uint32_t repeats,
-                          bool profile) {
+ForwardResult run_forward(const Host& host, moe_device* device, moe_layer* layer, const moe_layer_desc& desc,
+                          const std::vector<float>& x, uint32_t repeats, bool profile) {
   ForwardResult result;
   const uint64_t tokens = x.size() / desc.hidden;
   result.tokens = tokens;
@@ -50,10 +48,8 @@ ForwardResult run_forward(const Host& host, moe_device* device, moe_layer* layer
   const moe_view x_view = moe::host_view(x.data(), MOE_DTYPE_F32, tokens, desc.hidden);
   const moe_view y_view = moe::host_view(result.y.data(), MOE_DTYPE_F32, tokens, desc.hidden);
   const moe_view ids_view = moe::host_view(result.ids.data(), MOE_DTYPE_I32, tokens, desc.top_k);
-  const moe_view weights_view =
-      moe::host_view(result.weights.data(), MOE_DTYPE_F32, tokens, desc.top_k);
-  const moe_view logits_view =
-      moe::host_view(result.logits.data(), MOE_DTYPE_F32, tokens, desc.experts);
+  const moe_view weights_view = moe::host_view(result.weights.data(), MOE_DTYPE_F32, tokens, desc.top_k);
+  const moe_view logits_view = moe::host_view(result.logits.data(), MOE_DTYPE_F32, tokens, desc.experts);
   const moe_view counts_view = moe::host_view(result.counts.data(), MOE_DTYPE_I32, 1, desc.experts);
   moe_call_args args = moe_init<moe_call_args>();
   args.tokens = tokens;
@@ -82,8 +78,7 @@ ForwardResult run_forward(const Host& host, moe_device* device, moe_layer* layer
     result.steps.resize(step_times.size());
     for (size_t index = 0; index < steps.size(); ++index) {
       step_times[index].push_back(steps[index].milliseconds);
-      result.steps[index] = {steps[index].name, steps[index].dispatches, 0, steps[index].bytes,
-                             steps[index].flops};
+      result.steps[index] = {steps[index].name, steps[index].dispatches, 0, steps[index].bytes, steps[index].flops};
     }
   }
   result.wall_ms = quantile(walls, 0.5);

@@ -33,9 +33,8 @@ struct ForwardResult {
 };
 
 // Runs the layer `repeats` times on the same tokens. `profile`: with the times of the steps.
-ForwardResult run_forward(const Host& host, moe_device* device, moe_layer* layer,
-                          const moe_layer_desc& desc, const std::vector<float>& x, uint32_t repeats,
-                          bool profile);
+ForwardResult run_forward(const Host& host, moe_device* device, moe_layer* layer, const moe_layer_desc& desc,
+                          const std::vector<float>& x, uint32_t repeats, bool profile);
 
 // The value below which `share` (0..1) of the samples lie; 0.5 gives the median. Not empty.
 double quantile(std::vector<double> samples, double share);

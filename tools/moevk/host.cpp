@@ -49,14 +49,12 @@ void MOE_CALL append_text(void* user, const char* text, uint64_t bytes) {
   static_cast<std::string*>(user)->append(text, bytes);
 }
 
-Host::Host(const GlobalOptions& options)
-    : library_(load(options)), instance_(moe::create_instance(library_)) {
+Host::Host(const GlobalOptions& options) : library_(load(options)), instance_(moe::create_instance(library_)) {
   uint32_t count = 0;
   moe::check([&](moe_error* e) { return api().get_device_count(instance_, &count, e); });
   devices_.assign(count, moe_init<moe_device_info>());
   for (uint32_t index = 0; index < count; ++index) {
-    moe::check(
-        [&](moe_error* e) { return api().get_device_info(instance_, index, &devices_[index], e); });
+    moe::check([&](moe_error* e) { return api().get_device_info(instance_, index, &devices_[index], e); });
   }
 }
 
@@ -89,8 +87,8 @@ uint32_t Host::find(const std::string& which) const {
   if (which.find_first_not_of("0123456789") == std::string::npos) {
     if (which.size() < 9) found = static_cast<uint32_t>(std::stoul(which));
     if (found >= count) {
-      throw UsageError("--device", "there is no device " + which + "; the last one is " +
-                                       std::to_string(count - 1) + " (see: moevk devices)");
+      throw UsageError("--device", "there is no device " + which + "; the last one is " + std::to_string(count - 1) +
+                                       " (see: moevk devices)");
     }
   } else {
     for (uint32_t index = 0; index < count && found == count; ++index) {
@@ -98,51 +96,38 @@ uint32_t Host::find(const std::string& which) const {
       if (fits && devices_[index].usable != 0) found = index;
     }
     if (found == count) {
-      throw UsageError("--device",
-                       "no usable device has '" + which + "' in its name (see: moevk devices)");
+      throw UsageError("--device", "no usable device has '" + which + "' in its name (see: moevk devices)");
     }
   }
   if (devices_[found].usable == 0) {
-    throw UsageError("--device", std::string(devices_[found].name) +
-                                     " cannot be used: " + devices_[found].reason);
+    throw UsageError("--device", std::string(devices_[found].name) + " cannot be used: " + devices_[found].reason);
   }
   return found;
 }
 
-moe::Device Host::open(uint32_t index) const {
-  return moe::open_device(library_, instance_, index);
-}
+moe::Device Host::open(uint32_t index) const { return moe::open_device(library_, instance_, index); }
 
 std::string Host::caps_text(moe_device* device) const {
   std::string text;
-  moe::check(
-      [&](moe_error* e) { return introspection().get_caps_text(device, append_text, &text, e); });
+  moe::check([&](moe_error* e) { return introspection().get_caps_text(device, append_text, &text, e); });
   return text;
 }
 
-std::string Host::plan_text(const std::string& caps, const moe_layer_desc& desc,
-                            uint64_t tokens) const {
+std::string Host::plan_text(const std::string& caps, const moe_layer_desc& desc, uint64_t tokens) const {
   std::string text;
-  moe::check([&](moe_error* e) {
-    return introspection().get_plan_text(caps.c_str(), &desc, tokens, append_text, &text, e);
-  });
+  moe::check(
+      [&](moe_error* e) { return introspection().get_plan_text(caps.c_str(), &desc, tokens, append_text, &text, e); });
   return text;
 }
 
 const char* device_kind_name(uint32_t kind) {
   switch (kind) {
-    case MOE_DEVICE_KIND_REFERENCE:
-      return "reference";
-    case MOE_DEVICE_KIND_DISCRETE_GPU:
-      return "discrete";
-    case MOE_DEVICE_KIND_INTEGRATED_GPU:
-      return "integrated";
-    case MOE_DEVICE_KIND_VIRTUAL_GPU:
-      return "virtual";
-    case MOE_DEVICE_KIND_CPU_VULKAN:
-      return "software";
-    default:
-      return "other";
+    case MOE_DEVICE_KIND_REFERENCE: return "reference";
+    case MOE_DEVICE_KIND_DISCRETE_GPU: return "discrete";
+    case MOE_DEVICE_KIND_INTEGRATED_GPU: return "integrated";
+    case MOE_DEVICE_KIND_VIRTUAL_GPU: return "virtual";
+    case MOE_DEVICE_KIND_CPU_VULKAN: return "software";
+    default: return "other";
   }
 }
 

@@ -23,8 +23,7 @@ constexpr int kExitCannot = 2;     // bad usage, a bad file, no such device
 // What a person has to correct: printed as one line, exit code 2.
 class UsageError : public std::runtime_error {
  public:
-  UsageError(const std::string& argument, const std::string& what)
-      : std::runtime_error(argument + ": " + what) {}
+  UsageError(const std::string& argument, const std::string& what) : std::runtime_error(argument + ": " + what) {}
 };
 
 struct GlobalOptions {

@@ -50,23 +50,18 @@ void print_total(const char* what, uint64_t number, const std::string& text) {
 
 void print_totals(const model::ModelTotals& totals) {
   std::printf("%s\n", heading("whole file").c_str());
-  print_total("total parameters", totals.parameters,
-              quantity_text(static_cast<double>(totals.parameters)));
+  print_total("total parameters", totals.parameters, quantity_text(static_cast<double>(totals.parameters)));
   print_total(
       "active parameters", totals.active_parameters,
       formatted("%s, %.1f %%", quantity_text(static_cast<double>(totals.active_parameters)).c_str(),
-                100.0 * static_cast<double>(totals.active_parameters) /
-                    static_cast<double>(totals.parameters)));
+                100.0 * static_cast<double>(totals.active_parameters) / static_cast<double>(totals.parameters)));
   print_total("bytes resident", totals.bytes, bytes_text(static_cast<double>(totals.bytes)));
-  print_total("bytes read per token", totals.bytes_per_token,
-              bytes_text(static_cast<double>(totals.bytes_per_token)));
+  print_total("bytes read per token", totals.bytes_per_token, bytes_text(static_cast<double>(totals.bytes_per_token)));
   std::printf("%s\n", heading("MoE layers").c_str());
-  print_total("total parameters", totals.moe_parameters,
-              quantity_text(static_cast<double>(totals.moe_parameters)));
+  print_total("total parameters", totals.moe_parameters, quantity_text(static_cast<double>(totals.moe_parameters)));
   print_total("active parameters", totals.moe_active_parameters,
               quantity_text(static_cast<double>(totals.moe_active_parameters)));
-  print_total("bytes resident", totals.moe_bytes,
-              bytes_text(static_cast<double>(totals.moe_bytes)));
+  print_total("bytes resident", totals.moe_bytes, bytes_text(static_cast<double>(totals.moe_bytes)));
   print_total("bytes read per token", totals.moe_bytes_per_token,
               bytes_text(static_cast<double>(totals.moe_bytes_per_token)));
 }
@@ -78,35 +73,29 @@ void print_info(const ModelFile& file) {
   std::printf("%s\n", heading(file.path).c_str());
   std::printf("  architecture  %s%s\n", model.architecture.c_str(),
               model.name.empty() ? "" : (", \"" + model::printable(model.name) + "\"").c_str());
-  std::printf("  layers        %u, MoE: %s (%zu)\n", model.block_count, ranges_text(blocks).c_str(),
-              blocks.size());
+  std::printf("  layers        %u, MoE: %s (%zu)\n", model.block_count, ranges_text(blocks).c_str(), blocks.size());
   std::printf("  hidden        H = %u\n", model.hidden);
-  std::printf("  experts       E = %u of width F = %u, k = %u for each token\n", model.experts,
-              model.intermediate, model.top_k);
+  std::printf("  experts       E = %u of width F = %u, k = %u for each token\n", model.experts, model.intermediate,
+              model.top_k);
   std::printf("  shared        %s\n",
-              model.shared_intermediate > 0
-                  ? ("width " + std::to_string(model.shared_intermediate)).c_str()
-                  : "none");
+              model.shared_intermediate > 0 ? ("width " + std::to_string(model.shared_intermediate)).c_str() : "none");
   std::printf("  computes      %s\n", layer_text(model.layers.front().desc).c_str());
   print_totals(model.totals);
 
   std::printf("%s\n", heading("by type").c_str());
   Table types({"type", ">tensors", ">parameters", ">bytes", ">share"});
   for (const model::TypeTotal& total : model.totals.types) {
-    types.add({total.type->name, std::to_string(total.tensors), grouped_text(total.parameters),
-               grouped_text(total.bytes),
-               formatted("%.1f %%", 100.0 * static_cast<double>(total.bytes) /
-                                        static_cast<double>(model.totals.bytes))});
+    types.add(
+        {total.type->name, std::to_string(total.tensors), grouped_text(total.parameters), grouped_text(total.bytes),
+         formatted("%.1f %%", 100.0 * static_cast<double>(total.bytes) / static_cast<double>(model.totals.bytes))});
   }
   types.print(2);
 
   std::printf("%s\n", heading("by layer").c_str());
-  Table layers({">layer", "experts' types", ">parameters", ">active", ">bytes", ">bytes per token",
-                "runs here"});
+  Table layers({">layer", "experts' types", ">parameters", ">active", ">bytes", ">bytes per token", "runs here"});
   for (const model::MoeLayer& layer : model.layers) {
     layers.add({std::to_string(layer.block), expert_types(layer), grouped_text(layer.parameters),
-                grouped_text(layer.active_parameters), grouped_text(layer.bytes),
-                grouped_text(layer.bytes_per_token),
+                grouped_text(layer.active_parameters), grouped_text(layer.bytes), grouped_text(layer.bytes_per_token),
                 layer.refusal.empty() ? good("yes") : bad("no: ") + layer.refusal});
   }
   layers.print(2);
@@ -115,8 +104,7 @@ void print_info(const ModelFile& file) {
 }  // namespace
 
 void register_info(CLI::App& app, const GlobalOptions&, int& exit_code) {
-  CLI::App* command =
-      app.add_subcommand("info", "what a model file holds: layers, experts, parameters, bytes");
+  CLI::App* command = app.add_subcommand("info", "what a model file holds: layers, experts, parameters, bytes");
   command->footer("Example:\n  moevk info models/tiny-moe-f16.gguf");
   auto path = std::make_shared<std::string>();
   command->add_option("FILE", *path, "a GGUF file with MoE layers")->required();

@@ -19,19 +19,16 @@ struct Word {
   uint32_t number;
 };
 
-constexpr Word kFormats[] = {
-    {"f32", MOE_ELEMENT_F32}, {"f16", MOE_ELEMENT_F16}, {"bf16", MOE_ELEMENT_BF16}};
+constexpr Word kFormats[] = {{"f32", MOE_ELEMENT_F32}, {"f16", MOE_ELEMENT_F16}, {"bf16", MOE_ELEMENT_BF16}};
 constexpr Word kRoutes[] = {{"router", MOE_ROUTE_FROM_ROUTER},
                             {"logits", MOE_ROUTE_FROM_LOGITS},
                             {"scores", MOE_ROUTE_FROM_SCORES},
                             {"ids", MOE_ROUTE_FROM_IDS},
                             {"dense", MOE_ROUTE_DENSE}};
-constexpr Word kScores[] = {{"softmax", MOE_SCORE_SOFTMAX},
-                            {"sigmoid", MOE_SCORE_SIGMOID},
-                            {"identity", MOE_SCORE_IDENTITY}};
-constexpr Word kNormalizations[] = {{"sum", MOE_NORMALIZE_SUM_EPS},
-                                    {"floor", MOE_NORMALIZE_SUM_FLOOR},
-                                    {"none", MOE_NORMALIZE_NONE}};
+constexpr Word kScores[] = {
+    {"softmax", MOE_SCORE_SOFTMAX}, {"sigmoid", MOE_SCORE_SIGMOID}, {"identity", MOE_SCORE_IDENTITY}};
+constexpr Word kNormalizations[] = {
+    {"sum", MOE_NORMALIZE_SUM_EPS}, {"floor", MOE_NORMALIZE_SUM_FLOOR}, {"none", MOE_NORMALIZE_NONE}};
 constexpr Word kActivations[] = {{"silu", MOE_ACTIVATION_SILU},
                                  {"gelu-tanh", MOE_ACTIVATION_GELU_TANH},
                                  {"gelu-erf", MOE_ACTIVATION_GELU_ERF},
@@ -67,8 +64,8 @@ std::vector<std::string> texts(std::span<const Word> words) {
   return list;
 }
 
-void add_choice(CLI::App& command, const char* name, std::string& value,
-                std::span<const Word> words, const char* help) {
+void add_choice(CLI::App& command, const char* name, std::string& value, std::span<const Word> words,
+                const char* help) {
   command.add_option(name, value, help)->check(CLI::IsMember(texts(words)))->capture_default_str();
 }
 
@@ -89,22 +86,18 @@ void parse_shape(const std::string& text, moe_layer_desc& desc) {
                                     "per token, four positive integers such as 512,256,32,4");
   }
   if (desc.top_k > desc.experts) {
-    throw UsageError("--shape", "k = " + std::to_string(desc.top_k) +
-                                    " is more than E = " + std::to_string(desc.experts));
+    throw UsageError("--shape",
+                     "k = " + std::to_string(desc.top_k) + " is more than E = " + std::to_string(desc.experts));
   }
 }
 
 }  // namespace
 
 void add_layer_options(CLI::App& command, LayerOptions& options) {
-  command
-      .add_option("--shape", options.shape,
-                  "H,F,E,k: hidden, intermediate, experts, experts per token")
-      ->required();
+  command.add_option("--shape", options.shape, "H,F,E,k: hidden, intermediate, experts, experts per token")->required();
   command.add_option("--shared", options.shared, "width of all shared experts together (0: none)");
   add_choice(command, "--score", options.score, kScores, "score of the router's logits");
-  add_choice(command, "--normalize", options.normalize, kNormalizations,
-             "how the k weights are renormalised");
+  add_choice(command, "--normalize", options.normalize, kNormalizations, "how the k weights are renormalised");
   add_choice(command, "--activation", options.activation, kActivations, "of the experts");
   add_choice(command, "--gate-up", options.gate_up, kGateUps, "how gate and up are stored");
   add_choice(command, "--precision", options.precision, kPrecisions, "of activations");
@@ -117,8 +110,7 @@ moe_layer_desc describe_layer(const LayerOptions& options, const std::string& fo
   moe_layer_desc desc = moe_init<moe_layer_desc>();
   parse_shape(options.shape, desc);
   desc.route_source = number_of(kRoutes, options.route);
-  const bool routed_here =
-      desc.route_source == MOE_ROUTE_FROM_ROUTER || desc.route_source == MOE_ROUTE_FROM_LOGITS;
+  const bool routed_here = desc.route_source == MOE_ROUTE_FROM_ROUTER || desc.route_source == MOE_ROUTE_FROM_LOGITS;
   if (routed_here) {
     desc.score = number_of(kScores, options.score);
     desc.normalize = number_of(kNormalizations, options.normalize);
@@ -157,13 +149,10 @@ void add_token_list(CLI::App& command, std::vector<uint64_t>& tokens) {
 std::vector<std::string> format_names() { return texts(kFormats); }
 const char* format_name(uint32_t element) { return text_of(kFormats, element); }
 uint32_t dtype_of_format(const std::string& name) { return number_of(kFormats, name); }
-uint32_t dtype_bytes(uint32_t dtype) {
-  return dtype == MOE_DTYPE_F32 || dtype == MOE_DTYPE_I32 ? 4 : 2;
-}
+uint32_t dtype_bytes(uint32_t dtype) { return dtype == MOE_DTYPE_F32 || dtype == MOE_DTYPE_I32 ? 4 : 2; }
 
 std::string layer_text(const moe_layer_desc& desc) {
-  std::string text = "H=" + std::to_string(desc.hidden) +
-                     " F=" + std::to_string(desc.intermediate) +
+  std::string text = "H=" + std::to_string(desc.hidden) + " F=" + std::to_string(desc.intermediate) +
                      " E=" + std::to_string(desc.experts) + " k=" + std::to_string(desc.top_k);
   if (desc.shared_intermediate > 0) text += ", shared " + std::to_string(desc.shared_intermediate);
   if (desc.route_source == MOE_ROUTE_FROM_ROUTER || desc.route_source == MOE_ROUTE_FROM_LOGITS) {

@@ -10,11 +10,9 @@
 
 int main(int argc, char** argv) {
   using namespace moevk::cli;
-  CLI::App app(
-      "moevk - Mixture-of-Experts layers on Vulkan: devices, models, plans, checks, benchmarks");
-  app.require_subcommand(
-      0, 1);          // none: see below; a message of our own, and better ones for misspelt ones
-  app.fallthrough();  // --library may stand after the command, too
+  CLI::App app("moevk - Mixture-of-Experts layers on Vulkan: devices, models, plans, checks, benchmarks");
+  app.require_subcommand(0, 1);  // none: see below; a message of our own, and better ones for misspelt ones
+  app.fallthrough();             // --library may stand after the command, too
   app.footer(
       "Examples:\n"
       "  moevk devices\n"
@@ -22,9 +20,8 @@ int main(int argc, char** argv) {
       "  moevk bench --shape 512,256,32,4 --tokens 1,9,64 --format f16\n"
       "Exit codes: 0 fine, 1 something was computed and is wrong, 2 bad usage, file or device.\n"
       "moevk COMMAND --help tells more about a command.");
-  app.failure_message([](const CLI::App*, const CLI::Error& error) {
-    return std::string("moevk: ") + error.what() + "\n";
-  });
+  app.failure_message(
+      [](const CLI::App*, const CLI::Error& error) { return std::string("moevk: ") + error.what() + "\n"; });
   GlobalOptions globals;
   app.add_option("--library", globals.library,
                  "the plugin to load (default: $MOEVK_LIBRARY, else ../lib beside this program, "
@@ -41,8 +38,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) {
-      throw UsageError("COMMAND",
-                       "is missing: devices, info, run, plan, check or bench (see: moevk --help)");
+      throw UsageError("COMMAND", "is missing: devices, info, run, plan, check or bench (see: moevk --help)");
     }
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitOk : kExitCannot;

@@ -42,20 +42,18 @@ ModelFile::ModelFile(const std::string& file_path)
       gguf(unwrap("FILE", model::GgufFile::open(file_path))),
       model(unwrap(file_path, model::find_moe_layers(gguf))) {}
 
-model::NpyArray read_npy_matrix(const std::string& argument, const std::string& path, uint64_t rows,
-                                uint64_t columns) {
+model::NpyArray read_npy_matrix(const std::string& argument, const std::string& path, uint64_t rows, uint64_t columns) {
   model::NpyArray array = unwrap(argument, model::read_npy(path));
   if (array.columns != columns || array.rows == 0 || (rows > 0 && array.rows != rows)) {
     throw UsageError(argument, path + " has the shape [" + std::to_string(array.rows) + ", " +
                                    std::to_string(array.columns) + "], but [" +
-                                   (rows > 0 ? std::to_string(rows) : "tokens") + ", " +
-                                   std::to_string(columns) + "] is needed");
+                                   (rows > 0 ? std::to_string(rows) : "tokens") + ", " + std::to_string(columns) +
+                                   "] is needed");
   }
   return array;
 }
 
-std::vector<float> read_tensor_f32(const ModelFile& file, const model::MoeLayer& layer,
-                                   const std::string& name) {
+std::vector<float> read_tensor_f32(const ModelFile& file, const model::MoeLayer& layer, const std::string& name) {
   std::vector<float> values;
   for (const model::TensorSource& source : layer.tensors) {
     if (source.name != name) continue;
@@ -68,16 +66,15 @@ std::vector<float> read_tensor_f32(const ModelFile& file, const model::MoeLayer&
       }
       uint16_t half = 0;
       std::memcpy(&half, bytes + 2 * index, 2);
-      values[index] = source.dtype == MOE_DTYPE_F16
-                          ? half_value(half)
-                          : std::bit_cast<float>(static_cast<uint32_t>(half) << 16);
+      values[index] =
+          source.dtype == MOE_DTYPE_F16 ? half_value(half) : std::bit_cast<float>(static_cast<uint32_t>(half) << 16);
     }
   }
   return values;
 }
 
-moe::Layer upload_model_layer(const Host& host, moe_device* device, const ModelFile& file,
-                              const model::MoeLayer& layer, const std::string& label) {
+moe::Layer upload_model_layer(const Host& host, moe_device* device, const ModelFile& file, const model::MoeLayer& layer,
+                              const std::string& label) {
   if (!layer.refusal.empty()) throw UsageError(file.path, layer.refusal);
   Progress progress(label);
   moe_upload_desc desc = moe_init<moe_upload_desc>();

@@ -27,15 +27,13 @@ struct ModelFile {
 
 // Throws UsageError for `argument` if the file is refused, or has not `columns` columns, or (rows >
 // 0) not `rows` rows.
-model::NpyArray read_npy_matrix(const std::string& argument, const std::string& path, uint64_t rows,
-                                uint64_t columns);
+model::NpyArray read_npy_matrix(const std::string& argument, const std::string& path, uint64_t rows, uint64_t columns);
 
 // One tensor of a layer in f32: the router, to bound its rounding errors. Empty if there is none.
-std::vector<float> read_tensor_f32(const ModelFile& file, const model::MoeLayer& layer,
-                                   const std::string& name);
+std::vector<float> read_tensor_f32(const ModelFile& file, const model::MoeLayer& layer, const std::string& name);
 
 // Uploads a layer's tensors by path and offset, with a progress line.
-moe::Layer upload_model_layer(const Host& host, moe_device* device, const ModelFile& file,
-                              const model::MoeLayer& layer, const std::string& label);
+moe::Layer upload_model_layer(const Host& host, moe_device* device, const ModelFile& file, const model::MoeLayer& layer,
+                              const std::string& label);
 
 }  // namespace moevk::cli

@@ -33,14 +33,12 @@ int plan(const GlobalOptions& globals, const PlanOptions& options) {
   const moe_layer_desc desc = describe_layer(options.layer, options.format);
   std::string caps;
   std::string device = options.caps;
-  if (!options.caps.empty())
-    caps = read_caps(options.caps);  // before the library: the file may be wrong
+  if (!options.caps.empty()) caps = read_caps(options.caps);  // before the library: the file may be wrong
   const Host host(globals);
   if (options.caps.empty()) {
     const uint32_t index = host.find(options.device);
     if (host.devices()[index].kind == MOE_DEVICE_KIND_REFERENCE) {
-      throw UsageError("--device",
-                       "the CPU reference follows no plan; name a GPU, or a --caps file");
+      throw UsageError("--device", "the CPU reference follows no plan; name a GPU, or a --caps file");
     }
     caps = host.caps_text(host.open(index));
     device = host.devices()[index].name;
@@ -48,10 +46,10 @@ int plan(const GlobalOptions& globals, const PlanOptions& options) {
   bool first = true;
   for (const uint64_t tokens : options.tokens) {
     const std::string text = host.plan_text(caps, desc, tokens);
-    std::printf("%s%s\n", first ? "" : "\n",
-                heading("# " + layer_text(desc) + ", " + options.format +
-                        ", T=" + std::to_string(tokens) + ", " + device)
-                    .c_str());
+    std::printf(
+        "%s%s\n", first ? "" : "\n",
+        heading("# " + layer_text(desc) + ", " + options.format + ", T=" + std::to_string(tokens) + ", " + device)
+            .c_str());
     std::printf("%s%s", text.c_str(), text.ends_with('\n') ? "" : "\n");
     first = false;
   }
@@ -61,8 +59,8 @@ int plan(const GlobalOptions& globals, const PlanOptions& options) {
 }  // namespace
 
 void register_plan(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
-  CLI::App* command = app.add_subcommand(
-      "plan", "what would be dispatched for a layer, and why (needs no GPU with --caps)");
+  CLI::App* command =
+      app.add_subcommand("plan", "what would be dispatched for a layer, and why (needs no GPU with --caps)");
   command->footer(
       "Examples:\n"
       "  moevk plan --shape 2048,768,128,8 --tokens 1,64,512\n"
@@ -76,11 +74,8 @@ void register_plan(CLI::App& app, const GlobalOptions& globals, int& exit_code) 
       ->check(CLI::IsMember(format_names()))
       ->capture_default_str();
   CLI::Option* caps =
-      command->add_option("--caps", options->caps, "plan for the device described there")
-          ->type_name("FILE");
-  command
-      ->add_option("--device", options->device,
-                   "plan for this device: index or part of a name (default: the best)")
+      command->add_option("--caps", options->caps, "plan for the device described there")->type_name("FILE");
+  command->add_option("--device", options->device, "plan for this device: index or part of a name (default: the best)")
       ->excludes(caps);
   command->callback([options, &globals, &exit_code] { exit_code = plan(globals, *options); });
 }

@@ -25,9 +25,7 @@ uint64_t random_word(uint64_t seed, uint64_t position) {
 class RandomTensor {
  public:
   RandomTensor(uint32_t dtype, float amplitude, uint64_t seed)
-      : element_bytes_(dtype == MOE_DTYPE_F32 ? 4 : 2),
-        seed_(seed),
-        table_(kValues * element_bytes_) {
+      : element_bytes_(dtype == MOE_DTYPE_F32 ? 4 : 2), seed_(seed), table_(kValues * element_bytes_) {
     for (size_t index = 0; index < kValues; ++index) {
       const float unit = (static_cast<float>(index) - (kValues - 1) / 2.0f) / (kValues / 2.0f);
       const float value = unit * amplitude;
@@ -67,9 +65,7 @@ float amplitude_of(const moe_tensor_info& tensor, const moe_layer_desc& desc) {
   // Uniform in +-a has variance a*a/3. The stored order may be transposed: find the input width.
   const bool reduces_hidden = name.find("down") == std::string::npos;
   const bool shared = name.starts_with("shared.");
-  const uint32_t width = reduces_hidden ? desc.hidden
-                         : shared       ? desc.shared_intermediate
-                                        : desc.intermediate;
+  const uint32_t width = reduces_hidden ? desc.hidden : shared ? desc.shared_intermediate : desc.intermediate;
   return std::sqrt(3.0f / static_cast<float>(width));
 }
 
@@ -79,8 +75,7 @@ uint16_t to_half(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const uint32_t sign = (bits >> 16) & 0x8000u;
   const uint32_t magnitude = bits & 0x7FFFFFFFu;
-  if (magnitude >= 0x47800000u)
-    return static_cast<uint16_t>(sign | (magnitude > 0x7F800000u ? 0x7E00u : 0x7C00u));
+  if (magnitude >= 0x47800000u) return static_cast<uint16_t>(sign | (magnitude > 0x7F800000u ? 0x7E00u : 0x7C00u));
   if (magnitude < 0x38800000u) {  // subnormal in f16: the unit is 2^-24
     const float units = std::bit_cast<float>(magnitude) * 16777216.0f;
     return static_cast<uint16_t>(sign | static_cast<uint32_t>(std::nearbyint(units)));
@@ -105,8 +100,7 @@ std::vector<float> random_tokens(uint64_t tokens, uint64_t hidden, uint64_t seed
       uint32_t sum = 0;
       for (uint64_t part = 0; part < 3; ++part) {
         const uint64_t word = random_word(seed, 3 * position + part);
-        for (uint32_t shift = 0; shift < 64; shift += 16)
-          sum += static_cast<uint32_t>((word >> shift) & 0xFFFFu);
+        for (uint32_t shift = 0; shift < 64; shift += 16) sum += static_cast<uint32_t>((word >> shift) & 0xFFFFu);
       }
       const double deviate = (sum + 6.0) / 65536.0 - 6.0;
       values[position] = static_cast<float>(deviate);
@@ -128,15 +122,13 @@ int32_t MOE_CALL draw_upload(void* user, uint64_t done_bytes, uint64_t total_byt
   return 0;
 }
 
-moe::Layer upload_random_layer(const Host& host, moe_device* device, const moe_layer_desc& desc,
-                               uint64_t seed, const std::vector<float>& router_bias,
-                               const std::string& label) {
+moe::Layer upload_random_layer(const Host& host, moe_device* device, const moe_layer_desc& desc, uint64_t seed,
+                               const std::vector<float>& router_bias, const std::string& label) {
   const moe_api& api = host.api();
   uint32_t count = 0;
   moe::check([&](moe_error* e) { return api.list_tensors(device, &desc, nullptr, &count, e); });
   std::vector<moe_tensor_info> tensors(count, moe_init<moe_tensor_info>());
-  moe::check(
-      [&](moe_error* e) { return api.list_tensors(device, &desc, tensors.data(), &count, e); });
+  moe::check([&](moe_error* e) { return api.list_tensors(device, &desc, tensors.data(), &count, e); });
 
   Progress progress(label);
   moe_upload_desc upload_desc = moe_init<moe_upload_desc>();

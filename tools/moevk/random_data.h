@@ -25,9 +25,8 @@ uint16_t to_bfloat16(float value);
 
 // Uploads a layer whose weights are uniform with variance 1 / input width. `router_bias` (or empty)
 // is the tensor router.bias of a layer that has one.
-moe::Layer upload_random_layer(const Host& host, moe_device* device, const moe_layer_desc& desc,
-                               uint64_t seed, const std::vector<float>& router_bias,
-                               const std::string& label);
+moe::Layer upload_random_layer(const Host& host, moe_device* device, const moe_layer_desc& desc, uint64_t seed,
+                               const std::vector<float>& router_bias, const std::string& label);
 
 // A moe_upload_desc::progress whose user is a Progress.
 int32_t MOE_CALL draw_upload(void* user, uint64_t done_bytes, uint64_t total_bytes);

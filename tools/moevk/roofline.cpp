@@ -26,11 +26,10 @@ Roofline roofline(const moe_layer_desc& desc, uint64_t tokens, double weight_bit
 
   Roofline floor;
   floor.distinct_experts = distinct_experts.value_or(E * (1 - std::pow(1 - k / E, T)));
-  floor.flops =
-      2 * matrices * T * k * H * F + (router ? 2 * T * H * E : 0) + 2 * matrices * T * H * Fs;
-  floor.bytes = floor.distinct_experts * matrices * H * F * weight_bits / 8 +
-                (router ? 4 * E * H : 0) + matrices * H * Fs * weight_bits / 8 +
-                kActivationBytes * (T * H + 2 * T * k * F + 2 * T * k * H) + 4 * T * H;
+  floor.flops = 2 * matrices * T * k * H * F + (router ? 2 * T * H * E : 0) + 2 * matrices * T * H * Fs;
+  floor.bytes = floor.distinct_experts * matrices * H * F * weight_bits / 8 + (router ? 4 * E * H : 0) +
+                matrices * H * Fs * weight_bits / 8 + kActivationBytes * (T * H + 2 * T * k * F + 2 * T * k * H) +
+                4 * T * H;
   return floor;
 }
 

@@ -60,8 +60,7 @@ std::filesystem::path oracle_directory(const RunOptions& options) {
   if (options.oracle == "none") return {};
   const bool named = !options.oracle.empty();
   const std::filesystem::path directory =
-      named ? std::filesystem::path(options.oracle)
-            : std::filesystem::path(options.file).parent_path() / "oracle";
+      named ? std::filesystem::path(options.oracle) : std::filesystem::path(options.file).parent_path() / "oracle";
   std::error_code ignored;
   if (std::filesystem::is_directory(directory, ignored)) return directory;
   if (named) throw UsageError("--oracle", "there is no folder " + directory.string());
@@ -76,9 +75,8 @@ Question make_question(const RunOptions& options, const model::MoeLayer& layer) 
     question.origin = options.input;
     return question;
   }
-  const std::filesystem::path oracle = options.tokens > 0 && options.oracle.empty()
-                                           ? std::filesystem::path()
-                                           : oracle_directory(options);
+  const std::filesystem::path oracle =
+      options.tokens > 0 && options.oracle.empty() ? std::filesystem::path() : oracle_directory(options);
   const std::string prefix = "l" + std::to_string(layer.block) + ".";
   const auto path = [&](const char* what) { return (oracle / (prefix + what + ".npy")).string(); };
   if (!oracle.empty() && std::filesystem::exists(path("moe_in"))) {
@@ -86,10 +84,8 @@ Question make_question(const RunOptions& options, const model::MoeLayer& layer) 
     question.origin = path("moe_in");
     const uint64_t rows = question.x.size() / hidden;
     question.oracle_y = read_npy_matrix("--oracle", path("moe_out"), rows, hidden).to_f32();
-    question.oracle_ids =
-        read_npy_matrix("--oracle", path("selected"), rows, layer.desc.top_k).to_i32();
-    if (question.oracle_ids.empty())
-      throw UsageError("--oracle", path("selected") + " holds no i4");
+    question.oracle_ids = read_npy_matrix("--oracle", path("selected"), rows, layer.desc.top_k).to_i32();
+    if (question.oracle_ids.empty()) throw UsageError("--oracle", path("selected") + " holds no i4");
     if (options.tokens > 0 && options.tokens < rows) {
       question.x.resize(options.tokens * hidden);
       question.oracle_y.resize(options.tokens * hidden);
@@ -106,55 +102,47 @@ Question make_question(const RunOptions& options, const model::MoeLayer& layer) 
   return question;
 }
 
-void check_support(const Host& host, moe_device* device, const ModelFile& file,
-                   const model::MoeLayer& layer) {
+void check_support(const Host& host, moe_device* device, const ModelFile& file, const model::MoeLayer& layer) {
   if (!layer.refusal.empty()) throw UsageError(file.path, layer.refusal);
   moe_support support = moe_init<moe_support>();
-  moe::check(
-      [&](moe_error* e) { return host.api().query_support(device, &layer.desc, &support, e); });
+  moe::check([&](moe_error* e) { return host.api().query_support(device, &layer.desc, &support, e); });
   if (support.supported == 0) {
-    throw UsageError(file.path, "layer " + std::to_string(layer.block) + " is not supported: " +
-                                    support.argument + ": " + support.reason);
+    throw UsageError(file.path, "layer " + std::to_string(layer.block) + " is not supported: " + support.argument +
+                                    ": " + support.reason);
   }
 }
 
 // Runs one layer and prints all about it. True if everything agrees; empty without anything to
 // compare.
-std::optional<bool> run_layer(const Host& host, moe_device* device, bool is_reference,
-                              moe_device* reference, const ModelFile& file,
-                              const model::MoeLayer& layer, const RunOptions& options) {
+std::optional<bool> run_layer(const Host& host, moe_device* device, bool is_reference, moe_device* reference,
+                              const ModelFile& file, const model::MoeLayer& layer, const RunOptions& options) {
   const std::string name = "layer " + std::to_string(layer.block);
   check_support(host, device, file, layer);
   const Question question = make_question(options, layer);
-  std::printf("\n%s  %zu tokens  %s\n", heading(name).c_str(),
-              question.x.size() / layer.desc.hidden, remark(question.origin).c_str());
+  std::printf("\n%s  %zu tokens  %s\n", heading(name).c_str(), question.x.size() / layer.desc.hidden,
+              remark(question.origin).c_str());
 
   const moe::Layer on_device = upload_model_layer(host, device, file, layer, name + ": weights");
-  const ForwardResult result =
-      run_forward(host, device, on_device, layer.desc, question.x, options.repeat, true);
+  const ForwardResult result = run_forward(host, device, on_device, layer.desc, question.x, options.repeat, true);
   std::vector<Verdict> verdicts;
   RouteQuestion route{&layer.desc, &question.x, nullptr, nullptr};
   const std::vector<float> router = read_tensor_f32(file, layer, "router.weight");
   route.router = &router;
   std::vector<float> expected_logits = result.logits;
   if (!is_reference) {
-    const moe::Layer on_cpu =
-        upload_model_layer(host, reference, file, layer, name + ": reference");
-    const ForwardResult expected =
-        run_forward(host, reference, on_cpu, layer.desc, question.x, 1, false);
+    const moe::Layer on_cpu = upload_model_layer(host, reference, file, layer, name + ": reference");
+    const ForwardResult expected = run_forward(host, reference, on_cpu, layer.desc, question.x, 1, false);
     expected_logits = expected.logits;
     route.expected_logits = &expected_logits;
     Verdict verdict{"reference", compare_routes(result.ids, expected.ids, route), {}};
     verdict.routes.max_logit_error = max_difference(result.logits, expected.logits);
-    verdict.output =
-        compare_outputs(result.y, expected.y, layer.desc.hidden, verdict.routes.excluded);
+    verdict.output = compare_outputs(result.y, expected.y, layer.desc.hidden, verdict.routes.excluded);
     verdicts.push_back(verdict);
   }
   if (!question.oracle_y.empty()) {
     route.expected_logits = &expected_logits;
     Verdict verdict{"oracle", compare_routes(result.ids, question.oracle_ids, route), {}};
-    verdict.output =
-        compare_outputs(result.y, question.oracle_y, layer.desc.hidden, verdict.routes.excluded);
+    verdict.output = compare_outputs(result.y, question.oracle_y, layer.desc.hidden, verdict.routes.excluded);
     verdicts.push_back(verdict);
   }
   bool agrees = true;
@@ -162,8 +150,7 @@ std::optional<bool> run_layer(const Host& host, moe_device* device, bool is_refe
     print_verdict(verdict);
     agrees = agrees && verdict.routes.ok() && verdict.output.ok();
   }
-  const auto used =
-      std::count_if(result.counts.begin(), result.counts.end(), [](int32_t n) { return n > 0; });
+  const auto used = std::count_if(result.counts.begin(), result.counts.end(), [](int32_t n) { return n > 0; });
   const double bits = 8.0 * dtype_bytes(layer.desc.up_format.element);
   print_steps(result, roofline(layer.desc, result.tokens, bits, static_cast<double>(used)));
   print_loads(result.counts);
@@ -185,8 +172,8 @@ int run(const GlobalOptions& globals, const RunOptions& options) {
   const moe::Device reference = is_reference ? moe::Device() : host.open(reference_index);
 
   const moe_device_info& info = host.devices()[index];
-  std::printf("model      %s  %s, %zu MoE layers\n", file.path.c_str(),
-              file.model.architecture.c_str(), file.model.layers.size());
+  std::printf("model      %s  %s, %zu MoE layers\n", file.path.c_str(), file.model.architecture.c_str(),
+              file.model.layers.size());
   std::printf("layer      %s\n", layer_text(layers.front()->desc).c_str());
   std::printf("device     %u  %s  %s\n", index, info.name, remark(info.driver).c_str());
   if (!is_reference) {
@@ -200,25 +187,21 @@ int run(const GlobalOptions& globals, const RunOptions& options) {
     if (!agrees.value_or(true)) ++disagree;
   }
   if (disagree == 0 && !compared) {
-    std::printf("\n%s: %zu layers ran, with nothing to compare with\n", good("ok").c_str(),
-                layers.size());
+    std::printf("\n%s: %zu layers ran, with nothing to compare with\n", good("ok").c_str(), layers.size());
     return kExitOk;
   }
   if (disagree == 0) {
-    std::printf("\n%s: %zu of %zu layers agree\n", good("ok").c_str(), layers.size(),
-                layers.size());
+    std::printf("\n%s: %zu of %zu layers agree\n", good("ok").c_str(), layers.size(), layers.size());
     return kExitOk;
   }
-  std::printf("\n%s: %zu of %zu layers disagree\n", bad("FAIL").c_str(),
-              static_cast<size_t>(disagree), layers.size());
+  std::printf("\n%s: %zu of %zu layers disagree\n", bad("FAIL").c_str(), static_cast<size_t>(disagree), layers.size());
   return kExitDisagrees;
 }
 
 }  // namespace
 
 void register_run(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
-  CLI::App* command =
-      app.add_subcommand("run", "run a model file's MoE layers and compare with the CPU reference");
+  CLI::App* command = app.add_subcommand("run", "run a model file's MoE layers and compare with the CPU reference");
   command->footer(
       "Examples:\n"
       "  moevk run models/tiny-moe-f16.gguf                      every layer, on the best device\n"
@@ -231,22 +214,16 @@ void register_run(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
       "above 1e-5.");
   auto options = std::make_shared<RunOptions>();
   command->add_option("FILE", options->file, "a GGUF file with MoE layers")->required();
-  command->add_option("--layer", options->layer, "number of one block, or all")
-      ->capture_default_str();
-  command->add_option("--input", options->input, "tokens [T, H] (f4, f2 or f8)")
-      ->type_name("FILE.npy");
-  command
-      ->add_option("--tokens", options->tokens,
-                   "so many random tokens (default: the oracle's, or 64)")
+  command->add_option("--layer", options->layer, "number of one block, or all")->capture_default_str();
+  command->add_option("--input", options->input, "tokens [T, H] (f4, f2 or f8)")->type_name("FILE.npy");
+  command->add_option("--tokens", options->tokens, "so many random tokens (default: the oracle's, or 64)")
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 31));
   command->add_option("--seed", options->seed, "of random tokens")->capture_default_str();
-  command->add_option("--device", options->device,
-                      "index, part of a name, or reference (default: the best)");
+  command->add_option("--device", options->device, "index, part of a name, or reference (default: the best)");
   command->add_option("--repeat", options->repeat, "times the median of so many runs")
       ->check(CLI::Range(1u, 100000u))
       ->capture_default_str();
-  command->add_option("--oracle", options->oracle, "folder with lN.moe_in.npy, ..., or none")
-      ->type_name("DIR");
+  command->add_option("--oracle", options->oracle, "folder with lN.moe_in.npy, ..., or none")->type_name("DIR");
   command->callback([options, &globals, &exit_code] { exit_code = run(globals, *options); });
 }
 

@@ -22,22 +22,20 @@ std::string rate_text(double amount, double milliseconds) {
 
 void print_verdict(const Verdict& verdict) {
   const OutputError& output = verdict.output;
-  std::printf("  %-9s  max abs error %.2e  RMS error %.2e  relative RMS error %.2e  %s\n",
-              verdict.against.c_str(), output.max_abs, output.rms, output.relative_rms,
+  std::printf("  %-9s  max abs error %.2e  RMS error %.2e  relative RMS error %.2e  %s\n", verdict.against.c_str(),
+              output.max_abs, output.rms, output.relative_rms,
               output.ok()      ? good("ok").c_str()
               : !output.finite ? bad("FAIL: not finite").c_str()
                                : bad("FAIL: above 1e-5").c_str());
   const RouteComparison& routes = verdict.routes;
-  std::string text = formatted(
-      "  %-9s  experts the same for %llu of %llu tokens", verdict.against.c_str(),
-      static_cast<unsigned long long>(routes.same), static_cast<unsigned long long>(routes.tokens));
+  std::string text =
+      formatted("  %-9s  experts the same for %llu of %llu tokens", verdict.against.c_str(),
+                static_cast<unsigned long long>(routes.same), static_cast<unsigned long long>(routes.tokens));
   if (routes.near_ties > 0) {
     text += formatted(", %llu near-ties", static_cast<unsigned long long>(routes.near_ties));
   }
-  if (routes.wrong > 0)
-    text += formatted(", %llu wrong", static_cast<unsigned long long>(routes.wrong));
-  if (routes.max_logit_error > 0)
-    text += formatted(", max logit error %.2e", routes.max_logit_error);
+  if (routes.wrong > 0) text += formatted(", %llu wrong", static_cast<unsigned long long>(routes.wrong));
+  if (routes.max_logit_error > 0) text += formatted(", max logit error %.2e", routes.max_logit_error);
   std::printf("%s  %s\n", text.c_str(), routes.ok() ? good("ok").c_str() : bad("FAIL").c_str());
 }
 
@@ -55,12 +53,11 @@ void print_steps(const ForwardResult& result, const Roofline& work) {
                step.milliseconds >= 0 ? formatted("%.3f", step.milliseconds) : "-",
                rate_text(step.bytes, step.milliseconds), rate_text(step.flops, step.milliseconds)});
   }
-  table.add({"all steps", std::to_string(sum.dispatches),
-             clock ? formatted("%.3f", sum.milliseconds) : "-",
+  table.add({"all steps", std::to_string(sum.dispatches), clock ? formatted("%.3f", sum.milliseconds) : "-",
              clock ? rate_text(sum.bytes, sum.milliseconds) : "-",
              clock ? rate_text(sum.flops, sum.milliseconds) : "-"});
-  table.add({"whole call", "", formatted("%.3f", result.wall_ms),
-             rate_text(work.bytes, result.wall_ms), rate_text(work.flops, result.wall_ms)});
+  table.add({"whole call", "", formatted("%.3f", result.wall_ms), rate_text(work.bytes, result.wall_ms),
+             rate_text(work.flops, result.wall_ms)});
   table.print(2);
 }
 
@@ -79,8 +76,8 @@ void print_loads(const std::vector<int32_t>& counts) {
   size_t columns = experts <= 16 ? 1 : experts <= 64 ? 2 : 4;
   while (columns > 1 && width / columns < text_width + 8) --columns;
   const size_t cells = std::min<size_t>(width / columns - text_width - (columns > 1 ? 2 : 0), 60);
-  std::printf("  %s %lld routes, even: %.1f %% each\n", heading("expert load").c_str(),
-              static_cast<long long>(total), 100.0 / static_cast<double>(experts));
+  std::printf("  %s %lld routes, even: %.1f %% each\n", heading("expert load").c_str(), static_cast<long long>(total),
+              100.0 / static_cast<double>(experts));
   const size_t rows = (experts + columns - 1) / columns;
   for (size_t row = 0; row < rows; ++row) {
     std::string line;
