@@ -199,6 +199,18 @@ TEST(PlanProperties, PassesShareTheEstimate) {
   }
 }
 
+// A small layer takes as many tokens at a time as the grids allow, and any number in all.
+TEST(PlanProperties, ManyTokens) {
+  for (const NamedDevice& one : devices()) {
+    Planned p(make_spec(LayerShape{"small", 16, 16, 8, 3, 16}, WeightFormat::kF32), one.caps);
+    for (const uint64_t tokens : {16383, 16384, 65535, 65536, 100000, 1000003}) {
+      const Plan plan = p.plan(forward_shape(p.spec, tokens));
+      const std::vector<std::string> problems = check_plan(p.spec, p.layout.value(), p.caps, plan);
+      EXPECT_TRUE(problems.empty()) << one.name << ", T " << tokens << ": " << problems.front();
+    }
+  }
+}
+
 // Widths at the limit of the descriptor: the grids still fit.
 TEST(PlanProperties, WidestLayers) {
   constexpr uint32_t kWidest = 262128;

@@ -175,6 +175,7 @@ TEST(WeightLayout, VectorsFollowEachOther) {
   EXPECT_EQ(layout.value().up_bias, 0u);
   shape.flags = 0;
   layout = make_weight_layout(make_spec(shape, WeightFormat::kF32), device("swiftshader"));
+  EXPECT_EQ(layout.value().up_bias, kNumberNone);
   EXPECT_EQ(layout.value().down_bias, kNumberNone);
   EXPECT_GT(layout.value().aux_floats, 0u) << "a buffer is never empty";
 }
