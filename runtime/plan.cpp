@@ -14,10 +14,11 @@ constexpr uint64_t kMaxHistogramCells = 1u << 18;  // one workgroup scans them
 constexpr uint64_t kRegionAlignment = 256;
 constexpr double kWatchdogSeconds = 0.1;
 
-// f32 multiply-adds per second that the slowest device of a kind is trusted with, for the watchdog.
+// f32 multiply-adds per second that a middling device of a kind is trusted with, for the watchdog. A device of a
+// tenth of that stays within the two seconds after which Windows resets a GPU.
 double assumed_rate(uint32_t kind) {
   switch (kind) {
-    case MOE_DEVICE_KIND_DISCRETE_GPU: return 1e12;
+    case MOE_DEVICE_KIND_DISCRETE_GPU: return 4e12;
     case MOE_DEVICE_KIND_INTEGRATED_GPU: return 1e11;
     case MOE_DEVICE_KIND_CPU_VULKAN: return 0;  // no watchdog
     default: return 1e11;
