@@ -144,7 +144,7 @@ void PlanBuilder::estimate_matmul(Dispatch* d, bool gate_up, size_t passes) cons
 void PlanBuilder::gate_up() {
   const uint32_t rows = spec_.widest();
   for (size_t pass = 0; pass < layout_.gate_up_passes.size(); ++pass) {
-    step("gate_up");
+    if (pass == 0) step("gate_up");
     Dispatch d =
         dispatch(small_ ? KernelId::kGateUpSmall : KernelId::kGateUpTile,
                  (small_ ? "few tokens: no sort, each weight read once" : "tiles of one expert's tokens, gathered") +
@@ -206,7 +206,7 @@ void PlanBuilder::down() {
   const bool fused = fuses_combine();
   const bool residual = fused && shape_.residual_dtype != kNumberNone;
   for (size_t pass = 0; pass < layout_.down_passes.size(); ++pass) {
-    step(fused ? "down+combine" : "down");
+    if (pass == 0) step(fused ? "down+combine" : "down");
     Dispatch d = dispatch(small_ ? KernelId::kDownSmall : KernelId::kDownTile,
                           (fused    ? "few tokens: slots are added where they are made"
                            : small_ ? "few tokens: each weight read once"

@@ -17,7 +17,6 @@
 namespace {
 
 constexpr uint64_t kMostRange = 256ull << 20;
-constexpr uint64_t kTokens = 2;
 
 uint64_t fact(const std::string& caps, const std::string& name) {
   const size_t at = caps.find(name + " = ");
@@ -50,14 +49,20 @@ struct Shape {
   const char* name;
   uint32_t hidden, experts, top_k;
   bool matrix_beyond;  // one expert's matrix exceeds the range, not only the stack
+  uint64_t tokens;
+  const char* limits;  // MOEVK_LIMITS: so low a range that a kernel cannot bind all windows at once
 };
 
 class BeyondRange : public testing::TestWithParam<std::tuple<Shape, bool>> {
  protected:
   void SetUp() override {
     if (!std::get<1>(GetParam())) setenv("MOEVK_DISABLE", "bda", 1);
+    if (const char* limits = std::get<0>(GetParam()).limits) setenv("MOEVK_LIMITS", limits, 1);
   }
-  void TearDown() override { unsetenv("MOEVK_DISABLE"); }
+  void TearDown() override {
+    unsetenv("MOEVK_DISABLE");
+    unsetenv("MOEVK_LIMITS");
+  }
 
   static moe::Layer upload(const moe::Library& library, moe_device* device, const moe_layer_desc& desc) {
     moe::Upload upload = moe::begin_weights(library, device, desc);
@@ -82,18 +87,19 @@ class BeyondRange : public testing::TestWithParam<std::tuple<Shape, bool>> {
   }
 
   static std::vector<float> forward(const moe::Library& library, moe_device* device, const moe_layer_desc& desc) {
+    const uint64_t tokens = std::get<0>(GetParam()).tokens;
     const moe::Layer layer = upload(library, device, desc);
-    const moe::Context context = moe::create_context(library, device, kTokens);
-    std::vector<float> x(kTokens * desc.hidden), y(x.size()), weights(kTokens * desc.top_k, 0.5f);
+    const moe::Context context = moe::create_context(library, device, tokens);
+    std::vector<float> x(tokens * desc.hidden), y(x.size()), weights(tokens * desc.top_k, 0.5f);
     for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>((i * 37 + 11) % 101) / 50.0f - 1.0f;
     std::vector<int32_t> ids(weights.size());
     for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>((i * 3) % desc.experts);
-    const moe_view views[4] = {moe::host_view(x.data(), MOE_DTYPE_F32, kTokens, desc.hidden),
-                               moe::host_view(y.data(), MOE_DTYPE_F32, kTokens, desc.hidden),
-                               moe::host_view(ids.data(), MOE_DTYPE_I32, kTokens, desc.top_k),
-                               moe::host_view(weights.data(), MOE_DTYPE_F32, kTokens, desc.top_k)};
+    const moe_view views[4] = {moe::host_view(x.data(), MOE_DTYPE_F32, tokens, desc.hidden),
+                               moe::host_view(y.data(), MOE_DTYPE_F32, tokens, desc.hidden),
+                               moe::host_view(ids.data(), MOE_DTYPE_I32, tokens, desc.top_k),
+                               moe::host_view(weights.data(), MOE_DTYPE_F32, tokens, desc.top_k)};
     moe_call_args args = moe_init<moe_call_args>();
-    args.tokens = kTokens;
+    args.tokens = tokens;
     args.x = &views[0];
     args.y = &views[1];
     args.ids_in = &views[2];
@@ -144,16 +150,21 @@ TEST_P(BeyondRange, AgreesWithTheReference) {
     worst = std::max(worst, std::fabs(y[i] - expected[i]));
   }
   EXPECT_GT(largest, 1e-3f);
+  moe_statistics statistics = moe_init<moe_statistics>();
+  moe::check([&](moe_error* error) { return introspection->get_statistics(instance, &statistics, error); });
+  EXPECT_EQ(statistics.validation_messages, 0u);
   EXPECT_LE(worst, 1e-5f * largest) << "of " << largest;
 }
 
-INSTANTIATE_TEST_SUITE_P(Sizes, BeyondRange,
-                         testing::Combine(testing::Values(Shape{"stack", 2048, 4, 2, false},
-                                                          Shape{"matrix", 8192, 1, 1, true}),
-                                          testing::Bool()),
-                         [](const auto& info) {
-                           return std::string(std::get<0>(info.param).name) +
-                                  (std::get<1>(info.param) ? "_addresses" : "_windows");
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Sizes, BeyondRange,
+    testing::Combine(testing::Values(Shape{"stack", 2048, 4, 2, false, 2, nullptr},
+                                     Shape{"matrix", 8192, 1, 1, true, 2, nullptr},
+                                     Shape{"passes", 512, 24, 2, true, 12, "max_storage_buffer_range=1048576"},
+                                     Shape{"passes_tiled", 512, 24, 2, true, 24, "max_storage_buffer_range=1048576"}),
+                     testing::Bool()),
+    [](const auto& info) {
+      return std::string(std::get<0>(info.param).name) + (std::get<1>(info.param) ? "_addresses" : "_windows");
+    });
 
 }  // namespace
