@@ -4,7 +4,7 @@
 // the host memory to be filled then.
 #pragma once
 
-#include "backend/record_plan.h"
+#include "backend/descriptor_sets.h"
 #include "backend/staging_arena.h"
 
 namespace moevk {
@@ -23,10 +23,11 @@ struct TimedStep {
 };
 
 struct Batch {
-  explicit Batch(VulkanDevice* device) : commands(device->vk(), device->handle()), arena(device), binder(device) {}
+  explicit Batch(VulkanDevice* device) : commands(device->vk(), device->handle()), arena(device), sets(device) {}
   CommandBuffer commands;
   StagingArena arena;
-  DescriptorBinder binder;
+  DescriptorSets sets;
+  std::vector<VkDescriptorSet> taken;  // of one call; kept for its capacity
   VkQueryPool queries = VK_NULL_HANDLE;
   uint32_t queries_used = 0;
   uint32_t calls = 0;

@@ -7,6 +7,17 @@
 #include <utility>
 
 namespace moevk {
+namespace {
+
+constexpr VkDeviceSize kAddressAlignment = 256;  // kernels read weights by addresses of 16-byte words
+
+}  // namespace
+
+VkBufferUsageFlags buffer_usage(const DeviceCaps& caps) {
+  return VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |
+         VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT |
+         (caps.buffer_device_address != 0 ? VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT : 0);
+}
 
 GpuAllocator::~GpuAllocator() {
   if (vma_ != nullptr) vmaDestroyAllocator(vma_);
@@ -28,7 +39,7 @@ Status GpuAllocator::open(const Desc& desc, const DeviceCaps& caps, std::shared_
   MOEVK_TRY(vmaCreateAllocator(&info, &vma_));
   state_ = std::move(state);
   unified_ = caps.unified_memory != 0;
-  addresses_ = caps.buffer_device_address != 0;
+  usage_ = buffer_usage(caps);
   budget_bytes_ = budget_bytes;
   return {};
 }
@@ -73,9 +84,7 @@ Result<GpuBuffer> GpuBuffer::create(std::shared_ptr<GpuAllocator> allocator, uin
   VkBufferCreateInfo info{};
   info.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO;
   info.size = size;
-  info.usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
-               VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT;
-  if (a.addresses_) info.usage |= VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
+  info.usage = a.usage_;
   VmaAllocationCreateInfo where{};
   if (use == Use::kStaging || (use == Use::kDevice && a.unified_)) {
     where.flags = VMA_ALLOCATION_CREATE_HOST_ACCESS_RANDOM_BIT | VMA_ALLOCATION_CREATE_MAPPED_BIT;
@@ -84,7 +93,8 @@ Result<GpuBuffer> GpuBuffer::create(std::shared_ptr<GpuAllocator> allocator, uin
       use == Use::kStaging && !a.unified_ ? VMA_MEMORY_USAGE_AUTO_PREFER_HOST : VMA_MEMORY_USAGE_AUTO_PREFER_DEVICE;
   GpuBuffer buffer;
   VmaAllocationInfo placed{};
-  const VkResult result = vmaCreateBuffer(a.vma_, &info, &where, &buffer.buffer_, &buffer.allocation_, &placed);
+  const VkResult result = vmaCreateBufferWithAlignment(a.vma_, &info, &where, kAddressAlignment, &buffer.buffer_,
+                                                       &buffer.allocation_, &placed);
   if (result != VK_SUCCESS) {
     a.used_bytes_ -= charged;
     if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY) return full(result);

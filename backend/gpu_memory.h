@@ -13,6 +13,9 @@
 
 namespace moevk {
 
+// Usage of every buffer that we create, so that it can serve as anything.
+VkBufferUsageFlags buffer_usage(const DeviceCaps& caps);
+
 class GpuAllocator {
  public:
   GpuAllocator() = default;
@@ -36,7 +39,7 @@ class GpuAllocator {
   VmaAllocator vma_ = nullptr;
   std::shared_ptr<SharedState> state_;
   bool unified_ = false;
-  bool addresses_ = false;
+  VkBufferUsageFlags usage_ = 0;
   uint64_t budget_bytes_ = 0;  // 0: the driver's
   std::atomic<uint64_t> used_bytes_{0};
 };

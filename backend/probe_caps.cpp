@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <set>
-#include <vector>
 
 #include "runtime/quirks.h"
 
@@ -36,23 +34,14 @@ void chain(void** head, T* item) {
   *head = item;
 }
 
-Result<std::set<std::string>> device_extensions(const InstanceFunctions& vk, VkPhysicalDevice device) {
-  uint32_t count = 0;
-  MOEVK_TRY(vk.vkEnumerateDeviceExtensionProperties(device, nullptr, &count, nullptr));
-  std::vector<VkExtensionProperties> properties(count);
-  MOEVK_TRY(vk.vkEnumerateDeviceExtensionProperties(device, nullptr, &count, properties.data()));
-  std::set<std::string> names;
-  for (uint32_t i = 0; i < count; ++i) names.insert(properties[i].extensionName);
-  return names;
-}
-
-void find_queue(const InstanceFunctions& vk, ProbedDevice* out) {
+void find_queue(const InstanceFunctions& vk, const LentDevice* lent, ProbedDevice* out) {
   uint32_t count = 0;
   vk.vkGetPhysicalDeviceQueueFamilyProperties(out->handle, &count, nullptr);
   std::vector<VkQueueFamilyProperties> families(count);
   vk.vkGetPhysicalDeviceQueueFamilyProperties(out->handle, &count, families.data());
   out->queue_family = UINT32_MAX;
   for (uint32_t i = 0; i < count; ++i) {
+    if (lent != nullptr && i != lent->queue_family) continue;
     const bool computes = (families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) != 0;
     const bool alone = (families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT) == 0;
     if (!computes || (out->queue_family != UINT32_MAX && !alone)) continue;
@@ -89,11 +78,30 @@ void find_memory(const InstanceFunctions& vk, bool with_budget, ProbedDevice* ou
   }
 }
 
+ExternalMemoryCaps external_memory(const InstanceFunctions& vk, VkPhysicalDevice device,
+                                   const std::set<std::string>& extensions) {
+  const auto has = [&](const char* name) { return extensions.count(name) != 0; };
+  ExternalMemoryCaps caps;
+  caps.opaque_fd = has(VK_KHR_EXTERNAL_MEMORY_FD_EXTENSION_NAME);
+  caps.dma_buf = caps.opaque_fd && has(VK_EXT_EXTERNAL_MEMORY_DMA_BUF_EXTENSION_NAME);
+  caps.win32 = has("VK_KHR_external_memory_win32");
+  if (has(VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME)) {
+    VkPhysicalDeviceExternalMemoryHostPropertiesEXT host{};
+    host.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT;
+    VkPhysicalDeviceProperties2 properties{};
+    properties.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2;
+    properties.pNext = &host;
+    vk.vkGetPhysicalDeviceProperties2(device, &properties);
+    caps.host_pointer_alignment = host.minImportedHostPointerAlignment;
+  }
+  return caps;
+}
+
 Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t instance_version, const Options& options,
-             ProbedDevice* probed) {
+             const LentDevice* lent, ProbedDevice* probed) {
   ProbedDevice& out = *probed;
   MOE_ASSIGN_OR_RETURN(const std::set<std::string> extensions, device_extensions(vk, device));
-  const auto has = [&](const char* name) { return extensions.count(name) != 0; };
+  const auto has = [&](const char* name) { return extensions.count(name) != 0; };  // may be asked about
 
   VkPhysicalDeviceProperties basic;
   vk.vkGetPhysicalDeviceProperties(device, &basic);
@@ -112,22 +120,15 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
   floats.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FLOAT_CONTROLS_PROPERTIES;
   VkPhysicalDeviceProperties2 properties{};
   properties.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2;
-  VkPhysicalDeviceTimelineSemaphoreFeatures timeline{};
-  timeline.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES;
-  VkPhysicalDeviceBufferDeviceAddressFeatures addresses{};
-  addresses.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES;
-  VkPhysicalDeviceFeatures2 features{};
-  features.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
+  EnabledFeatures enabled;  // what we may use
   if (out.api_version >= VK_API_VERSION_1_1) {
     chain(&properties.pNext, &id);
     chain(&properties.pNext, &subgroup);
     chain(&properties.pNext, &maintenance);
     if (v12 || has(VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME)) chain(&properties.pNext, &driver);
     if (v12 || has(VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME)) chain(&properties.pNext, &floats);
-    if (v12 || has(VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME)) chain(&features.pNext, &timeline);
-    if (v12 || has(VK_KHR_BUFFER_DEVICE_ADDRESS_EXTENSION_NAME)) chain(&features.pNext, &addresses);
     vk.vkGetPhysicalDeviceProperties2(device, &properties);
-    vk.vkGetPhysicalDeviceFeatures2(device, &features);
+    enabled = lent != nullptr ? lent->enabled : supported_features(vk, device, out.api_version, extensions);
   } else {
     properties.properties = basic;
   }
@@ -153,19 +154,25 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
       maintenance.maxMemoryAllocationSize != 0 ? maintenance.maxMemoryAllocationSize : 1ull << 30;
   caps.storage_offset_alignment = static_cast<uint32_t>(limits.minStorageBufferOffsetAlignment);
   caps.subgroup_size = subgroup.subgroupSize;
-  caps.timeline_semaphore = timeline.timelineSemaphore;
-  caps.buffer_device_address = addresses.bufferDeviceAddress;
-  caps.storage_buffer_array_indexing = features.features.shaderStorageBufferArrayDynamicIndexing;
-  caps.push_descriptors = has(VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME);
-  caps.float_controls_rte = floats.shaderRoundingModeRTEFloat32;
-  caps.float_controls_inf_nan = floats.shaderSignedZeroInfNanPreserveFloat32;
+  const auto may_use = [&](const char* name) { return enabled.extensions.count(name) != 0; };
+  caps.timeline_semaphore = enabled.timeline_semaphore ? 1 : 0;
+  caps.buffer_device_address = enabled.buffer_device_address ? 1 : 0;
+  caps.storage_buffer_array_indexing = enabled.storage_buffer_array_indexing ? 1 : 0;
+  caps.push_descriptors = may_use(VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME) ? 1 : 0;
+  if (v12 || may_use(VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME)) {
+    caps.float_controls_rte = floats.shaderRoundingModeRTEFloat32;
+    caps.float_controls_inf_nan = floats.shaderSignedZeroInfNanPreserveFloat32;
+  }
   caps.timestamp_period_ns = limits.timestampPeriod;
 
-  out.memory_budget = has(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+  out.memory_budget = may_use(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
   out.creation_feedback =
-      out.api_version >= VK_API_VERSION_1_3 || has(VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME);
-  find_queue(vk, &out);
-  if (out.api_version >= VK_API_VERSION_1_1) find_memory(vk, out.memory_budget, &out);
+      out.api_version >= VK_API_VERSION_1_3 || may_use(VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME);
+  find_queue(vk, lent, &out);
+  if (out.api_version >= VK_API_VERSION_1_1) {
+    find_memory(vk, out.memory_budget, &out);
+    out.external = external_memory(vk, device, enabled.extensions);
+  }
 
   out.info.kind = caps.kind;
   copy_text(out.info.name, caps.name);
@@ -182,18 +189,48 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
   if (options.disabled("unified")) caps.unified_memory = 0;
   MOE_RETURN_IF_ERROR(lower_caps(options.limits, &caps));
   std::string missing = below_floor(caps);
-  if (out.queue_family == UINT32_MAX) missing += std::string(missing.empty() ? "" : "; ") + "no queue family computes";
+  if (out.queue_family == UINT32_MAX) {
+    missing += std::string(missing.empty() ? "" : "; ") +
+               (lent != nullptr ? "the queue family does not compute" : "no queue family computes");
+  }
   return missing.empty() ? Status() : Status(MOE_ERROR_NO_DEVICE, "", std::move(missing));
 }
 
 }  // namespace
 
+Result<std::set<std::string>> device_extensions(const InstanceFunctions& vk, VkPhysicalDevice device) {
+  uint32_t count = 0;
+  MOEVK_TRY(vk.vkEnumerateDeviceExtensionProperties(device, nullptr, &count, nullptr));
+  std::vector<VkExtensionProperties> properties(count);
+  MOEVK_TRY(vk.vkEnumerateDeviceExtensionProperties(device, nullptr, &count, properties.data()));
+  std::set<std::string> names;
+  for (uint32_t i = 0; i < count; ++i) names.insert(properties[i].extensionName);
+  return names;
+}
+
+EnabledFeatures supported_features(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t api_version,
+                                   const std::set<std::string>& extensions) {
+  const bool v12 = api_version >= VK_API_VERSION_1_2;
+  const auto has = [&](const char* name) { return extensions.count(name) != 0; };
+  VkPhysicalDeviceTimelineSemaphoreFeatures timeline{};
+  timeline.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES;
+  VkPhysicalDeviceBufferDeviceAddressFeatures addresses{};
+  addresses.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES;
+  VkPhysicalDeviceFeatures2 features{};
+  features.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
+  if (v12 || has(VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME)) chain(&features.pNext, &timeline);
+  if (v12 || has(VK_KHR_BUFFER_DEVICE_ADDRESS_EXTENSION_NAME)) chain(&features.pNext, &addresses);
+  vk.vkGetPhysicalDeviceFeatures2(device, &features);
+  return {extensions, timeline.timelineSemaphore != 0, addresses.bufferDeviceAddress != 0,
+          features.features.shaderStorageBufferArrayDynamicIndexing != 0};
+}
+
 ProbedDevice probe_device(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t instance_version,
-                          const Options& options) {
+                          const Options& options, const LentDevice* lent) {
   ProbedDevice out;
   out.handle = device;
   out.info = moe_init<moe_device_info>();
-  const Status status = probe(vk, device, instance_version, options, &out);
+  const Status status = probe(vk, device, instance_version, options, lent, &out);
   out.info.usable = status.ok() ? 1 : 0;
   const std::string argument = status.argument();
   copy_text(out.info.reason, argument.empty() ? status.text() : argument + ": " + status.text());

@@ -7,15 +7,20 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/vulkan_buffer.h"
+
 namespace moevk {
 namespace {
+
+// Offsets of bindings are rounded down to it; kernels add the rest, in words.
+uint64_t binding_alignment(const DeviceCaps& caps) { return std::max<uint64_t>(caps.storage_offset_alignment, 4); }
 
 struct Range {
   VkDescriptorBufferInfo buffer;
   uint64_t remainder;  // bytes from the bound offset to the first element
 };
 
-Range bind_view(const BoundView& view, const Step& step, uint64_t alignment) {
+Range bound_range(const BoundView& view, const Step& step, uint64_t alignment) {
   const uint64_t first_row = step.first_token * view.rows_per_token;
   const uint64_t rows = view.rows_per_token != 0 ? step.tokens * view.rows_per_token : view.rows;
   const uint64_t base = view.offset + first_row * view.stride;
@@ -26,9 +31,9 @@ Range bind_view(const BoundView& view, const Step& step, uint64_t alignment) {
 
 uint32_t patched(const Patch& patch, const BoundView& view, const Step& step, uint64_t alignment, float beta) {
   switch (patch.kind) {
-    case Patch::Kind::kOffsetWords: return static_cast<uint32_t>(bind_view(view, step, alignment).remainder / 4);
+    case Patch::Kind::kOffsetWords: return static_cast<uint32_t>(bound_range(view, step, alignment).remainder / 4);
     case Patch::Kind::kStrideWords: return static_cast<uint32_t>(view.stride / 4);
-    case Patch::Kind::kOffsetVec4: return static_cast<uint32_t>(bind_view(view, step, alignment).remainder / 16);
+    case Patch::Kind::kOffsetVec4: return static_cast<uint32_t>(bound_range(view, step, alignment).remainder / 16);
     case Patch::Kind::kStrideVec4: return static_cast<uint32_t>(view.stride / 16);
     case Patch::Kind::kBeta: break;
   }
@@ -40,7 +45,7 @@ uint32_t patched(const Patch& patch, const BoundView& view, const Step& step, ui
 VkDescriptorBufferInfo resolve(const Binding& binding, const Step& step, const Plan& plan, const VulkanLayer& layer,
                                const PlanBuffers& buffers, uint64_t alignment) {
   switch (binding.kind) {
-    case Binding::Kind::kView: return bind_view(buffers.views[binding.index], step, alignment).buffer;
+    case Binding::Kind::kView: return bound_range(buffers.views[binding.index], step, alignment).buffer;
     case Binding::Kind::kRegion: {
       const bool unused = static_cast<Region>(binding.index) == Region::kUnused;
       const uint64_t offset =
@@ -65,70 +70,57 @@ void step_barrier(const DeviceFunctions& vk, VkCommandBuffer commands) {
 
 }  // namespace
 
-DescriptorBinder::~DescriptorBinder() {
-  for (VkDescriptorPool pool : pools_) device_->vk().vkDestroyDescriptorPool(device_->handle(), pool, nullptr);
+BoundView bind_view(const Call& call, ViewId id) {
+  const View& view = call.view(id);
+  BoundView bound;
+  bound.row_bytes = view.row_bytes();
+  bound.rows = view.rows;
+  const bool whole = id == ViewId::kCounts || id == ViewId::kOrder || id == ViewId::kOffsets;
+  bound.rows_per_token = whole ? 0 : view.rows / call.tokens;
+  if (view.buffer != nullptr) {
+    const VulkanBuffer& buffer = vulkan_buffer(view.buffer);
+    bound.buffer = buffer.handle();
+    bound.offset = buffer.offset() + view.offset_bytes;
+    bound.stride = view.stride_bytes;
+  }
+  return bound;
 }
 
-Status DescriptorBinder::reserve(const std::vector<Step>& steps) {
-  if (device_->caps().push_descriptors != 0) return {};
-  std::vector<size_t> needed(16);
-  for (const Step& step : steps) {
-    for (const Dispatch& dispatch : step.dispatches) ++needed[dispatch.bindings.size()];
+CallShape shape_of(const Call& call, const PlanBuffers& buffers) {
+  const LayerSpec& spec = call.layer->spec();
+  CallShape shape;
+  shape.stage = call.stage;
+  shape.tokens = call.tokens;
+  if (call.has(ViewId::kX)) {
+    const BoundView& x = buffers.views[static_cast<size_t>(ViewId::kX)];
+    shape.x_dtype = call.view(ViewId::kX).dtype;
+    shape.x_direct = shape.x_dtype == MOE_DTYPE_F32 && !spec.has(MOE_LAYER_INPUT_NORM) &&
+                     spec.hidden_padded == spec.desc.hidden && x.offset % 16 == 0 && x.stride % 16 == 0;
   }
-  ready_.resize(needed.size());
-  for (uint32_t bindings = 1; bindings < needed.size(); ++bindings) {
-    while (ready_[bindings].size() < needed[bindings]) {
-      const VkDescriptorPoolSize size{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, kSetsPerPool * bindings};
-      VkDescriptorPoolCreateInfo info{};
-      info.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO;
-      info.maxSets = kSetsPerPool;
-      info.poolSizeCount = 1;
-      info.pPoolSizes = &size;
-      VkDescriptorPool pool = VK_NULL_HANDLE;
-      MOEVK_TRY(device_->vk().vkCreateDescriptorPool(device_->handle(), &info, nullptr, &pool));
-      pools_.push_back(pool);
-      MOE_ASSIGN_OR_RETURN(const VkDescriptorSetLayout layout, device_->pipelines().buffers_layout(bindings));
-      const std::vector<VkDescriptorSetLayout> layouts(kSetsPerPool, layout);
-      std::vector<VkDescriptorSet> sets(kSetsPerPool);
-      VkDescriptorSetAllocateInfo allocate{};
-      allocate.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO;
-      allocate.descriptorPool = pool;
-      allocate.descriptorSetCount = kSetsPerPool;
-      allocate.pSetLayouts = layouts.data();
-      MOEVK_TRY(device_->vk().vkAllocateDescriptorSets(device_->handle(), &allocate, sets.data()));
-      ready_[bindings].insert(ready_[bindings].end(), sets.begin(), sets.end());
-      all_.resize(needed.size());
-      all_[bindings].insert(all_[bindings].end(), sets.begin(), sets.end());
+  if (call.has(ViewId::kY)) shape.y_dtype = call.view(ViewId::kY).dtype;
+  if (call.has(ViewId::kResidual)) shape.residual_dtype = call.view(ViewId::kResidual).dtype;
+  for (ViewId id : {ViewId::kIds, ViewId::kWeights, ViewId::kLogits, ViewId::kScores, ViewId::kCounts}) {
+    if (call.has(id) && !is_input(call.stage, id)) shape.outputs |= 1u << static_cast<uint32_t>(id);
+  }
+  shape.ids_columns = static_cast<uint32_t>(call.view(ViewId::kIds).columns);
+  shape.weights_columns = static_cast<uint32_t>(call.view(ViewId::kWeights).columns);
+  return shape;
+}
+
+Status check_workspace(const Call& call, const std::shared_ptr<Buffer>& workspace, uint64_t offset, uint64_t bytes) {
+  if (workspace == nullptr) return {};
+  const BufferPlace place = workspace->place();
+  for (size_t i = 0; i < kViewCount; ++i) {
+    const auto id = static_cast<ViewId>(i);
+    const View& view = call.view(id);
+    if (view.buffer == nullptr || view.buffer->place().memory != place.memory) continue;
+    const uint64_t first = view.buffer->place().offset_bytes + view.offset_bytes;
+    const uint64_t workspace_first = place.offset_bytes + offset;
+    if (first < workspace_first + bytes && workspace_first < first + view.span_bytes()) {
+      return invalid(std::string("args.") + view_name(id) + ".buffer", "the view lies in the workspace");
     }
   }
   return {};
-}
-
-void DescriptorBinder::reset() { ready_ = all_; }
-
-void DescriptorBinder::bind(VkCommandBuffer commands, VkPipelineLayout layout, const VkDescriptorBufferInfo* buffers,
-                            uint32_t count) {
-  std::array<VkWriteDescriptorSet, 16> writes{};
-  const bool push = device_->caps().push_descriptors != 0;
-  VkDescriptorSet set = VK_NULL_HANDLE;
-  if (!push) {
-    set = ready_[count].back();
-    ready_[count].pop_back();
-  }
-  for (uint32_t i = 0; i < count; ++i) {
-    writes[i].sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET;
-    writes[i].dstSet = set;
-    writes[i].dstBinding = i;
-    writes[i].descriptorCount = 1;
-    writes[i].descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
-    writes[i].pBufferInfo = &buffers[i];
-  }
-  if (push) {
-    device_->vk().vkCmdPushDescriptorSetKHR(commands, VK_PIPELINE_BIND_POINT_COMPUTE, layout, 0, count, writes.data());
-  } else {
-    device_->vk().vkUpdateDescriptorSets(device_->handle(), count, writes.data(), 0, nullptr);
-    device_->vk().vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, layout, 0, 1, &set, 0, nullptr);
-  }
 }
 
 Status check_view_ranges(const ExecutablePlan& plan, const PlanBuffers& buffers, const DeviceCaps& caps) {
@@ -136,8 +128,7 @@ Status check_view_ranges(const ExecutablePlan& plan, const PlanBuffers& buffers,
     for (const Dispatch& dispatch : step.dispatches) {
       for (const Binding& binding : dispatch.bindings) {
         if (binding.kind != Binding::Kind::kView) continue;
-        const uint64_t range =
-            bind_view(buffers.views[binding.index], step, caps.storage_offset_alignment).buffer.range;
+        const uint64_t range = bound_range(buffers.views[binding.index], step, binding_alignment(caps)).buffer.range;
         if (range > std::min<uint64_t>(caps.max_storage_buffer_range, 16ull << 30)) {
           return unsupported(std::string("args.") + view_name(static_cast<ViewId>(binding.index)),
                              std::to_string(range) + " bytes of the view are bound at once; the device binds at most " +
@@ -149,28 +140,49 @@ Status check_view_ranges(const ExecutablePlan& plan, const PlanBuffers& buffers,
   return {};
 }
 
-void record_plan(VulkanDevice* device, VkCommandBuffer commands, const ExecutablePlan& executable,
-                 const VulkanLayer& layer, const PlanBuffers& buffers, DescriptorBinder* binder,
+BoundBuffers::BoundBuffers(const Dispatch& dispatch, const Step& step, const Plan& plan, const VulkanLayer& layer,
+                           const PlanBuffers& buffers)
+    : count_(static_cast<uint32_t>(dispatch.bindings.size())) {
+  const uint64_t alignment = binding_alignment(layer.vulkan().caps());
+  for (uint32_t i = 0; i < count_; ++i) {
+    ranges_[i] = resolve(dispatch.bindings[i], step, plan, layer, buffers, alignment);
+  }
+}
+
+std::array<VkWriteDescriptorSet, kMostBindings> BoundBuffers::writes(VkDescriptorSet set) const {
+  std::array<VkWriteDescriptorSet, kMostBindings> writes;
+  for (uint32_t i = 0; i < count_; ++i) {
+    writes[i] = {VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET, nullptr, set,         i,      0, 1,
+                 VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,      nullptr, &ranges_[i], nullptr};
+  }
+  return writes;
+}
+
+void record_plan(const VulkanDevice& device, VkCommandBuffer commands, const ExecutablePlan& executable,
+                 const VulkanLayer& layer, const PlanBuffers& buffers, std::span<const VkDescriptorSet> sets,
                  const std::function<void(size_t)>& after_step) {
-  const DeviceFunctions& vk = device->vk();
-  const uint64_t alignment = std::max<uint64_t>(device->caps().storage_offset_alignment, 4);
+  constexpr VkPipelineBindPoint kCompute = VK_PIPELINE_BIND_POINT_COMPUTE;
+  const DeviceFunctions& vk = device.vk();
+  const uint64_t alignment = binding_alignment(device.caps());
   const Plan& plan = executable.plan;
   size_t next = 0;
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     const Step& step = plan.steps[i];
     if (i != 0) step_barrier(vk, commands);
     for (const Dispatch& dispatch : step.dispatches) {
-      const Pipeline& pipeline = executable.pipelines[next++];
-      vk.vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.handle);
-      std::array<VkDescriptorBufferInfo, 16> ranges;
-      const auto count = static_cast<uint32_t>(dispatch.bindings.size());
-      for (uint32_t b = 0; b < count; ++b)
-        ranges[b] = resolve(dispatch.bindings[b], step, plan, layer, buffers, alignment);
-      binder->bind(commands, pipeline.layout, ranges.data(), count);
-      if (dispatch.weight_set != WeightSet::kNone && device->caps().buffer_device_address == 0) {
+      const Pipeline& pipeline = executable.pipelines[next];
+      vk.vkCmdBindPipeline(commands, kCompute, pipeline.handle);
+      if (sets.empty()) {
+        const BoundBuffers bound(dispatch, step, plan, layer, buffers);
+        const auto writes = bound.writes(VK_NULL_HANDLE);
+        vk.vkCmdPushDescriptorSetKHR(commands, kCompute, pipeline.layout, 0, bound.count(), writes.data());
+      } else {
+        vk.vkCmdBindDescriptorSets(commands, kCompute, pipeline.layout, 0, 1, &sets[next], 0, nullptr);
+      }
+      ++next;
+      if (dispatch.weight_set != WeightSet::kNone && device.caps().buffer_device_address == 0) {
         const VkDescriptorSet windows = layer.windows(dispatch.weight_set, dispatch.binding_pass);
-        vk.vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.layout, 1, 1, &windows, 0,
-                                   nullptr);
+        vk.vkCmdBindDescriptorSets(commands, kCompute, pipeline.layout, 1, 1, &windows, 0, nullptr);
       }
       std::array<uint32_t, 32> push = dispatch.push;
       for (const Patch& patch : dispatch.patches) {

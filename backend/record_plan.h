@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
 //
 // Plan -> commands. Knows buffers and offsets, not who owns the device, the command buffer or the memory: a host's
-// will do. Nothing here allocates once the binder has reserved, submits or waits.
+// will do. Recording calls vkCmd* alone and allocates nothing.
 #pragma once
 
 #include <functional>
-#include <vector>
+#include <span>
 
 #include "backend/vulkan_layer.h"
 
 namespace moevk {
+
+inline constexpr uint32_t kMostBindings = 16;
 
 // A view as a range of a buffer.
 struct BoundView {
@@ -28,32 +30,32 @@ struct PlanBuffers {
   float beta = 0;
 };
 
-// Binds storage buffers to set 0: push descriptors, or sets out of pools that one batch of commands fills.
-class DescriptorBinder {
- public:
-  explicit DescriptorBinder(VulkanDevice* device) : device_(device) {}
-  DescriptorBinder(const DescriptorBinder&) = delete;
-  DescriptorBinder& operator=(const DescriptorBinder&) = delete;
-  ~DescriptorBinder();
-
-  // Makes room for that many bindings calls; afterwards bind cannot fail.
-  Status reserve(const std::vector<Step>& steps);
-  void bind(VkCommandBuffer commands, VkPipelineLayout layout, const VkDescriptorBufferInfo* buffers, uint32_t count);
-  void reset();  // the commands recorded so far are done
-
- private:
-  static constexpr uint32_t kSetsPerPool = 64;
-  VulkanDevice* device_;
-  std::vector<VkDescriptorPool> pools_;
-  std::vector<std::vector<VkDescriptorSet>> all_;    // by number of bindings
-  std::vector<std::vector<VkDescriptorSet>> ready_;  // not used since the last reset
-};
-
+// A view of a call as a range; one in host memory has its shape alone, and no buffer yet.
+BoundView bind_view(const Call& call, ViewId id);
+// What of a call decides its plan, once its views are bound.
+CallShape shape_of(const Call& call, const PlanBuffers& buffers);
+// A view must not lie in the workspace (null: not the host's).
+Status check_workspace(const Call& call, const std::shared_ptr<Buffer>& workspace, uint64_t offset, uint64_t bytes);
 // The largest range that the plan would bind of a view must fit the device.
 Status check_view_ranges(const ExecutablePlan& plan, const PlanBuffers& buffers, const DeviceCaps& caps);
 
-// after_step, if set, is called behind each step (time stamps).
-void record_plan(VulkanDevice* device, VkCommandBuffer commands, const ExecutablePlan& plan, const VulkanLayer& layer,
-                 const PlanBuffers& buffers, DescriptorBinder* binder, const std::function<void(size_t)>& after_step);
+// The ranges that one dispatch binds to set 0.
+class BoundBuffers {
+ public:
+  BoundBuffers(const Dispatch& dispatch, const Step& step, const Plan& plan, const VulkanLayer& layer,
+               const PlanBuffers& buffers);
+  uint32_t count() const { return count_; }
+  std::array<VkWriteDescriptorSet, kMostBindings> writes(VkDescriptorSet set) const;
+
+ private:
+  uint32_t count_;
+  std::array<VkDescriptorBufferInfo, kMostBindings> ranges_;
+};
+
+// sets: one written for each dispatch (descriptor_sets.h), or none where descriptors are pushed. after_step, if set,
+// is called behind each step (time stamps).
+void record_plan(const VulkanDevice& device, VkCommandBuffer commands, const ExecutablePlan& plan,
+                 const VulkanLayer& layer, const PlanBuffers& buffers, std::span<const VkDescriptorSet> sets,
+                 const std::function<void(size_t)>& after_step);
 
 }  // namespace moevk

@@ -15,12 +15,12 @@ namespace {
 constexpr uint32_t kTimestamps = 1024;  // per batch
 constexpr uint64_t kStagedRowAlignment = 16;
 
-class VulkanContext final : public Context {
+class StreamContext final : public VulkanContext {
  public:
-  VulkanContext(std::shared_ptr<VulkanDevice> device, ContextDesc desc)
+  StreamContext(std::shared_ptr<VulkanDevice> device, ContextDesc desc)
       : device_(std::move(device)), desc_(std::move(desc)), timeline_(device_->vk(), device_->handle()) {}
 
-  ~VulkanContext() override {
+  ~StreamContext() override {
     if (value_ != 0 && device_->check_lost().ok()) (void)timeline_.wait(value_, UINT64_MAX);
     for (const auto& batch : batches_) {
       if (batch->queries != VK_NULL_HANDLE)
@@ -29,6 +29,9 @@ class VulkanContext final : public Context {
   }
 
   Status open() {
+    if (desc_.workspace != nullptr) {
+      MOE_RETURN_IF_ERROR(check_workspace_buffer(vulkan_buffer(desc_.workspace), desc_.workspace_offset));
+    }
     MOE_RETURN_IF_ERROR(timeline_.open());
     for (uint32_t i = 0; i < desc_.flushes_in_flight; ++i) {
       batches_.push_back(std::make_unique<Batch>(device_.get()));
@@ -40,11 +43,12 @@ class VulkanContext final : public Context {
   Device* device() const override { return device_.get(); }
   uint64_t max_tokens() const override { return desc_.max_tokens; }
   Status encode(const Call& call) override;
-  Result<uint64_t> flush() override;
+  Result<uint64_t> flush(const SubmitSync* sync) override;
   Status wait(uint64_t value, uint64_t timeout_ns) override;
   Result<uint64_t> completed() override;
   Status abort() override;
   Status set_profiling(bool enabled) override;
+  VkSemaphore timeline() const override { return timeline_.handle(); }
   const std::vector<StepTiming>& timings() const override { return timings_; }
 
  private:
@@ -55,7 +59,6 @@ class VulkanContext final : public Context {
   Status ensure_workspace(uint64_t bytes);
   Status resolve(const Call& call, PlanBuffers* buffers, std::vector<StagingArena::Region>* inputs,
                  std::vector<HostOutput>* outputs);
-  CallShape shape_of(const Call& call, const PlanBuffers& buffers) const;
   void record(const Call& call, const ExecutablePlan& plan, const PlanBuffers& buffers,
               const std::vector<StagingArena::Region>& inputs, const std::vector<HostOutput>& outputs);
   void barrier(VkPipelineStageFlags from, VkAccessFlags from_access, VkPipelineStageFlags to, VkAccessFlags to_access);
@@ -71,13 +74,13 @@ class VulkanContext final : public Context {
   std::vector<StepTiming> timings_;
 };
 
-void VulkanContext::barrier(VkPipelineStageFlags from, VkAccessFlags from_access, VkPipelineStageFlags to,
+void StreamContext::barrier(VkPipelineStageFlags from, VkAccessFlags from_access, VkPipelineStageFlags to,
                             VkAccessFlags to_access) {
   const VkMemoryBarrier memory{VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, from_access, to_access};
   device_->vk().vkCmdPipelineBarrier(batch().commands.handle(), from, to, 0, 1, &memory, 0, nullptr, 0, nullptr);
 }
 
-Status VulkanContext::begin_batch() {
+Status StreamContext::begin_batch() {
   Batch& b = batch();
   if (b.recording) return {};
   if (b.value != 0) {
@@ -85,7 +88,7 @@ Status VulkanContext::begin_batch() {
     MOE_RETURN_IF_ERROR(collect(b.value));
   }
   b.arena.reset();
-  b.binder.reset();
+  b.sets.reset();
   b.queries_used = 0;
   b.calls = 0;
   MOE_RETURN_IF_ERROR(b.commands.begin());
@@ -103,7 +106,7 @@ Status VulkanContext::begin_batch() {
   return {};
 }
 
-Status VulkanContext::ensure_workspace(uint64_t bytes) {
+Status StreamContext::ensure_workspace(uint64_t bytes) {
   if (desc_.workspace != nullptr) {
     if (bytes <= desc_.workspace_bytes) return {};
     return invalid("context.workspace_bytes", "the host's workspace has " + std::to_string(desc_.workspace_bytes) +
@@ -122,7 +125,7 @@ Status VulkanContext::ensure_workspace(uint64_t bytes) {
 }
 
 // Views -> ranges of buffers. Host inputs are copied into staging now.
-Status VulkanContext::resolve(const Call& call, PlanBuffers* buffers, std::vector<StagingArena::Region>* inputs,
+Status StreamContext::resolve(const Call& call, PlanBuffers* buffers, std::vector<StagingArena::Region>* inputs,
                               std::vector<HostOutput>* outputs) {
   StagingArena& arena = batch().arena;
   for (size_t i = 0; i < kViewCount; ++i) {
@@ -130,20 +133,8 @@ Status VulkanContext::resolve(const Call& call, PlanBuffers* buffers, std::vecto
     const View& view = call.view(id);
     if (!view.present) continue;
     BoundView& bound = buffers->views[i];
-    bound.row_bytes = view.row_bytes();
-    bound.rows = view.rows;
-    const bool whole = id == ViewId::kCounts || id == ViewId::kOrder || id == ViewId::kOffsets;
-    bound.rows_per_token = whole ? 0 : view.rows / call.tokens;
-    if (view.buffer != nullptr) {
-      if (view.buffer == desc_.workspace && view.offset_bytes < desc_.workspace_offset + desc_.workspace_bytes &&
-          desc_.workspace_offset < view.offset_bytes + view.span_bytes()) {
-        return invalid(std::string("args.") + view_name(id) + ".buffer", "the view lies in the context's workspace");
-      }
-      bound.buffer = static_cast<VulkanBuffer*>(view.buffer.get())->memory().handle();
-      bound.offset = view.offset_bytes;
-      bound.stride = view.stride_bytes;
-      continue;
-    }
+    bound = bind_view(call, id);
+    if (view.buffer != nullptr) continue;
     bound.stride = (view.row_bytes() + kStagedRowAlignment - 1) / kStagedRowAlignment * kStagedRowAlignment;
     MOE_ASSIGN_OR_RETURN(const StagingArena::Region region, arena.allocate(view.rows * bound.stride));
     bound.buffer = arena.device_buffer(region);
@@ -162,28 +153,7 @@ Status VulkanContext::resolve(const Call& call, PlanBuffers* buffers, std::vecto
   return {};
 }
 
-CallShape VulkanContext::shape_of(const Call& call, const PlanBuffers& buffers) const {
-  const LayerSpec& spec = call.layer->spec();
-  CallShape shape;
-  shape.stage = call.stage;
-  shape.tokens = call.tokens;
-  if (call.has(ViewId::kX)) {
-    const BoundView& x = buffers.views[static_cast<size_t>(ViewId::kX)];
-    shape.x_dtype = call.view(ViewId::kX).dtype;
-    shape.x_direct = shape.x_dtype == MOE_DTYPE_F32 && !spec.has(MOE_LAYER_INPUT_NORM) &&
-                     spec.hidden_padded == spec.desc.hidden && x.offset % 16 == 0 && x.stride % 16 == 0;
-  }
-  if (call.has(ViewId::kY)) shape.y_dtype = call.view(ViewId::kY).dtype;
-  if (call.has(ViewId::kResidual)) shape.residual_dtype = call.view(ViewId::kResidual).dtype;
-  for (ViewId id : {ViewId::kIds, ViewId::kWeights, ViewId::kLogits, ViewId::kScores, ViewId::kCounts}) {
-    if (call.has(id) && !is_input(call.stage, id)) shape.outputs |= 1u << static_cast<uint32_t>(id);
-  }
-  shape.ids_columns = static_cast<uint32_t>(call.view(ViewId::kIds).columns);
-  shape.weights_columns = static_cast<uint32_t>(call.view(ViewId::kWeights).columns);
-  return shape;
-}
-
-Status VulkanContext::encode(const Call& call) {
+Status StreamContext::encode(const Call& call) {
   MOE_RETURN_IF_ERROR(device_->check_lost());
   MOE_RETURN_IF_ERROR(begin_batch());
   Batch& b = batch();
@@ -194,22 +164,26 @@ Status VulkanContext::encode(const Call& call) {
   const std::vector<uint64_t> mark = b.arena.mark();
   std::shared_ptr<const ExecutablePlan> plan;
   const auto prepare = [&]() -> Status {
+    MOE_RETURN_IF_ERROR(check_workspace(call, desc_.workspace, desc_.workspace_offset, desc_.workspace_bytes));
     MOE_RETURN_IF_ERROR(resolve(call, &buffers, &inputs, &outputs));
     MOE_ASSIGN_OR_RETURN(plan, layer->plan(shape_of(call, buffers)));
     MOE_RETURN_IF_ERROR(ensure_workspace(plan->plan.workspace_bytes));
     MOE_RETURN_IF_ERROR(check_view_ranges(*plan, buffers, device_->caps()));
-    return b.binder.reserve(plan->plan.steps);
+    b.taken.clear();
+    return b.sets.take(plan->plan, &b.taken);
   };
   if (Status status = prepare(); !status.ok()) {
     b.arena.rewind(mark);
     return status;
   }
   if (desc_.workspace != nullptr) {
-    buffers.workspace = static_cast<VulkanBuffer*>(desc_.workspace.get())->memory().handle();
-    buffers.workspace_offset = desc_.workspace_offset;
+    const VulkanBuffer& workspace = vulkan_buffer(desc_.workspace);
+    buffers.workspace = workspace.handle();
+    buffers.workspace_offset = workspace.offset() + desc_.workspace_offset;
   } else {
     buffers.workspace = workspace_->handle();
   }
+  write_sets(*device_, plan->plan, *layer, buffers, b.taken);
   // From here on nothing may fail, allocations included.
   b.holds.reserve(b.holds.size() + 2 + kViewCount);
   b.outputs.reserve(b.outputs.size() + outputs.size());
@@ -225,7 +199,7 @@ Status VulkanContext::encode(const Call& call) {
   return {};
 }
 
-void VulkanContext::record(const Call& call, const ExecutablePlan& plan, const PlanBuffers& buffers,
+void StreamContext::record(const Call& call, const ExecutablePlan& plan, const PlanBuffers& buffers,
                            const std::vector<StagingArena::Region>& inputs, const std::vector<HostOutput>& outputs) {
   Batch& b = batch();
   const VkCommandBuffer commands = b.commands.handle();
@@ -260,8 +234,7 @@ void VulkanContext::record(const Call& call, const ExecutablePlan& plan, const P
       b.timed.push_back(std::move(one));
     };
   }
-  record_plan(device_.get(), commands, plan, static_cast<const VulkanLayer&>(*call.layer), buffers, &b.binder,
-              after_step);
+  record_plan(*device_, commands, plan, static_cast<const VulkanLayer&>(*call.layer), buffers, b.taken, after_step);
   if (b.arena.copies() && !outputs.empty()) {
     barrier(VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT,
             VK_ACCESS_TRANSFER_READ_BIT);
@@ -269,7 +242,7 @@ void VulkanContext::record(const Call& call, const ExecutablePlan& plan, const P
   }
 }
 
-Result<uint64_t> VulkanContext::flush() {
+Result<uint64_t> StreamContext::flush(const SubmitSync* sync) {
   MOE_RETURN_IF_ERROR(device_->check_lost());
   MOE_RETURN_IF_ERROR(begin_batch());  // an empty flush still gives a value
   Batch& b = batch();
@@ -277,7 +250,7 @@ Result<uint64_t> VulkanContext::flush() {
           VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_HOST_BIT,
           VK_ACCESS_HOST_READ_BIT);
   Status status = b.commands.end();
-  if (status.ok()) status = device_->submit(b.commands.handle(), timeline_, value_ + 1);
+  if (status.ok()) status = device_->submit(b.commands.handle(), timeline_, value_ + 1, sync);
   if (!status.ok()) {  // what was encoded is dropped, as if by abort
     b.discard();
     return status;
@@ -288,7 +261,7 @@ Result<uint64_t> VulkanContext::flush() {
   return uint64_t{value_};
 }
 
-Status VulkanContext::wait(uint64_t value, uint64_t timeout_ns) {
+Status StreamContext::wait(uint64_t value, uint64_t timeout_ns) {
   if (value > value_)
     return invalid("value",
                    std::to_string(value) + " has not been flushed yet; the newest is " + std::to_string(value_));
@@ -298,35 +271,33 @@ Status VulkanContext::wait(uint64_t value, uint64_t timeout_ns) {
 }
 
 // Fills host outputs and lets go of what batches up to `reached` held, oldest first.
-Status VulkanContext::collect(uint64_t reached) {
+Status StreamContext::collect(uint64_t reached) {
   std::vector<Batch*> done;
   for (const auto& b : batches_) {
     if (b->value != 0 && b->value <= reached) done.push_back(b.get());
   }
   std::sort(done.begin(), done.end(), [](const Batch* a, const Batch* b) { return a->value < b->value; });
-  for (Batch* b : done) {
-    b->value = 0;
-    const std::vector<HostOutput> outputs = std::move(b->outputs);
-    const std::vector<TimedStep> timed = std::move(b->timed);
-    b->discard();
-    for (const HostOutput& output : outputs) {
+  for (Batch* b : done) {  // a batch that fails here stays, so that the next wait says it again
+    for (const HostOutput& output : b->outputs) {
       MOE_RETURN_IF_ERROR(b->arena.host_reads(output.region));
       for (uint64_t row = 0; row < output.view.rows; ++row) {
         std::memcpy(output.view.host + row * output.view.stride_bytes,
                     b->arena.host(output.region) + row * output.staged_stride, output.view.row_bytes());
       }
     }
-    MOE_RETURN_IF_ERROR(read_timings(*b, timed));
+    MOE_RETURN_IF_ERROR(read_timings(*b, b->timed));
+    b->value = 0;
+    b->discard();
   }
   return {};
 }
 
-Status VulkanContext::read_timings(const Batch& done, const std::vector<TimedStep>& timed) {
+Status StreamContext::read_timings(const Batch& done, const std::vector<TimedStep>& timed) {
+  timings_.clear();
   if (timed.empty()) return {};
   std::vector<uint64_t> ticks(done.queries_used);
   MOEVK_TRY(device_->vk().vkGetQueryPoolResults(device_->handle(), done.queries, 0, done.queries_used, ticks.size() * 8,
                                                 ticks.data(), 8, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT));
-  timings_.clear();
   const uint32_t bits = device_->caps().timestamps;
   const uint64_t mask = bits >= 64 ? UINT64_MAX : (uint64_t{1} << bits) - 1;
   for (const TimedStep& one : timed) {
@@ -337,24 +308,25 @@ Status VulkanContext::read_timings(const Batch& done, const std::vector<TimedSte
   return {};
 }
 
-Status VulkanContext::abort() {
+Status StreamContext::abort() {
   if (batch().recording) batch().discard();
   return {};
 }
 
-Result<uint64_t> VulkanContext::completed() {
+Result<uint64_t> StreamContext::completed() {
   MOE_RETURN_IF_ERROR(device_->check_lost());
   Result<uint64_t> value = timeline_.completed();
   if (!value.ok()) return device_->note(std::move(value.status()));
   return value;
 }
 
-Status VulkanContext::set_profiling(bool enabled) {
+Status StreamContext::set_profiling(bool enabled) {
   if (enabled && device_->caps().timestamps == 0)
     return unsupported("enabled", "the device's queue has no time stamps");
-  if (enabled && batch().recording && !profiling_) {
-    return {MOE_ERROR_STATE, "context", "flush or abort first: profiling begins with a batch"};
+  if (batch().recording && batch().calls != 0 && enabled != profiling_) {
+    return {MOE_ERROR_STATE, "context", "flush or abort first: profiling begins and ends with a flush"};
   }
+  if (batch().recording && batch().calls == 0) batch().discard();  // begun without, or with, a query pool
   profiling_ = enabled;
   return {};
 }
@@ -362,7 +334,7 @@ Status VulkanContext::set_profiling(bool enabled) {
 }  // namespace
 
 Result<std::shared_ptr<Context>> make_vulkan_context(std::shared_ptr<VulkanDevice> device, const ContextDesc& desc) {
-  auto context = std::make_shared<VulkanContext>(std::move(device), desc);
+  auto context = std::make_shared<StreamContext>(std::move(device), desc);
   MOE_RETURN_IF_ERROR(context->open());
   return std::shared_ptr<Context>(std::move(context));
 }

@@ -7,6 +7,11 @@
 
 namespace moevk {
 
+class VulkanContext : public Context {
+ public:
+  virtual VkSemaphore timeline() const = 0;
+};
+
 Result<std::shared_ptr<Context>> make_vulkan_context(std::shared_ptr<VulkanDevice> device, const ContextDesc& desc);
 
 }  // namespace moevk

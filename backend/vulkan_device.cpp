@@ -78,10 +78,24 @@ VulkanDevice::~VulkanDevice() {
   if (pipelines_ != nullptr) pipelines_->save();
   pipelines_.reset();
   allocator_.reset();
-  if (device_ != VK_NULL_HANDLE) vk_.vkDestroyDevice(device_, nullptr);
+  if (owns_device_) vk_.vkDestroyDevice(device_, nullptr);
 }
 
 Status VulkanDevice::open(uint64_t budget_bytes) {
+  MOE_RETURN_IF_ERROR(create_device());
+  vk_.vkGetDeviceQueue(device_, probed_.queue_family, 0, &queue_);
+  return start(budget_bytes);
+}
+
+Status VulkanDevice::adopt(const LentQueue& lent, uint64_t budget_bytes) {
+  device_ = lent.device;
+  queue_ = lent.queue;
+  lent_ = lent;
+  MOE_RETURN_IF_ERROR(vk_.load(instance_->vk.vkGetDeviceProcAddr, device_));
+  return start(budget_bytes);
+}
+
+Status VulkanDevice::create_device() {
   const bool v12 = probed_.api_version >= VK_API_VERSION_1_2;
   const DeviceCaps& caps = probed_.caps;
   std::vector<const char*> extensions;
@@ -95,6 +109,11 @@ Status VulkanDevice::open(uint64_t budget_bytes) {
   if (probed_.creation_feedback && probed_.api_version < VK_API_VERSION_1_3) {
     extensions.push_back(VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME);
   }
+  const ExternalMemoryCaps& external = probed_.external;
+  if (external.host_pointer_alignment != 0) extensions.push_back(VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
+  if (external.opaque_fd) extensions.push_back(VK_KHR_EXTERNAL_MEMORY_FD_EXTENSION_NAME);
+  if (external.dma_buf) extensions.push_back(VK_EXT_EXTERNAL_MEMORY_DMA_BUF_EXTENSION_NAME);
+  if (external.win32) extensions.push_back("VK_KHR_external_memory_win32");
 
   VkPhysicalDeviceTimelineSemaphoreFeatures timeline{};
   timeline.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES;
@@ -121,9 +140,12 @@ Status VulkanDevice::open(uint64_t budget_bytes) {
   info.ppEnabledExtensionNames = extensions.data();
   info.pEnabledFeatures = &features;
   MOEVK_TRY(instance_->vk.vkCreateDevice(probed_.handle, &info, nullptr, &device_));
-  MOE_RETURN_IF_ERROR(vk_.load(instance_->vk.vkGetDeviceProcAddr, device_));
-  vk_.vkGetDeviceQueue(device_, probed_.queue_family, 0, &queue_);
+  owns_device_ = true;
+  return vk_.load(instance_->vk.vkGetDeviceProcAddr, device_);
+}
 
+Status VulkanDevice::start(uint64_t budget_bytes) {
+  const DeviceCaps& caps = probed_.caps;
   allocator_ = std::make_shared<GpuAllocator>();
   MOE_RETURN_IF_ERROR(
       allocator_->open({instance_->handle, probed_.handle, device_, probed_.api_version,
@@ -143,23 +165,46 @@ Status VulkanDevice::note(Status status) {
   return status;
 }
 
-Status VulkanDevice::submit(VkCommandBuffer commands, const Timeline& timeline, uint64_t value) {
+Status VulkanDevice::submit(VkCommandBuffer commands, const Timeline& timeline, uint64_t value,
+                            const SubmitSync* sync) {
   MOE_RETURN_IF_ERROR(check_lost());
-  const VkSemaphore semaphore = timeline.handle();
   VkTimelineSemaphoreSubmitInfo values{};
   values.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO;
-  values.signalSemaphoreValueCount = 1;
-  values.pSignalSemaphoreValues = &value;
   VkSubmitInfo info{};
   info.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO;
   info.pNext = &values;
   info.commandBufferCount = 1;
   info.pCommandBuffers = &commands;
-  info.signalSemaphoreCount = 1;
-  info.pSignalSemaphores = &semaphore;
+  const VkSemaphore own = timeline.handle();
+  std::vector<VkSemaphore> signals;
+  std::vector<uint64_t> signal_values;
+  VkFence fence = VK_NULL_HANDLE;
+  if (sync == nullptr) {
+    info.signalSemaphoreCount = 1;
+    info.pSignalSemaphores = &own;
+    values.pSignalSemaphoreValues = &value;
+  } else {
+    signals = sync->signals;
+    signals.push_back(own);
+    signal_values = sync->signal_values;
+    signal_values.push_back(value);
+    info.signalSemaphoreCount = static_cast<uint32_t>(signals.size());
+    info.pSignalSemaphores = signals.data();
+    values.pSignalSemaphoreValues = signal_values.data();
+    info.waitSemaphoreCount = static_cast<uint32_t>(sync->waits.size());
+    info.pWaitSemaphores = sync->waits.data();
+    info.pWaitDstStageMask = sync->wait_stages.data();
+    values.waitSemaphoreValueCount = info.waitSemaphoreCount;
+    values.pWaitSemaphoreValues = sync->wait_values.data();
+    fence = sync->fence;
+  }
+  values.signalSemaphoreValueCount = info.signalSemaphoreCount;
   const auto locked_submit = [&]() -> Status {
     const std::lock_guard lock(queue_mutex_);
-    MOEVK_TRY(vk_.vkQueueSubmit(queue_, 1, &info, VK_NULL_HANDLE));
+    if (lent_.lock != nullptr) lent_.lock(lent_.user);
+    const VkResult result = vk_.vkQueueSubmit(queue_, 1, &info, fence);
+    if (lent_.unlock != nullptr) lent_.unlock(lent_.user);
+    if (result != VK_SUCCESS) return vk_status(result, "vkQueueSubmit", __FILE__, __LINE__);
     return {};
   };
   ++state_->submits;
@@ -202,31 +247,48 @@ Result<moe_estimate> VulkanDevice::estimate(const std::vector<LayerSpec>& specs,
   return estimate;
 }
 
-Result<std::unique_ptr<WeightSink>> VulkanDevice::begin_weights(const LayerSpec& spec) {
+Result<std::unique_ptr<WeightSink>> VulkanDevice::begin_weights(const LayerSpec& spec, const InPlaceWeights& in_place) {
   MOE_RETURN_IF_ERROR(check_lost());
-  return make_vulkan_sink(std::static_pointer_cast<VulkanDevice>(shared_from_this()), spec);
+  return make_vulkan_sink(self(), spec, in_place);
 }
 
-Result<std::shared_ptr<Buffer>> VulkanDevice::create_buffer(uint64_t bytes) {
-  MOE_RETURN_IF_ERROR(check_lost());
-  MOE_ASSIGN_OR_RETURN(GpuBuffer memory,
-                       GpuBuffer::create(allocator_, bytes, GpuBuffer::Use::kDevice, "a host's buffer"));
-  const VkBuffer handle = memory.handle();
-  MOE_RETURN_IF_ERROR(run_now([&](VkCommandBuffer commands) {
-    vk_.vkCmdFillBuffer(commands, handle, 0, VK_WHOLE_SIZE, 0);
+Status VulkanDevice::zero_fill(VkBuffer buffer) {
+  return run_now([&](VkCommandBuffer commands) {
+    vk_.vkCmdFillBuffer(commands, buffer, 0, VK_WHOLE_SIZE, 0);
     const VkMemoryBarrier barrier{
         VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, VK_ACCESS_TRANSFER_WRITE_BIT,
         VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_HOST_READ_BIT | VK_ACCESS_HOST_WRITE_BIT};
     vk_.vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT,
                              VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0,
                              nullptr, 0, nullptr);
-  }));
-  return std::shared_ptr<Buffer>(std::make_shared<VulkanBuffer>(shared_from_this(), std::move(memory), bytes));
+  });
+}
+
+Result<std::shared_ptr<Buffer>> VulkanDevice::create_buffer(uint64_t bytes) {
+  MOE_RETURN_IF_ERROR(check_lost());
+  MOE_ASSIGN_OR_RETURN(GpuBuffer memory,
+                       GpuBuffer::create(allocator_, bytes, GpuBuffer::Use::kDevice, "a host's buffer"));
+  MOE_RETURN_IF_ERROR(zero_fill(memory.handle()));
+  return std::shared_ptr<Buffer>(std::make_shared<VulkanBuffer>(self(), std::move(memory), bytes));
+}
+
+moe_memory_support VulkanDevice::memory_support(uint32_t kind) const { return external_memory_support(*this, kind); }
+
+Result<std::shared_ptr<Buffer>> VulkanDevice::import_buffer(const moe_memory_desc& desc, moe_memory_info* info) {
+  MOE_RETURN_IF_ERROR(check_lost());
+  return import_vulkan_buffer(self(), desc, info);
+}
+
+Result<std::shared_ptr<Buffer>> VulkanDevice::create_exportable_buffer(uint32_t kind, uint64_t bytes) {
+  MOE_RETURN_IF_ERROR(check_lost());
+  MOE_ASSIGN_OR_RETURN(std::unique_ptr<ExternalBuffer> memory, ExternalBuffer::create_exportable(self(), kind, bytes));
+  MOE_RETURN_IF_ERROR(zero_fill(memory->handle()));
+  return std::shared_ptr<Buffer>(std::make_shared<VulkanBuffer>(self(), std::move(memory), 0, bytes));
 }
 
 Result<std::shared_ptr<Context>> VulkanDevice::create_context(const ContextDesc& desc) {
   MOE_RETURN_IF_ERROR(check_lost());
-  return make_vulkan_context(std::static_pointer_cast<VulkanDevice>(shared_from_this()), desc);
+  return make_vulkan_context(self(), desc);
 }
 
 }  // namespace moevk

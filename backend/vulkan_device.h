@@ -67,28 +67,51 @@ class CommandBuffer {
   VkCommandBuffer handle_ = VK_NULL_HANDLE;
 };
 
+// A host's device and queue.
+struct LentQueue {
+  VkDevice device = VK_NULL_HANDLE;
+  VkQueue queue = VK_NULL_HANDLE;
+  void* user = nullptr;
+  void(MOE_CALL* lock)(void* user) = nullptr;  // both or neither
+  void(MOE_CALL* unlock)(void* user) = nullptr;
+};
+
+// Semaphores and fence of a host, beside the timeline that every submit signals.
+struct SubmitSync {
+  std::vector<VkSemaphore> waits, signals;
+  std::vector<uint64_t> wait_values, signal_values;  // ignored for binary semaphores
+  std::vector<VkPipelineStageFlags> wait_stages;
+  VkFence fence = VK_NULL_HANDLE;
+};
+
 class VulkanDevice final : public Device {
  public:
   VulkanDevice(std::shared_ptr<VulkanInstance> instance, ProbedDevice probed, std::shared_ptr<SharedState> state);
   ~VulkanDevice() override;
-  Status open(uint64_t budget_bytes);
+  Status open(uint64_t budget_bytes);                          // creates the VkDevice
+  Status adopt(const LentQueue& lent, uint64_t budget_bytes);  // borrows a host's
 
   const DeviceCaps& caps() const override { return probed_.caps; }
   Status check_limits(const LayerSpec& spec) const override;
   Result<moe_estimate> estimate(const std::vector<LayerSpec>& specs, uint64_t max_tokens) const override;
-  Result<std::unique_ptr<WeightSink>> begin_weights(const LayerSpec& spec) override;
+  Result<std::unique_ptr<WeightSink>> begin_weights(const LayerSpec& spec, const InPlaceWeights& in_place) override;
   Result<std::shared_ptr<Buffer>> create_buffer(uint64_t bytes) override;
+  moe_memory_support memory_support(uint32_t kind) const override;
+  Result<std::shared_ptr<Buffer>> import_buffer(const moe_memory_desc& desc, moe_memory_info* info) override;
+  Result<std::shared_ptr<Buffer>> create_exportable_buffer(uint32_t kind, uint64_t bytes) override;
   Result<std::shared_ptr<Context>> create_context(const ContextDesc& desc) override;
 
   const DeviceFunctions& vk() const { return vk_; }
+  const InstanceFunctions& instance_vk() const { return instance_->vk; }
+  const ProbedDevice& probed() const { return probed_; }
   VkDevice handle() const { return device_; }
   uint32_t queue_family() const { return probed_.queue_family; }
   Pipelines& pipelines() { return *pipelines_; }
   const std::shared_ptr<GpuAllocator>& allocator() const { return allocator_; }
   SharedState& state() const { return *state_; }
 
-  // Submits under the queue's lock; `timeline` reaches `value` when it is done.
-  Status submit(VkCommandBuffer commands, const Timeline& timeline, uint64_t value);
+  // Submits under the queue's lock; `timeline` reaches `value` when it is done. sync: a host's, or null.
+  Status submit(VkCommandBuffer commands, const Timeline& timeline, uint64_t value, const SubmitSync* sync = nullptr);
   // Records, submits and waits: for set-up work.
   Status run_now(const std::function<void(VkCommandBuffer)>& record);
   // Remembers a lost device: from then on check_lost fails.
@@ -96,10 +119,17 @@ class VulkanDevice final : public Device {
   Status check_lost() const;
 
  private:
+  std::shared_ptr<VulkanDevice> self() { return std::static_pointer_cast<VulkanDevice>(shared_from_this()); }
+  Status zero_fill(VkBuffer buffer);
+  Status create_device();
+  Status start(uint64_t budget_bytes);
+
   std::shared_ptr<VulkanInstance> instance_;
   ProbedDevice probed_;
   std::shared_ptr<SharedState> state_;
   VkDevice device_ = VK_NULL_HANDLE;
+  bool owns_device_ = false;
+  LentQueue lent_;
   DeviceFunctions vk_;
   VkQueue queue_ = VK_NULL_HANDLE;
   std::mutex queue_mutex_;

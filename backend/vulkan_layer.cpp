@@ -10,7 +10,9 @@
 namespace moevk {
 namespace {
 
-constexpr size_t kMostPlans = 256;  // a layer that meets more shapes forgets the oldest
+// A layer that meets more shapes than these forgets the oldest.
+constexpr size_t kMostPlans = 256;
+constexpr size_t kMostPlannedDispatches = 100'000;  // in all of them: a plan of 2^20 tokens lists every chunk
 
 constexpr Stage kStages[] = {Stage::kForward, Stage::kRoute, Stage::kPlanDispatch, Stage::kExperts, Stage::kCombine};
 
@@ -77,7 +79,8 @@ Status VulkanLayer::open() {
     VkDescriptorBufferInfo buffers[kNumberMaxBoundWindows];
     for (uint32_t w = 0; w < kNumberMaxBoundWindows; ++w) {  // every element must be valid: the last window repeats
       const uint32_t window = passes[i].first_window + std::min(w, passes[i].windows - 1);
-      buffers[w] = {memory_.windows[window].handle(), 0, layout_.window_bytes[window]};
+      const WeightWindow& m = memory_.windows[window];
+      buffers[w] = {m.handle, m.offset, m.bytes};
     }
     VkWriteDescriptorSet write{};
     write.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET;
@@ -106,7 +109,11 @@ Result<std::shared_ptr<const ExecutablePlan>> VulkanLayer::plan(const CallShape&
   if (vulkan().state().options().trace_plan) {
     vulkan().state().log(MOE_LOG_TRACE, plan_text(spec(), layout_, vulkan().caps(), made->plan));
   }
-  if (plans_.size() >= kMostPlans) plans_.erase(plans_.begin());
+  planned_dispatches_ += made->pipelines.size();
+  while (!plans_.empty() && (plans_.size() >= kMostPlans || planned_dispatches_ > kMostPlannedDispatches)) {
+    planned_dispatches_ -= plans_.front()->pipelines.size();
+    plans_.erase(plans_.begin());
+  }
   plans_.push_back(made);
   return std::shared_ptr<const ExecutablePlan>(std::move(made));
 }

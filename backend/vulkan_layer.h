@@ -16,17 +16,28 @@ struct ExecutablePlan {
 
 class VulkanLayer final : public Layer {
  public:
+  struct WeightWindow {
+    GpuBuffer own;  // empty: in place, in a host's buffer
+    VkBuffer handle = VK_NULL_HANDLE;
+    uint64_t offset = 0;
+    uint64_t bytes = 0;
+  };
   struct Memory {
-    std::vector<GpuBuffer> windows;
+    std::vector<WeightWindow> windows;
     GpuBuffer table, router, aux;
     uint64_t bytes = 0;
+    uint64_t in_place_bytes = 0;
+    std::vector<std::shared_ptr<Buffer>> host_buffers;  // kept alive
   };
   VulkanLayer(std::shared_ptr<VulkanDevice> device, LayerSpec spec, WeightLayout layout, Memory memory);
   ~VulkanLayer() override;
   Status open();  // descriptor sets of the windows
 
   uint64_t weight_bytes() const override { return memory_.bytes; }
+  uint64_t in_place_bytes() const override { return memory_.in_place_bytes; }
   Status prepare(uint64_t first_tokens, uint64_t last_tokens) override;
+  // Without pipelines: compiles nothing.
+  Result<Plan> plan_only(const CallShape& shape) const { return plan_call(spec(), layout_, vulkan().caps(), shape); }
   // Thread-safe; the same shape gives the same plan.
   Result<std::shared_ptr<const ExecutablePlan>> plan(const CallShape& shape);
 
@@ -47,6 +58,7 @@ class VulkanLayer final : public Layer {
   std::vector<VkDescriptorSet> window_sets_;  // gate_up passes, then down passes; empty with device addresses
   std::mutex mutex_;
   std::vector<std::shared_ptr<const ExecutablePlan>> plans_;
+  size_t planned_dispatches_ = 0;
 };
 
 // Workspace of the largest call with up to max_tokens.

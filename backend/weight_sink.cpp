@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/vulkan_buffer.h"
 #include "backend/vulkan_layer.h"
 #include "kernel_table.h"
 
@@ -25,15 +26,26 @@ class VulkanSink final : public WeightSink {
     if (submitted_ != 0) (void)timeline_.wait(submitted_, UINT64_MAX);  // copies must not outlive their buffers
   }
 
-  Status open() {
+  Status open(const InPlaceWeights& in_place) {
     const auto buffer = [&](uint64_t bytes, const char* what) -> Result<GpuBuffer> {
       memory_.bytes += bytes;
       return GpuBuffer::create(device_->allocator(), bytes, GpuBuffer::Use::kPrivate, what);
     };
-    for (uint64_t bytes : layout_.window_bytes) {
-      MOE_ASSIGN_OR_RETURN(GpuBuffer window, buffer(bytes, "expert weights"));
-      memory_.windows.push_back(std::move(window));
+    for (const Window& window : layout_.windows) {
+      VulkanLayer::WeightWindow w;
+      w.bytes = window.bytes;
+      w.offset = window.offset_bytes;
+      if (window.host_buffer != kNumberNone) {
+        w.handle = vulkan_buffer(in_place.buffers[window.host_buffer]).handle();
+      } else {
+        MOE_ASSIGN_OR_RETURN(w.own, buffer(window.bytes, "expert weights"));
+        w.handle = w.own.handle();
+      }
+      memory_.windows.push_back(std::move(w));
     }
+    memory_.host_buffers = in_place.buffers;
+    memory_.in_place_bytes = in_place.bytes;
+    if (device_->caps().buffer_device_address != 0) MOE_RETURN_IF_ERROR(check_addresses());
     MOE_ASSIGN_OR_RETURN(memory_.table, buffer(uint64_t{layout_.table_entries} * 8, "the expert table"));
     MOE_ASSIGN_OR_RETURN(memory_.router, buffer(std::max<uint64_t>(layout_.router_bytes(spec_), 16), "the router"));
     MOE_ASSIGN_OR_RETURN(memory_.aux, buffer(uint64_t{layout_.aux_floats} * 4, "biases"));
@@ -69,7 +81,7 @@ class VulkanSink final : public WeightSink {
         std::memset(to + i * m.row_bytes + used, 0, m.row_bytes - used);
       }
       const PiecePlace& place = m.places[expert * m.pieces + piece];
-      copy(memory_.windows[place.window].handle(), place.offset_bytes + in_piece * m.row_bytes, run * m.row_bytes);
+      copy(memory_.windows[place.window].handle, place.offset_bytes + in_piece * m.row_bytes, run * m.row_bytes);
       source += run * stride;
       first_row += run;
       rows -= run;
@@ -161,16 +173,28 @@ class VulkanSink final : public WeightSink {
     return {};
   }
 
+  uint64_t address(const VulkanLayer::WeightWindow& window) const {
+    VkBufferDeviceAddressInfo info{};
+    info.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO;
+    info.buffer = window.handle;
+    return device_->vk().vkGetBufferDeviceAddress(device_->handle(), &info) + window.offset;
+  }
+
+  // Where a host's buffer itself begins is the host's choice.
+  Status check_addresses() const {
+    for (const VulkanLayer::WeightWindow& window : memory_.windows) {
+      if (address(window) % 16 != 0) {
+        return unsupported("upload.bindings.buffer", "its device address is no multiple of 16");
+      }
+    }
+    return {};
+  }
+
   std::vector<uint32_t> expert_table() const {
     std::vector<uint32_t> table(size_t{layout_.table_entries} * 2);
     const bool addresses = device_->caps().buffer_device_address != 0;
     std::vector<uint64_t> window_address(memory_.windows.size());
-    for (size_t i = 0; addresses && i < window_address.size(); ++i) {
-      VkBufferDeviceAddressInfo info{};
-      info.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO;
-      info.buffer = memory_.windows[i].handle();
-      window_address[i] = device_->vk().vkGetBufferDeviceAddress(device_->handle(), &info);
-    }
+    for (size_t i = 0; addresses && i < window_address.size(); ++i) window_address[i] = address(memory_.windows[i]);
     for (uint32_t segment = 0; segment < spec_.segments; ++segment) {
       for (const MatrixLayout& m : layout_.matrix[segment]) {
         for (size_t i = 0; i < m.places.size(); ++i) {
@@ -203,10 +227,11 @@ class VulkanSink final : public WeightSink {
 
 }  // namespace
 
-Result<std::unique_ptr<WeightSink>> make_vulkan_sink(std::shared_ptr<VulkanDevice> device, const LayerSpec& spec) {
-  MOE_ASSIGN_OR_RETURN(WeightLayout layout, make_weight_layout(spec, device->caps()));
+Result<std::unique_ptr<WeightSink>> make_vulkan_sink(std::shared_ptr<VulkanDevice> device, const LayerSpec& spec,
+                                                     const InPlaceWeights& in_place) {
+  MOE_ASSIGN_OR_RETURN(WeightLayout layout, make_weight_layout(spec, device->caps(), in_place.matrices));
   auto sink = std::make_unique<VulkanSink>(std::move(device), spec, std::move(layout));
-  MOE_RETURN_IF_ERROR(sink->open());
+  MOE_RETURN_IF_ERROR(sink->open(in_place));
   return std::unique_ptr<WeightSink>(std::move(sink));
 }
 

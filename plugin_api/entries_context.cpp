@@ -5,6 +5,16 @@
 
 namespace moevk {
 
+Status check_workspace_range(const Buffer& workspace, const Device* device, uint64_t offset, uint64_t bytes) {
+  if (workspace.device() != device) return invalid("desc.workspace", "belongs to another device");
+  if (offset % 256 != 0) return invalid("desc.workspace_offset_bytes", "is no multiple of 256");
+  const uint64_t size = workspace.bytes();
+  if (offset > size || bytes > size - offset) {
+    return invalid("desc.workspace_bytes", "the range is beyond the buffer's " + std::to_string(size));
+  }
+  return {};
+}
+
 moe_status MOE_CALL create_context(moe_device* device, const moe_context_desc* desc, moe_context** out,
                                    moe_error* error) {
   return guarded(error, [&]() -> Status {
@@ -23,12 +33,8 @@ moe_status MOE_CALL create_context(moe_device* device, const moe_context_desc* d
     if (d.workspace != nullptr) {
       MOE_RETURN_IF_ERROR(check_handle(d.workspace, "desc.workspace"));
       c.workspace = d.workspace->object;
-      if (c.workspace->device() != device->object.get()) return invalid("desc.workspace", "belongs to another device");
-      if (d.workspace_offset_bytes % 256 != 0) return invalid("desc.workspace_offset_bytes", "is no multiple of 256");
-      const uint64_t size = c.workspace->bytes();
-      if (d.workspace_offset_bytes > size || d.workspace_bytes > size - d.workspace_offset_bytes) {
-        return invalid("desc.workspace_bytes", "the range is beyond the buffer's " + std::to_string(size));
-      }
+      MOE_RETURN_IF_ERROR(
+          check_workspace_range(*c.workspace, device->object.get(), d.workspace_offset_bytes, d.workspace_bytes));
       c.workspace_offset = d.workspace_offset_bytes;
       c.workspace_bytes = d.workspace_bytes;
     } else if (d.workspace_bytes != 0 || d.workspace_offset_bytes != 0) {
@@ -66,44 +72,51 @@ static Status read_view(const moe_view* in, ViewId id, Call* call) {
   return {};
 }
 
+Result<Call> read_call(Stage stage, moe_layer* layer, const moe_call_args* args, const Device* device,
+                       uint64_t max_tokens) {
+  moe_call_args a;
+  MOE_RETURN_IF_ERROR(read_struct(args, "args", &a));
+  if (a.reserved != 0) return invalid("args.reserved", "is not 0");
+  if (a.tokens > max_tokens) {  // before shapes are multiplied out
+    return invalid("args.tokens",
+                   "is " + std::to_string(a.tokens) + "; at most " + std::to_string(max_tokens) + " can be given here");
+  }
+  if (!(a.beta - a.beta == 0)) return invalid("args.beta", "is not finite");
+  Call call;
+  call.stage = stage;
+  call.layer = layer->object;
+  call.tokens = a.tokens;
+  call.beta = a.beta;
+  const std::pair<const moe_view*, ViewId> views[kViewCount] = {{a.x, ViewId::kX},
+                                                                {a.residual, ViewId::kResidual},
+                                                                {a.y, ViewId::kY},
+                                                                {a.logits_in, ViewId::kLogitsIn},
+                                                                {a.scores_in, ViewId::kScoresIn},
+                                                                {a.weights_in, ViewId::kWeightsIn},
+                                                                {a.ids_in, ViewId::kIdsIn},
+                                                                {a.ids, ViewId::kIds},
+                                                                {a.weights, ViewId::kWeights},
+                                                                {a.logits, ViewId::kLogits},
+                                                                {a.scores, ViewId::kScores},
+                                                                {a.counts, ViewId::kCounts},
+                                                                {a.order, ViewId::kOrder},
+                                                                {a.offsets, ViewId::kOffsets},
+                                                                {a.expert_out, ViewId::kExpertOut},
+                                                                {a.router_x, ViewId::kRouterX},
+                                                                {a.token_ids, ViewId::kTokenIds}};
+  for (const auto& [view, id] : views) MOE_RETURN_IF_ERROR(read_view(view, id, &call));
+  MOE_RETURN_IF_ERROR(check_call(call, device, max_tokens));
+  return call;
+}
+
 static moe_status encode(Stage stage, moe_context* context, moe_layer* layer, const moe_call_args* args,
                          moe_error* error) {
   return guarded(error, [&]() -> Status {
     MOE_RETURN_IF_ERROR(check_handle(context, "context"));
     MOE_RETURN_IF_ERROR(check_handle(layer, "layer"));
-    moe_call_args a;
-    MOE_RETURN_IF_ERROR(read_struct(args, "args", &a));
-    if (a.reserved != 0) return invalid("args.reserved", "is not 0");
-    if (a.tokens > context->object->max_tokens()) {  // before shapes are multiplied out
-      return invalid("args.tokens", "is " + std::to_string(a.tokens) + "; the context was made for " +
-                                        std::to_string(context->object->max_tokens()));
-    }
-    if (!(a.beta - a.beta == 0)) return invalid("args.beta", "is not finite");
-    Call call;
-    call.stage = stage;
-    call.layer = layer->object;
-    call.tokens = a.tokens;
-    call.beta = a.beta;
-    const std::pair<const moe_view*, ViewId> views[kViewCount] = {{a.x, ViewId::kX},
-                                                                  {a.residual, ViewId::kResidual},
-                                                                  {a.y, ViewId::kY},
-                                                                  {a.logits_in, ViewId::kLogitsIn},
-                                                                  {a.scores_in, ViewId::kScoresIn},
-                                                                  {a.weights_in, ViewId::kWeightsIn},
-                                                                  {a.ids_in, ViewId::kIdsIn},
-                                                                  {a.ids, ViewId::kIds},
-                                                                  {a.weights, ViewId::kWeights},
-                                                                  {a.logits, ViewId::kLogits},
-                                                                  {a.scores, ViewId::kScores},
-                                                                  {a.counts, ViewId::kCounts},
-                                                                  {a.order, ViewId::kOrder},
-                                                                  {a.offsets, ViewId::kOffsets},
-                                                                  {a.expert_out, ViewId::kExpertOut},
-                                                                  {a.router_x, ViewId::kRouterX},
-                                                                  {a.token_ids, ViewId::kTokenIds}};
-    for (const auto& [view, id] : views) MOE_RETURN_IF_ERROR(read_view(view, id, &call));
-    MOE_RETURN_IF_ERROR(check_call(call, context->object->device(), context->object->max_tokens()));
-    return context->object->encode(call);
+    Context& c = *context->object;
+    MOE_ASSIGN_OR_RETURN(const Call call, read_call(stage, layer, args, c.device(), c.max_tokens()));
+    return c.encode(call);
   });
 }
 
@@ -127,7 +140,7 @@ moe_status MOE_CALL flush(moe_context* context, uint64_t* value, moe_error* erro
   return guarded(error, [&]() -> Status {
     MOE_RETURN_IF_ERROR(check_handle(context, "context"));
     MOE_RETURN_IF_ERROR(check_out(value, "value"));
-    MOE_ASSIGN_OR_RETURN(*value, context->object->flush());
+    MOE_ASSIGN_OR_RETURN(*value, context->object->flush(nullptr));
     return {};
   });
 }

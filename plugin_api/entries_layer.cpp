@@ -53,12 +53,7 @@ moe_status MOE_CALL list_layer_tensors(moe_device* device, const moe_layer_desc*
     MOE_RETURN_IF_ERROR(check_out(count, "count"));
     MOE_ASSIGN_OR_RETURN(const LayerSpec spec, spec_for_device(device, desc));
     const std::vector<TensorSpec> tensors = list_tensors(spec);
-    const uint32_t room = out != nullptr ? *count : 0;
-    *count = static_cast<uint32_t>(tensors.size());
-    // Elements are as far apart as the caller's struct is large, which its first element says.
-    const size_t stride = room != 0 ? out->struct_size : 0;
-    for (uint32_t i = 0; i < room && i < tensors.size(); ++i) {
-      auto* to = reinterpret_cast<moe_tensor_info*>(reinterpret_cast<char*>(out) + i * stride);
+    return write_array<moe_tensor_info>(tensors.size(), out, count, [&](size_t i) {
       moe_tensor_info info = moe_init<moe_tensor_info>();
       copy_text(info.name, tensors[i].name);
       info.experts = tensors[i].experts;
@@ -66,11 +61,29 @@ moe_status MOE_CALL list_layer_tensors(moe_device* device, const moe_layer_desc*
       info.columns = tensors[i].columns;
       info.dtype = tensors[i].dtype;
       info.bytes = std::max(info.experts, 1u) * tensors[i].elements_per_expert() * dtype_bytes(info.dtype);
-      to->struct_size = stride;
-      MOE_RETURN_IF_ERROR(write_struct(info, to, "out"));
-    }
-    return {};
+      return info;
+    });
   });
+}
+
+static Result<std::vector<TensorBinding>> read_bindings(const moe_upload_desc& upload) {
+  if (upload.bindings == nullptr && upload.binding_count != 0) return invalid("upload.bindings", "is NULL");
+  if (upload.binding_count > 64) return invalid("upload.binding_count", "is above 64");
+  if (upload.reserved != 0) return invalid("upload.reserved", "is not 0");
+  std::vector<TensorBinding> bindings;
+  for (uint32_t i = 0; i < upload.binding_count; ++i) {
+    const std::string path = "upload.bindings[" + std::to_string(i) + "]";
+    const auto* at = reinterpret_cast<const moe_tensor_binding*>(reinterpret_cast<const char*>(upload.bindings) +
+                                                                 i * upload.bindings->struct_size);
+    moe_tensor_binding b;
+    MOE_RETURN_IF_ERROR(read_struct(at, path.c_str(), &b));
+    if (b.tensor == nullptr) return invalid(path + ".tensor", "is NULL");
+    if ((b.flags & ~MOE_BINDING_MUST_NOT_COPY) != 0) return invalid(path + ".flags", "has unknown bits");
+    if (b.reserved != 0) return invalid(path + ".reserved", "is not 0");
+    MOE_RETURN_IF_ERROR(check_handle(b.buffer, (path + ".buffer").c_str()));
+    bindings.push_back({b.tensor, b.buffer->object, b.offset_bytes, (b.flags & MOE_BINDING_MUST_NOT_COPY) == 0});
+  }
+  return bindings;
 }
 
 moe_status MOE_CALL begin_weights(moe_device* device, const moe_layer_desc* desc, const moe_upload_desc* upload,
@@ -82,9 +95,9 @@ moe_status MOE_CALL begin_weights(moe_device* device, const moe_layer_desc* desc
     MOE_ASSIGN_OR_RETURN(const LayerSpec spec, spec_for_device(device, desc));
     moe_upload_desc u = moe_init<moe_upload_desc>();
     if (upload != nullptr) MOE_RETURN_IF_ERROR(read_struct(upload, "upload", &u));
-    MOE_ASSIGN_OR_RETURN(std::unique_ptr<WeightSink> sink, device->object->begin_weights(spec));
-    auto object = std::make_shared<WeightUpload>(device->object, device->state, spec, std::move(sink),
-                                                 WeightUpload::Progress{u.user, u.progress});
+    MOE_ASSIGN_OR_RETURN(const std::vector<TensorBinding> bindings, read_bindings(u));
+    MOE_ASSIGN_OR_RETURN(std::shared_ptr<WeightUpload> object,
+                         WeightUpload::begin(device->object, device->state, spec, bindings, {u.user, u.progress}));
     *out = new_handle<moe_upload>(device->state, std::move(object));
     return {};
   });
@@ -120,6 +133,7 @@ moe_status MOE_CALL get_layer_info(moe_layer* layer, moe_layer_info* out, moe_er
     info.shared_slots = spec.shared_slots;
     info.experts_total = spec.experts_total;
     info.weight_bytes = layer->object->weight_bytes();
+    info.in_place_bytes = layer->object->in_place_bytes();
     return write_struct(info, out, "out");
   });
 }

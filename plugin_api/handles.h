@@ -135,6 +135,24 @@ Status write_struct(const T& value, T* out, const char* name) {
   return {};
 }
 
+// Fills a caller's array: *count elements of room, as far apart as the struct is large, which the first one says; the
+// others need not be initialised. *count becomes how many there are.
+template <class T, class Make>
+Status write_array(size_t size, T* out, uint32_t* count, Make make) {
+  const uint32_t room = out != nullptr ? *count : 0;
+  *count = static_cast<uint32_t>(size);
+  const uint64_t stride = room != 0 ? out->struct_size : 0;
+  for (uint32_t i = 0; i < room && i < size; ++i) {
+    auto* to = reinterpret_cast<T*>(reinterpret_cast<char*>(out) + i * stride);
+    if (i != 0) {
+      to->struct_size = stride;
+      to->next = nullptr;
+    }
+    MOE_RETURN_IF_ERROR(write_struct<T>(make(i), to, "out"));
+  }
+  return {};
+}
+
 template <size_t N>
 void copy_text(char (&to)[N], const std::string& from) {
   const size_t length = std::min(from.size(), N - 1);
@@ -179,6 +197,14 @@ moe_status guarded(moe_error* error, Body body) noexcept {
   }
 }
 
+// A host's workspace of a context or recording: whose it is, and its range.
+Status check_workspace_range(const Buffer& workspace, const Device* device, uint64_t offset, uint64_t bytes);
+// The views of a call, checked against the layer; path names begin with "args".
+Result<Call> read_call(Stage stage, moe_layer* layer, const moe_call_args* args, const Device* device,
+                       uint64_t max_tokens);
+
 const moe_introspection* introspection_table();
+const moe_external_memory* external_memory_table();
+const void* vulkan_interop_table();  // its type needs Vulkan's headers
 
 }  // namespace moevk

@@ -46,11 +46,7 @@ moe_status MOE_CALL get_timings(moe_context* context, moe_step_timing* out, uint
     MOE_RETURN_IF_ERROR(check_handle(context, "context"));
     MOE_RETURN_IF_ERROR(check_out(count, "count"));
     const std::vector<StepTiming>& timings = context->object->timings();
-    const uint32_t room = out != nullptr ? *count : 0;
-    *count = static_cast<uint32_t>(timings.size());
-    const size_t stride = room != 0 ? out->struct_size : 0;
-    for (uint32_t i = 0; i < room && i < timings.size(); ++i) {
-      auto* to = reinterpret_cast<moe_step_timing*>(reinterpret_cast<char*>(out) + i * stride);
+    return write_array<moe_step_timing>(timings.size(), out, count, [&](size_t i) {
       moe_step_timing timing = moe_init<moe_step_timing>();
       timing.call = timings[i].call;
       timing.dispatches = timings[i].dispatches;
@@ -58,10 +54,8 @@ moe_status MOE_CALL get_timings(moe_context* context, moe_step_timing* out, uint
       timing.milliseconds = timings[i].milliseconds;
       timing.bytes = timings[i].bytes;
       timing.flops = timings[i].flops;
-      to->struct_size = stride;
-      MOE_RETURN_IF_ERROR(write_struct(timing, to, "out"));
-    }
-    return {};
+      return timing;
+    });
   });
 }
 

@@ -393,6 +393,21 @@ typedef struct moe_tensor_source {
   void* user;
 } moe_tensor_source;
 
+/* A tensor that already lies in a buffer of the device, all experts packed as they would be in host memory. It stays
+ * there (gate, up, down; [out, in] order; columns a multiple of 16; from a multiple of 16 bytes on; not interleaved),
+ * else it is copied. The layer holds the buffer; what it uses in place must not change while it may run. */
+typedef struct moe_tensor_binding {
+  uint64_t struct_size;
+  const moe_chain* next;
+  const char* tensor; /* "experts.down" */
+  moe_buffer* buffer;
+  uint64_t offset_bytes;
+  uint32_t flags; /* MOE_BINDING_* */
+  uint32_t reserved;
+} moe_tensor_binding;
+
+#define MOE_BINDING_MUST_NOT_COPY 1u /* refuse, with the reason, instead of copying */
+
 typedef struct moe_upload_desc {
   uint64_t struct_size;
   const moe_chain* next;
@@ -400,6 +415,10 @@ typedef struct moe_upload_desc {
   /* Called on the caller's thread during add_tensor and commit; non-zero asks to stop: the call returns
    * MOE_ERROR_CANCELLED and the transaction can only be cancelled. */
   int32_t(MOE_CALL* progress)(void* user, uint64_t done_bytes, uint64_t total_bytes);
+  /* Tensors that need no add_tensor. What is copied of them is read during begin_weights: it must be complete then. */
+  const moe_tensor_binding* bindings;
+  uint32_t binding_count;
+  uint32_t reserved;
 } moe_upload_desc;
 
 typedef struct moe_tensor_info {
@@ -421,6 +440,7 @@ typedef struct moe_layer_info {
   uint32_t experts_total;   /* E + shared experts as the device holds them */
   uint32_t reserved;
   uint64_t weight_bytes;    /* device memory held */
+  uint64_t in_place_bytes;  /* used where they lie, in buffers of moe_upload_desc.bindings */
 } moe_layer_info;
 
 /* ---- tensors as views ------------------------------------------------------------------------- */

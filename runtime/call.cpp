@@ -153,8 +153,10 @@ Status check_view(const Call& call, ViewId id, const Device* device) {
 }
 
 bool overlap(const View& a, const View& b) {
-  if (a.buffer == nullptr || a.buffer != b.buffer) return false;
-  return a.offset_bytes < b.offset_bytes + b.span_bytes() && b.offset_bytes < a.offset_bytes + a.span_bytes();
+  if (a.buffer == nullptr || b.buffer == nullptr) return false;
+  const BufferPlace pa = a.buffer->place(), pb = b.buffer->place();
+  const uint64_t a0 = pa.offset_bytes + a.offset_bytes, b0 = pb.offset_bytes + b.offset_bytes;
+  return pa.memory == pb.memory && a0 < b0 + b.span_bytes() && b0 < a0 + a.span_bytes();
 }
 
 // Outputs may overlap nothing, except that y may be x or the residual, row for row.
@@ -167,7 +169,9 @@ Status check_overlaps(const Call& call) {
       const View& a = call.view(out);
       const View& b = call.view(other);
       if (i == j || !call.has(other) || !overlap(a, b)) continue;
-      const bool same_rows = a.offset_bytes == b.offset_bytes && a.stride_bytes == b.stride_bytes && a.dtype == b.dtype;
+      const bool same_rows =
+          a.buffer->place().offset_bytes + a.offset_bytes == b.buffer->place().offset_bytes + b.offset_bytes &&
+          a.stride_bytes == b.stride_bytes && a.dtype == b.dtype;
       const bool alias = out == ViewId::kY && (other == ViewId::kX || other == ViewId::kResidual) && same_rows;
       if (!alias) return invalid(path(out), std::string("overlaps args.") + view_name(other) + " in the same buffer");
     }

@@ -55,7 +55,7 @@ std::string plan_text(const LayerSpec& spec, const WeightLayout& layout, const D
   }
   text += ", weights " + formats_text(spec) + "\n";
   text += "weights: " + with_unit(static_cast<double>(layout.total_bytes(spec)), "B") + " in " +
-          std::to_string(layout.window_bytes.size()) + " windows, read through " +
+          std::to_string(layout.windows.size()) + " windows, read through " +
           (caps.buffer_device_address != 0 ? "device addresses"
                                            : std::to_string(layout.gate_up_passes.size()) + " + " +
                                                  std::to_string(layout.down_passes.size()) + " binding passes") +

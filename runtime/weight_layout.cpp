@@ -5,8 +5,7 @@
 #include "runtime/weight_layout.h"
 
 #include <algorithm>
-
-#include "kernel_table.h"
+#include <map>
 
 namespace moevk {
 namespace {
@@ -16,10 +15,18 @@ constexpr uint64_t kLargestWindow = 1ull << 30;  // keeps allocations movable on
 
 uint64_t align(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
 
+// A piece to place: in a window of ours, or where it lies in a host's buffer.
+struct Piece {
+  uint64_t bytes = 0;
+  PiecePlace* where = nullptr;
+  uint32_t host_buffer = kNumberNone;
+  uint64_t host_offset = 0;
+};
+
 class WindowPacker {
  public:
-  WindowPacker(WeightLayout* layout, uint64_t capacity, uint32_t bound_at_once)
-      : layout_(layout), capacity_(capacity), bound_at_once_(bound_at_once) {}
+  WindowPacker(WeightLayout* layout, uint64_t capacity, uint64_t host_alignment, uint32_t bound_at_once)
+      : layout_(layout), capacity_(capacity), host_alignment_(host_alignment), bound_at_once_(bound_at_once) {}
 
   void begin_kernel(std::vector<BindingPass>* passes) {
     passes_ = passes;
@@ -27,46 +34,85 @@ class WindowPacker {
   }
 
   // Places pieces that one workgroup reads together: all of them in one pass.
-  void place(std::initializer_list<std::pair<uint64_t, PiecePlace*>> pieces) {
-    uint64_t used = used_;
+  void place(std::initializer_list<Piece> pieces) {
     uint32_t windows = passes_->back().windows;
-    for (const auto& [bytes, where] : pieces) {
-      if (windows == 0 || used + bytes > capacity_) {
+    uint64_t used = open_.count(kNumberNone) != 0 ? used_ : capacity_;
+    for (const Piece& piece : pieces) {
+      if (piece.host_buffer != kNumberNone) {
+        windows += find_host_window(piece) == nullptr ? 1 : 0;
+        continue;
+      }
+      if (used + piece.bytes > capacity_) {
         ++windows;
         used = 0;
       }
-      used = align(used + bytes, kWindowAlignment);
+      used = align(used + piece.bytes, kWindowAlignment);
     }
     if (windows > bound_at_once_) begin_pass();
-    for (const auto& [bytes, where] : pieces) place_one(bytes, where);
+    for (const Piece& piece : pieces) {
+      if (piece.host_buffer != kNumberNone) {
+        place_host(piece);
+      } else {
+        place_own(piece);
+      }
+    }
   }
 
  private:
   void begin_pass() {
-    passes_->push_back({static_cast<uint32_t>(layout_->window_bytes.size()), 0});
-    used_ = 0;
+    passes_->push_back({static_cast<uint32_t>(layout_->windows.size()), 0});
+    open_.clear();
   }
 
-  void place_one(uint64_t bytes, PiecePlace* where) {
-    BindingPass& pass = passes_->back();
-    if (pass.windows == 0 || used_ + bytes > capacity_) {
-      layout_->window_bytes.push_back(0);
-      ++pass.windows;
+  // The newest window of this pass over a buffer.
+  void open_window(uint32_t host_buffer, uint64_t offset) {
+    layout_->windows.push_back({0, host_buffer, offset});
+    open_[host_buffer] = passes_->back().windows++;
+  }
+
+  Window& window(uint32_t bound_index) { return layout_->windows[passes_->back().first_window + bound_index]; }
+
+  const Window* find_host_window(const Piece& piece) {
+    const auto open = open_.find(piece.host_buffer);
+    if (open == open_.end()) return nullptr;
+    const Window& w = window(open->second);
+    const bool fits =
+        piece.host_offset >= w.offset_bytes && piece.host_offset + piece.bytes - w.offset_bytes <= capacity_;
+    return fits ? &w : nullptr;
+  }
+
+  void set(const Piece& piece, uint64_t offset_in_window) {
+    const uint32_t bound_index = open_[piece.host_buffer];
+    *piece.where = {passes_->back().first_window + bound_index, offset_in_window,
+                    static_cast<uint32_t>(passes_->size() - 1), bound_index};
+  }
+
+  void place_own(const Piece& piece) {
+    if (open_.count(kNumberNone) == 0 || used_ + piece.bytes > capacity_) {
+      open_window(kNumberNone, 0);
       used_ = 0;
     }
-    where->window = pass.first_window + pass.windows - 1;
-    where->offset_bytes = used_;
-    where->pass = static_cast<uint32_t>(passes_->size() - 1);
-    where->bound_index = pass.windows - 1;
-    used_ = align(used_ + bytes, kWindowAlignment);
-    layout_->window_bytes.back() = used_;
+    set(piece, used_);
+    used_ = align(used_ + piece.bytes, kWindowAlignment);
+    window(open_[kNumberNone]).bytes = used_;
+  }
+
+  void place_host(const Piece& piece) {
+    if (find_host_window(piece) == nullptr) {
+      open_window(piece.host_buffer, piece.host_offset / host_alignment_ * host_alignment_);
+    }
+    Window& w = window(open_[piece.host_buffer]);
+    w.bytes = std::max(w.bytes, piece.host_offset + piece.bytes - w.offset_bytes);
+    set(piece, piece.host_offset - w.offset_bytes);
   }
 
   WeightLayout* layout_;
   uint64_t capacity_;
+  uint64_t host_alignment_;
   uint32_t bound_at_once_;
   std::vector<BindingPass>* passes_ = nullptr;
-  uint64_t used_ = 0;
+  std::map<uint32_t, uint32_t> open_;  // buffer -> bound index of the window being filled; kNumberNone: ours
+  uint64_t used_ = 0;                  // of our own
 };
 
 MatrixLayout shape_matrix(WeightFormat format, uint32_t experts, uint32_t rows, uint32_t columns, uint32_t padded) {
@@ -140,17 +186,32 @@ Status lay_out_vectors(const LayerSpec& spec, const DeviceCaps& caps, WeightLayo
 
 uint64_t WeightLayout::total_bytes(const LayerSpec& spec) const {
   uint64_t total = router_bytes(spec) + uint64_t{aux_floats} * 4 + uint64_t{table_entries} * 8;
-  for (uint64_t bytes : window_bytes) total += bytes;
+  for (const Window& w : windows) total += w.host_buffer == kNumberNone ? w.bytes : 0;
   return total;
 }
 
-Result<WeightLayout> make_weight_layout(const LayerSpec& spec, const DeviceCaps& caps) {
+Result<WeightLayout> make_weight_layout(const LayerSpec& spec, const DeviceCaps& caps,
+                                        const std::vector<InPlaceMatrix>& in_place) {
   WeightLayout layout;
   MOE_RETURN_IF_ERROR(lay_out_vectors(spec, caps, &layout));
   const uint64_t capacity = std::min({caps.max_storage_buffer_range, caps.max_allocation_bytes, kLargestWindow}) /
                             kWindowAlignment * kWindowAlignment;
+  // A window over a host's buffer begins up to an alignment before its first piece.
+  const uint64_t largest_piece = in_place.empty() ? capacity : capacity - kWindowAlignment;
   const bool addresses = caps.buffer_device_address != 0;
-  WindowPacker packer(&layout, capacity, addresses ? UINT32_MAX : kNumberMaxBoundWindows);
+  WindowPacker packer(&layout, capacity, std::clamp<uint64_t>(caps.storage_offset_alignment, 16, kWindowAlignment),
+                      addresses ? UINT32_MAX : kNumberMaxBoundWindows);
+  const auto piece = [&](uint32_t segment, MatrixKind kind, uint32_t index) {
+    MatrixLayout& m = layout.matrix[segment][static_cast<uint32_t>(kind)];
+    Piece p{piece_bytes(m, index % m.pieces), &m.places[index], kNumberNone, 0};
+    for (const InPlaceMatrix& host : in_place) {
+      if (host.segment != segment || host.kind != kind || index / m.pieces >= host.experts) continue;
+      p.host_buffer = host.host_buffer;
+      p.host_offset = host.offset_bytes + index / m.pieces * host.expert_bytes +
+                      uint64_t{index % m.pieces} * m.rows_per_piece * m.row_bytes;
+    }
+    return p;
+  };
 
   packer.begin_kernel(&layout.gate_up_passes);
   for (uint32_t i = 0; i < spec.segments; ++i) {
@@ -159,14 +220,13 @@ Result<WeightLayout> make_weight_layout(const LayerSpec& spec, const DeviceCaps&
     MatrixLayout& up = layout.matrix[i][1];
     gate = shape_matrix(s.gate, s.experts, s.intermediate, spec.desc.hidden, spec.hidden_padded);
     up = shape_matrix(s.up, s.experts, s.intermediate, spec.desc.hidden, spec.hidden_padded);
-    MOE_RETURN_IF_ERROR(cut({&gate, &up}, capacity));
-    for (uint32_t piece = 0; piece < up.places.size(); ++piece) {
-      const uint64_t up_bytes = piece_bytes(up, piece % up.pieces);
+    MOE_RETURN_IF_ERROR(cut({&gate, &up}, largest_piece));
+    for (uint32_t n = 0; n < up.places.size(); ++n) {
       if (spec.gated) {
-        packer.place({{piece_bytes(gate, piece % gate.pieces), &gate.places[piece]}, {up_bytes, &up.places[piece]}});
+        packer.place({piece(i, MatrixKind::kGate, n), piece(i, MatrixKind::kUp, n)});
       } else {
-        packer.place({{up_bytes, &up.places[piece]}});
-        gate.places[piece] = up.places[piece];  // the table keeps its shape
+        packer.place({piece(i, MatrixKind::kUp, n)});
+        gate.places[n] = up.places[n];  // the table keeps its shape
       }
     }
     gate.first_entry = layout.table_entries;
@@ -178,10 +238,8 @@ Result<WeightLayout> make_weight_layout(const LayerSpec& spec, const DeviceCaps&
     const Segment& s = spec.segment[i];
     MatrixLayout& down = layout.matrix[i][2];
     down = shape_matrix(s.down, s.experts, spec.desc.hidden, s.intermediate, s.intermediate_padded);
-    MOE_RETURN_IF_ERROR(cut({&down}, capacity));
-    for (uint32_t piece = 0; piece < down.places.size(); ++piece) {
-      packer.place({{piece_bytes(down, piece % down.pieces), &down.places[piece]}});
-    }
+    MOE_RETURN_IF_ERROR(cut({&down}, largest_piece));
+    for (uint32_t n = 0; n < down.places.size(); ++n) packer.place({piece(i, MatrixKind::kDown, n)});
     down.first_entry = layout.table_entries;
     layout.table_entries += static_cast<uint32_t>(down.places.size());
   }

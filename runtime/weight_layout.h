@@ -7,6 +7,7 @@
 
 #include <vector>
 
+#include "kernel_table.h"
 #include "runtime/device_caps.h"
 #include "runtime/layer_spec.h"
 
@@ -38,9 +39,26 @@ struct BindingPass {
   uint32_t windows = 0;
 };
 
+// What one descriptor covers: a buffer of ours, or a range of one that the host gave.
+struct Window {
+  uint64_t bytes = 0;
+  uint32_t host_buffer = kNumberNone;  // InPlaceMatrix::host_buffer
+  uint64_t offset_bytes = 0;           // in it
+};
+
+// A matrix of every routed (or the shared) expert that stays where the host has it: rows packed as kernels read them.
+struct InPlaceMatrix {
+  uint32_t segment = 0;
+  MatrixKind kind = MatrixKind::kUp;
+  uint32_t experts = 0;       // 0..experts-1 of the segment; shared ones that joined them are ours
+  uint32_t host_buffer = 0;   // number of the buffer among those given
+  uint64_t offset_bytes = 0;  // of expert 0 in it, a multiple of 16
+  uint64_t expert_bytes = 0;  // from one expert to the next
+};
+
 struct WeightLayout {
   MatrixLayout matrix[2][3];  // [segment][MatrixKind]
-  std::vector<uint64_t> window_bytes;
+  std::vector<Window> windows;
   std::vector<BindingPass> gate_up_passes;
   std::vector<BindingPass> down_passes;
   uint32_t table_entries = 0;
@@ -54,11 +72,12 @@ struct WeightLayout {
     return matrix[segment][static_cast<uint32_t>(kind)];
   }
   uint64_t router_bytes(const LayerSpec& spec) const { return uint64_t{spec.router_rows()} * router_stride * 4; }
-  // Device memory of the whole layer: windows, table, router, aux.
+  // Device memory that the layer takes: windows of our own, table, router, aux.
   uint64_t total_bytes(const LayerSpec& spec) const;
 };
 
 // Refuses, with the reason, what the device's limits cannot hold.
-Result<WeightLayout> make_weight_layout(const LayerSpec& spec, const DeviceCaps& caps);
+Result<WeightLayout> make_weight_layout(const LayerSpec& spec, const DeviceCaps& caps,
+                                        const std::vector<InPlaceMatrix>& in_place = {});
 
 }  // namespace moevk

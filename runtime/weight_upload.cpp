@@ -81,17 +81,98 @@ WeightUpload::WeightUpload(std::shared_ptr<Device> device, std::shared_ptr<Share
   }
 }
 
+Result<std::shared_ptr<WeightUpload>> WeightUpload::begin(std::shared_ptr<Device> device,
+                                                          std::shared_ptr<SharedState> state, const LayerSpec& spec,
+                                                          const std::vector<TensorBinding>& bindings,
+                                                          Progress progress) {
+  auto upload = std::make_shared<WeightUpload>(device, std::move(state), spec, nullptr, progress);
+  InPlaceWeights in_place;
+  std::vector<const TensorBinding*> copied;
+  for (const TensorBinding& binding : bindings) {
+    MOE_ASSIGN_OR_RETURN(Tensor* const tensor, upload->find_tensor(binding.tensor, "upload.bindings.tensor"));
+    MOE_RETURN_IF_ERROR(upload->check_binding(binding, *tensor));
+    Status fits = check_in_place(spec, tensor->spec, binding, device->caps());
+    if (!fits.ok()) {
+      if (!binding.may_copy) return fits;
+      copied.push_back(&binding);
+      continue;
+    }
+    for (const InPlaceMatrix& matrix :
+         matrices_in_place(spec, tensor->spec, binding, static_cast<uint32_t>(in_place.buffers.size()))) {
+      in_place.matrices.push_back(matrix);
+    }
+    in_place.buffers.push_back(binding.buffer);
+    const uint64_t bytes =
+        tensor->present.size() * tensor->spec.elements_per_expert() * dtype_bytes(tensor->spec.dtype);
+    in_place.bytes += bytes;
+    upload->done_bytes_ += bytes;
+    tensor->present.assign(tensor->present.size(), true);
+  }
+  MOE_ASSIGN_OR_RETURN(upload->sink_, device->begin_weights(spec, in_place));
+  for (const TensorBinding* binding : copied) {
+    MOE_ASSIGN_OR_RETURN(const Tensor* const tensor, upload->find_tensor(binding->tensor, "upload.bindings.tensor"));
+    MOE_RETURN_IF_ERROR(upload->copy_binding(*binding, tensor->spec));
+  }
+  return upload;
+}
+
+Result<WeightUpload::Tensor*> WeightUpload::find_tensor(const std::string& name, const char* argument) {
+  std::string names;
+  for (Tensor& t : tensors_) {
+    if (t.spec.name == name) return &t;
+    names += (names.empty() ? "" : ", ") + t.spec.name;
+  }
+  return invalid(argument, "\"" + name + "\" is no tensor of this layer; it has " + names);
+}
+
+Status WeightUpload::check_binding(const TensorBinding& binding, const Tensor& tensor) const {
+  const uint64_t bytes = tensor.present.size() * tensor.spec.elements_per_expert() * dtype_bytes(tensor.spec.dtype);
+  if (tensor.present[0]) return invalid("upload.bindings.tensor", binding.tensor + " is bound twice");
+  if (binding.buffer->device() != device_.get()) {
+    return invalid("upload.bindings.buffer", "belongs to another device than the layer");
+  }
+  const uint64_t size = binding.buffer->bytes();
+  if (binding.offset_bytes > size || bytes > size - binding.offset_bytes) {
+    return invalid("upload.bindings.offset_bytes", binding.tensor + " takes " + std::to_string(bytes) + " bytes from " +
+                                                       std::to_string(binding.offset_bytes) + " on; the buffer has " +
+                                                       std::to_string(size));
+  }
+  return {};
+}
+
+namespace {
+
+struct BufferSource {
+  const TensorBinding* binding;
+  Status status;
+};
+
+int32_t MOE_CALL read_binding(void* user, uint64_t offset, void* destination, uint64_t bytes) {
+  auto* source = static_cast<BufferSource*>(user);
+  source->status = source->binding->buffer->read(source->binding->offset_bytes + offset, destination, bytes);
+  return source->status.ok() ? 0 : source->status.code();
+}
+
+}  // namespace
+
+Status WeightUpload::copy_binding(const TensorBinding& binding, const TensorSpec& tensor) {
+  BufferSource from{&binding, {}};
+  moe_tensor_source source = moe_init<moe_tensor_source>();
+  source.name = tensor.name.c_str();
+  source.source = MOE_SOURCE_CALLBACK;
+  source.dtype = tensor.dtype;
+  source.bytes = std::max(tensor.experts, 1u) * tensor.elements_per_expert() * dtype_bytes(tensor.dtype);
+  source.read = read_binding;
+  source.user = &from;
+  Status status = add_tensor(source);
+  return from.status.ok() ? std::move(status) : std::move(from.status);
+}
+
 Status WeightUpload::add_tensor(const moe_tensor_source& source) {
   if (stopped_) return {MOE_ERROR_STATE, "upload", "was stopped or failed half-way; only cancel_weights is left"};
   if (committed_) return {MOE_ERROR_STATE, "upload", "is committed"};
   if (source.name == nullptr) return invalid("source.name", "is NULL");
-  const auto found =
-      std::find_if(tensors_.begin(), tensors_.end(), [&](const Tensor& t) { return t.spec.name == source.name; });
-  if (found == tensors_.end()) {
-    std::string names;
-    for (const Tensor& t : tensors_) names += (names.empty() ? "" : ", ") + t.spec.name;
-    return invalid("source.name", std::string("\"") + source.name + "\" is no tensor of this layer; it has " + names);
-  }
+  MOE_ASSIGN_OR_RETURN(Tensor* const found, find_tensor(source.name, "source.name"));
   const TensorSpec& tensor = found->spec;
   if (source.dtype > MOE_DTYPE_BF16 || (tensor.is_matrix() && source.dtype != tensor.dtype)) {
     return invalid("source.dtype",
@@ -266,7 +347,7 @@ Status WeightUpload::store_vector(const Tensor& tensor, uint32_t expert, Reader&
     MOE_RETURN_IF_ERROR(
         sink_->store_vector(t.vector, t.vector_first + uint64_t{expert} * t.columns, values.data(), t.columns));
   }
-  return report(bytes);
+  return report(uint64_t{t.columns} * dtype_bytes(MOE_DTYPE_F32));  // as counted in total_bytes_
 }
 
 Status WeightUpload::report(uint64_t bytes) {

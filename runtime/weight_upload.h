@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "runtime/device.h"
+#include "runtime/in_place.h"
 
 namespace moevk {
 
@@ -19,6 +19,11 @@ class WeightUpload {
     void* user = nullptr;
     int32_t(MOE_CALL* report)(void* user, uint64_t done_bytes, uint64_t total_bytes) = nullptr;
   };
+
+  // Tensors that `bindings` name are there when it returns: in place, or copied.
+  static Result<std::shared_ptr<WeightUpload>> begin(std::shared_ptr<Device> device, std::shared_ptr<SharedState> state,
+                                                     const LayerSpec& spec, const std::vector<TensorBinding>& bindings,
+                                                     Progress progress);
 
   WeightUpload(std::shared_ptr<Device> device, std::shared_ptr<SharedState> state, LayerSpec spec,
                std::unique_ptr<WeightSink> sink, Progress progress);
@@ -35,6 +40,9 @@ class WeightUpload {
   };
   class Reader;
 
+  Result<Tensor*> find_tensor(const std::string& name, const char* argument);
+  Status check_binding(const TensorBinding& binding, const Tensor& tensor) const;
+  Status copy_binding(const TensorBinding& binding, const TensorSpec& tensor);
   Status store_matrix(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset);
   Status store_transposed(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset);
   Status store_host_rows(const TensorSpec& tensor, uint32_t expert, uint32_t first_row, uint32_t rows,

@@ -56,6 +56,7 @@ class ReferenceLayer final : public Layer {
         reservation_(std::move(reservation)),
         bytes_(bytes) {}
   uint64_t weight_bytes() const override { return bytes_; }
+  uint64_t in_place_bytes() const override { return 0; }
   Status prepare(uint64_t, uint64_t) override { return {}; }
   const ReferenceWeights& weights() const { return weights_; }
 
@@ -69,20 +70,29 @@ class ReferenceBuffer final : public Buffer {
  public:
   ReferenceBuffer(std::shared_ptr<Device> device, HostMemory memory, std::unique_ptr<Reservation> reservation,
                   uint64_t bytes)
-      : Buffer(std::move(device)), memory_(std::move(memory)), reservation_(std::move(reservation)), bytes_(bytes) {}
+      : Buffer(std::move(device)),
+        memory_(std::move(memory)),
+        data_(memory_.data()),
+        reservation_(std::move(reservation)),
+        bytes_(bytes) {}
+  // A host's memory, not owned.
+  ReferenceBuffer(std::shared_ptr<Device> device, std::byte* data, uint64_t bytes)
+      : Buffer(std::move(device)), data_(data), bytes_(bytes) {}
   uint64_t bytes() const override { return bytes_; }
   Status write(uint64_t offset, const void* source, uint64_t bytes) override {
-    if (bytes != 0) std::memcpy(memory_.data() + offset, source, bytes);
+    if (bytes != 0) std::memcpy(data_ + offset, source, bytes);
     return {};
   }
   Status read(uint64_t offset, void* destination, uint64_t bytes) override {
-    if (bytes != 0) std::memcpy(destination, memory_.data() + offset, bytes);
+    if (bytes != 0) std::memcpy(destination, data_ + offset, bytes);
     return {};
   }
-  std::byte* data() const { return memory_.data(); }
+  std::byte* data() const { return data_; }
+  BufferPlace place() const override { return {0, reinterpret_cast<uintptr_t>(data_), false, false}; }
 
  private:
   HostMemory memory_;
+  std::byte* data_;
   std::unique_ptr<Reservation> reservation_;
   uint64_t bytes_;
 };
@@ -138,7 +148,7 @@ class ReferenceContext final : public Context {
     return {};
   }
 
-  Result<uint64_t> flush() override {
+  Result<uint64_t> flush(const SubmitSync*) override {
     timings_.clear();
     for (size_t i = 0; i < calls_.size(); ++i) {
       const auto begin = std::chrono::steady_clock::now();
@@ -197,7 +207,7 @@ class ReferenceDevice final : public Device {
     return estimate;
   }
 
-  Result<std::unique_ptr<WeightSink>> begin_weights(const LayerSpec& spec) override {
+  Result<std::unique_ptr<WeightSink>> begin_weights(const LayerSpec& spec, const InPlaceWeights&) override {
     auto reservation = std::make_unique<Reservation>();
     const uint64_t bytes = weight_bytes(spec);
     MOE_RETURN_IF_ERROR(reservation->take(state_, &used_, budget_, bytes));
@@ -234,6 +244,27 @@ class ReferenceDevice final : public Device {
     MOE_ASSIGN_OR_RETURN(HostMemory memory, HostMemory::allocate(state_, bytes));
     return std::shared_ptr<Buffer>(
         std::make_shared<ReferenceBuffer>(shared_from_this(), std::move(memory), std::move(reservation), bytes));
+  }
+
+  moe_memory_support memory_support(uint32_t kind) const override {
+    moe_memory_support support = moe_init<moe_memory_support>();
+    support.can_import = kind == MOE_MEMORY_HOST_POINTER ? 1 : 0;
+    support.alignment_bytes = 4;
+    if (support.can_import == 0) std::strcpy(support.reason, "the CPU reference works on host memory alone");
+    return support;
+  }
+
+  Result<std::shared_ptr<Buffer>> import_buffer(const moe_memory_desc& desc, moe_memory_info*) override {
+    if (desc.kind != MOE_MEMORY_HOST_POINTER) return unsupported("desc.kind", memory_support(desc.kind).reason);
+    if (reinterpret_cast<uintptr_t>(desc.from.host.pointer) % 4 != 0) {
+      return invalid("desc.from.host.pointer", "is no multiple of 4");
+    }
+    return std::shared_ptr<Buffer>(std::make_shared<ReferenceBuffer>(
+        shared_from_this(), static_cast<std::byte*>(desc.from.host.pointer), desc.bytes));
+  }
+
+  Result<std::shared_ptr<Buffer>> create_exportable_buffer(uint32_t kind, uint64_t) override {
+    return unsupported("kind", memory_support(kind).reason);
   }
 
   Result<std::shared_ptr<Context>> create_context(const ContextDesc& desc) override {

@@ -155,11 +155,23 @@ PIN(moe_tensor_source, file_offset, 64);
 PIN(moe_tensor_source, read, 72);
 PIN(moe_tensor_source, user, 80);
 
-PIN_SIZE(moe_upload_desc, 32);
+PIN_SIZE(moe_upload_desc, 48);
 PIN(moe_upload_desc, struct_size, 0);
 PIN(moe_upload_desc, next, 8);
 PIN(moe_upload_desc, user, 16);
 PIN(moe_upload_desc, progress, 24);
+PIN(moe_upload_desc, bindings, 32);
+PIN(moe_upload_desc, binding_count, 40);
+PIN(moe_upload_desc, reserved, 44);
+
+PIN_SIZE(moe_tensor_binding, 48);
+PIN(moe_tensor_binding, struct_size, 0);
+PIN(moe_tensor_binding, next, 8);
+PIN(moe_tensor_binding, tensor, 16);
+PIN(moe_tensor_binding, buffer, 24);
+PIN(moe_tensor_binding, offset_bytes, 32);
+PIN(moe_tensor_binding, flags, 40);
+PIN(moe_tensor_binding, reserved, 44);
 
 PIN_SIZE(moe_tensor_info, 104);
 PIN(moe_tensor_info, struct_size, 0);
@@ -171,7 +183,7 @@ PIN(moe_tensor_info, columns, 88);
 PIN(moe_tensor_info, dtype, 92);
 PIN(moe_tensor_info, bytes, 96);
 
-PIN_SIZE(moe_layer_info, 40);
+PIN_SIZE(moe_layer_info, 48);
 PIN(moe_layer_info, struct_size, 0);
 PIN(moe_layer_info, next, 8);
 PIN(moe_layer_info, slots_per_token, 16);
@@ -179,6 +191,7 @@ PIN(moe_layer_info, shared_slots, 20);
 PIN(moe_layer_info, experts_total, 24);
 PIN(moe_layer_info, reserved, 28);
 PIN(moe_layer_info, weight_bytes, 32);
+PIN(moe_layer_info, in_place_bytes, 40);
 
 PIN_SIZE(moe_view, 72);
 PIN(moe_view, struct_size, 0);

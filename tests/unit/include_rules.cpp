@@ -94,7 +94,9 @@ const std::set<std::string> kSystemHeaders = {"dlfcn.h",     "fcntl.h",    "io.h
                                               "sys/types.h", "sys/wait.h", "unistd.h",       "windows.h"};
 
 const std::vector<std::string> kAbi = {"moe_plugin.h", "plugin_api/moe_plugin.h",
-                                       "plugin_api/moe_plugin_introspection.h"};
+                                       "plugin_api/moe_plugin_introspection.h",
+                                       "plugin_api/moe_plugin_memory.h"};
+const std::vector<std::string> kVulkanAbi = {"plugin_api/moe_plugin_vulkan.h"};
 const std::vector<std::string> kLoader = {"moe_loader.h", "plugin_api/moe_loader.h", "plugin_api/moe_plugin.hpp"};
 const std::vector<std::string> kKernelTable = {"kernel_table.h", "push_constants.h"};
 const std::vector<std::string> kVulkan = {"vulkan/", "volk.h", "vk_mem_alloc.h"};
@@ -119,23 +121,33 @@ const std::vector<Rule>& rules() {
       // The ABI: C11 and C++17, and no header beyond these two. The loader and the C++ wrapper are a host's helpers.
       {"plugin_api/moe_plugin.h", false, false, false, {"stdint.h", "stddef.h"}},
       {"plugin_api/moe_plugin_introspection.h", false, false, false, {"stdint.h", "stddef.h", "moe_plugin.h"}},
+      {"plugin_api/moe_plugin_memory.h", false, false, false, {"stdint.h", "stddef.h", "moe_plugin.h"}},
+      // The one header of the ABI that needs another's.
+      {"plugin_api/moe_plugin_vulkan.h", false, false, false, {"vulkan/vulkan_core.h", "moe_plugin.h"}},
       {"plugin_api/moe_loader.h", true, false, true, kAbi},
       {"plugin_api/moe_plugin.hpp", true, true, true, together({kAbi, kLoader})},
       // The plugin: all below.
       {"plugin_api/", true, true, true,
        together({kAbi, kKernelTable, kVulkan, {"plugin_api/", "runtime/", "backend/"}})},
       {"runtime/", true, true, false, together({kAbi, kKernelTable, {"runtime/"}})},
-      {"backend/", true, true, false, together({kKernelTable, kVulkan, {"runtime/", "backend/"}})},
+      {"backend/", true, true, false,
+       together({kKernelTable, kVulkan, {"plugin_api/moe_plugin_memory.h", "runtime/", "backend/"}})},
+      {"backend/os_handle", true, true, true, together({kVulkan, {"backend/"}})},  // the platforms' handles
       // Kernels see each other's .glsl files (check_include), the constants and the push constants.
       {"shaders/", false, false, false, {"spec_constants.glsl", "push_constants.h"}},
       {"shaders/push_constants.h", false, false, false, {"cstdint"}},
       {"shaders/generate_kernel_table.cpp", true, true, false, {}},
       // Hosts know the ABI and the loader alone.
       {"examples/", true, true, false, together({kAbi, kLoader})},
+      {"examples/vulkan_host", true, true, false, together({kAbi, kVulkanAbi, kLoader, kVulkan, {"vulkan_host_comp.h"}})},
       {"tools/model/", true, true, true, {"plugin_api/moe_plugin.h", "tools/model/"}},
       {"tools/", true, true, true, together({host, {"tools/", "tests/conformance/conformance.h"}})},
       {"hosts/", true, true, true, together({host, {"hosts/"}})},
       {"bench/", true, true, true, together({host, {"bench/"}})},
+      // Hosts that run on Vulkan themselves.
+      {"bench/encode_cost.cpp", true, true, true, together({host, kVulkanAbi, kVulkan, {"bench/", "tests/"}})},
+      {"tests/interop/", true, true, true,
+       together({host, kVulkanAbi, kVulkan, {"gtest/", "tools/", "tests/"}})},
       {"tests/conformance/", true, true, true, together({host, {"tests/conformance/"}})},
       {"tests/consumer/", true, true, true, {"moevk/moe_plugin.h"}},
       {"tests/unit/", true, true, true,

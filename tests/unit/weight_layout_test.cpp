@@ -60,8 +60,8 @@ void check_layout(const LayerSpec& spec, const DeviceCaps& caps, const WeightLay
         EXPECT_EQ(place.offset_bytes % 256, 0u);
         if (kind == MatrixKind::kGate && !spec.gated) continue;  // stands for up
         const uint64_t end = place.offset_bytes + rows_of(m, p % m.pieces) * m.row_bytes;
-        ASSERT_LT(place.window, layout.window_bytes.size());
-        EXPECT_LE(end, layout.window_bytes[place.window]);
+        ASSERT_LT(place.window, layout.windows.size());
+        EXPECT_LE(end, layout.windows[place.window].bytes);
         EXPECT_TRUE(used[place.window].emplace(place.offset_bytes, end).second) << "two pieces at one place";
         bytes += end - place.offset_bytes;
       }
@@ -75,9 +75,9 @@ void check_layout(const LayerSpec& spec, const DeviceCaps& caps, const WeightLay
   }
   EXPECT_EQ(std::count(entries.begin(), entries.end(), false), 0);
   uint64_t held = 0;
-  for (uint32_t w = 0; w < layout.window_bytes.size(); ++w) {
-    held += layout.window_bytes[w];
-    EXPECT_LE(layout.window_bytes[w], capacity);
+  for (uint32_t w = 0; w < layout.windows.size(); ++w) {
+    held += layout.windows[w].bytes;
+    EXPECT_LE(layout.windows[w].bytes, capacity);
     EXPECT_FALSE(used[w].empty()) << "a window without weights";
     uint64_t last = 0;
     for (const auto& [begin, end] : used[w]) {
@@ -98,7 +98,7 @@ void check_layout(const LayerSpec& spec, const DeviceCaps& caps, const WeightLay
     }
     EXPECT_TRUE(windows || passes->size() == 1);
   }
-  EXPECT_EQ(next, layout.window_bytes.size());
+  EXPECT_EQ(next, layout.windows.size());
 }
 
 TEST(WeightLayout, RandomLayersWithSmallRanges) {
@@ -142,7 +142,7 @@ TEST(WeightLayout, ModelsOnEveryDevice) {
       SCOPED_TRACE(shape.name + " on " + name);
       const LayerSpec spec = make_spec(shape, WeightFormat::kBf16);
       Result<WeightLayout> layout = make_weight_layout(spec, device(name));
-      if (layout.ok() && layout.value().window_bytes.size() < 5000) check_layout(spec, device(name), layout.value());
+      if (layout.ok() && layout.value().windows.size() < 5000) check_layout(spec, device(name), layout.value());
     }
   }
 }

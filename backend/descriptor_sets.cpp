@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+//
+// Pools of sets that have the same number of storage buffers.
+#include "backend/descriptor_sets.h"
+
+namespace moevk {
+
+DescriptorSets::~DescriptorSets() {
+  for (VkDescriptorPool pool : pools_) device_->vk().vkDestroyDescriptorPool(device_->handle(), pool, nullptr);
+}
+
+Status DescriptorSets::add_pool(uint32_t bindings) {
+  const VkDescriptorPoolSize size{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, kSetsPerPool * bindings};
+  VkDescriptorPoolCreateInfo info{};
+  info.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO;
+  info.maxSets = kSetsPerPool;
+  info.poolSizeCount = 1;
+  info.pPoolSizes = &size;
+  pools_.reserve(pools_.size() + 1);
+  VkDescriptorPool pool = VK_NULL_HANDLE;
+  MOEVK_TRY(device_->vk().vkCreateDescriptorPool(device_->handle(), &info, nullptr, &pool));
+  pools_.push_back(pool);
+  MOE_ASSIGN_OR_RETURN(const VkDescriptorSetLayout layout, device_->pipelines().buffers_layout(bindings));
+  const std::vector<VkDescriptorSetLayout> layouts(kSetsPerPool, layout);
+  std::vector<VkDescriptorSet> sets(kSetsPerPool);
+  VkDescriptorSetAllocateInfo allocate{};
+  allocate.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO;
+  allocate.descriptorPool = pool;
+  allocate.descriptorSetCount = kSetsPerPool;
+  allocate.pSetLayouts = layouts.data();
+  MOEVK_TRY(device_->vk().vkAllocateDescriptorSets(device_->handle(), &allocate, sets.data()));
+  free_[bindings].insert(free_[bindings].end(), sets.begin(), sets.end());
+  all_[bindings].insert(all_[bindings].end(), sets.begin(), sets.end());
+  return {};
+}
+
+Status DescriptorSets::take(const Plan& plan, std::vector<VkDescriptorSet>* out) {
+  if (device_->caps().push_descriptors != 0) return {};
+  free_.resize(kMostBindings + 1);
+  all_.resize(kMostBindings + 1);
+  for (const Step& step : plan.steps) {
+    for (const Dispatch& dispatch : step.dispatches) {
+      auto& free = free_[dispatch.bindings.size()];
+      if (free.empty()) MOE_RETURN_IF_ERROR(add_pool(static_cast<uint32_t>(dispatch.bindings.size())));
+      out->push_back(free.back());
+      free.pop_back();
+    }
+  }
+  return {};
+}
+
+void write_sets(const VulkanDevice& device, const Plan& plan, const VulkanLayer& layer, const PlanBuffers& buffers,
+                std::span<const VkDescriptorSet> sets) {
+  size_t next = 0;
+  for (const Step& step : plan.steps) {
+    for (const Dispatch& dispatch : step.dispatches) {
+      if (next == sets.size()) return;  // pushed
+      const BoundBuffers bound(dispatch, step, plan, layer, buffers);
+      std::array<VkWriteDescriptorSet, kMostBindings> writes = bound.writes(sets[next++]);
+      device.vk().vkUpdateDescriptorSets(device.handle(), bound.count(), writes.data(), 0, nullptr);
+    }
+  }
+}
+
+}  // namespace moevk
