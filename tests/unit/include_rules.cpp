@@ -94,8 +94,7 @@ const std::set<std::string> kSystemHeaders = {"dlfcn.h",     "fcntl.h",    "io.h
                                               "sys/types.h", "sys/wait.h", "unistd.h",       "windows.h"};
 
 const std::vector<std::string> kAbi = {"moe_plugin.h", "plugin_api/moe_plugin.h",
-                                       "plugin_api/moe_plugin_introspection.h",
-                                       "plugin_api/moe_plugin_memory.h"};
+                                       "plugin_api/moe_plugin_introspection.h", "plugin_api/moe_plugin_memory.h"};
 const std::vector<std::string> kVulkanAbi = {"plugin_api/moe_plugin_vulkan.h"};
 const std::vector<std::string> kLoader = {"moe_loader.h", "plugin_api/moe_loader.h", "plugin_api/moe_plugin.hpp"};
 const std::vector<std::string> kKernelTable = {"kernel_table.h", "push_constants.h"};
@@ -139,15 +138,15 @@ const std::vector<Rule>& rules() {
       {"shaders/generate_kernel_table.cpp", true, true, false, {}},
       // Hosts know the ABI and the loader alone.
       {"examples/", true, true, false, together({kAbi, kLoader})},
-      {"examples/vulkan_host", true, true, false, together({kAbi, kVulkanAbi, kLoader, kVulkan, {"vulkan_host_comp.h"}})},
+      {"examples/vulkan_host", true, true, false,
+       together({kAbi, kVulkanAbi, kLoader, kVulkan, {"vulkan_host_comp.h"}})},
       {"tools/model/", true, true, true, {"plugin_api/moe_plugin.h", "tools/model/"}},
       {"tools/", true, true, true, together({host, {"tools/", "tests/conformance/conformance.h"}})},
       {"hosts/", true, true, true, together({host, {"hosts/"}})},
       {"bench/", true, true, true, together({host, {"bench/"}})},
       // Hosts that run on Vulkan themselves.
       {"bench/encode_cost.cpp", true, true, true, together({host, kVulkanAbi, kVulkan, {"bench/", "tests/"}})},
-      {"tests/interop/", true, true, true,
-       together({host, kVulkanAbi, kVulkan, {"gtest/", "tools/", "tests/"}})},
+      {"tests/interop/", true, true, true, together({host, kVulkanAbi, kVulkan, {"gtest/", "tools/", "tests/"}})},
       {"tests/conformance/", true, true, true, together({host, {"tests/conformance/"}})},
       {"tests/consumer/", true, true, true, {"moevk/moe_plugin.h"}},
       {"tests/unit/", true, true, true,

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+//
+// Counts operator new of the whole process, the plugin included: the test program replaces it and exports it.
+#ifndef MOE_TESTS_INTEROP_HEAP_COUNT_H_
+#define MOE_TESTS_INTEROP_HEAP_COUNT_H_
+
+#include <cstdint>
+
+namespace moe_interop {
+
+uint64_t heap_allocations();  // of this thread, since it began, those below a counted driver function left out
+
+}  // namespace moe_interop
+
+#endif  // MOE_TESTS_INTEROP_HEAP_COUNT_H_
