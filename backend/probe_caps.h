@@ -3,6 +3,7 @@
 // A physical device -> the plain facts that planning sees, and what a host needs to choose.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "backend/vulkan_functions.h"
@@ -20,6 +21,7 @@ struct ProbedDevice {
   DeviceCaps caps;                  // after quirks, MOEVK_DISABLE and MOEVK_LIMITS
   std::vector<std::string> quirks;  // the reasons of those applied
   moe_device_info info{};
+  std::string refused_limits;  // why MOEVK_LIMITS does not fit a device that is usable without it; empty: it does
 };
 
 // Never fails: a device that cannot be asked is not usable, and says why.
