@@ -27,7 +27,7 @@ namespace moevk {
           X(vkCmdBindDescriptorSets) X(vkCmdPushConstants) X(vkCmdDispatch) X(vkCmdDispatchIndirect)                   \
               X(vkCmdCopyBuffer) X(vkCmdFillBuffer) X(vkCmdWriteTimestamp) X(vkCmdResetQueryPool) X(vkCreateQueryPool) \
                   X(vkDestroyQueryPool) X(vkGetQueryPoolResults) X(vkCreateDescriptorPool) X(vkDestroyDescriptorPool)  \
-                      X(vkResetDescriptorPool) X(vkAllocateDescriptorSets) X(vkUpdateDescriptorSets)                   \
+                      X(vkAllocateDescriptorSets) X(vkUpdateDescriptorSets)                   \
                           X(vkCreateDescriptorSetLayout) X(vkDestroyDescriptorSetLayout) X(vkCreatePipelineLayout)     \
                               X(vkDestroyPipelineLayout) X(vkCreateShaderModule) X(vkDestroyShaderModule)              \
                                   X(vkCreateComputePipelines) X(vkDestroyPipeline) X(vkCreatePipelineCache)            \

@@ -83,7 +83,7 @@ moe_status MOE_CALL begin_weights(moe_device* device, const moe_layer_desc* desc
     moe_upload_desc u = moe_init<moe_upload_desc>();
     if (upload != nullptr) MOE_RETURN_IF_ERROR(read_struct(upload, "upload", &u));
     MOE_ASSIGN_OR_RETURN(std::unique_ptr<WeightSink> sink, device->object->begin_weights(spec));
-    auto object = std::make_shared<WeightUpload>(device->object, device->state, spec, std::move(sink),
+    auto object = std::make_shared<WeightUpload>(device->state, spec, std::move(sink),
                                                  WeightUpload::Progress{u.user, u.progress});
     *out = new_handle<moe_upload>(device->state, std::move(object));
     return {};

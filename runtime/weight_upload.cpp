@@ -67,13 +67,9 @@ class WeightUpload::Reader {
   HostMemory scratch_;
 };
 
-WeightUpload::WeightUpload(std::shared_ptr<Device> device, std::shared_ptr<SharedState> state, LayerSpec spec,
-                           std::unique_ptr<WeightSink> sink, Progress progress)
-    : device_(std::move(device)),
-      state_(std::move(state)),
-      spec_(std::move(spec)),
-      sink_(std::move(sink)),
-      progress_(progress) {
+WeightUpload::WeightUpload(std::shared_ptr<SharedState> state, LayerSpec spec, std::unique_ptr<WeightSink> sink,
+                           Progress progress)
+    : state_(std::move(state)), spec_(std::move(spec)), sink_(std::move(sink)), progress_(progress) {
   for (TensorSpec& tensor : list_tensors(spec_)) {
     const uint32_t experts = std::max(tensor.experts, 1u);
     total_bytes_ += experts * tensor.elements_per_expert() * dtype_bytes(tensor.dtype);

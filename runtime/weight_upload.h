@@ -20,13 +20,11 @@ class WeightUpload {
     int32_t(MOE_CALL* report)(void* user, uint64_t done_bytes, uint64_t total_bytes) = nullptr;
   };
 
-  WeightUpload(std::shared_ptr<Device> device, std::shared_ptr<SharedState> state, LayerSpec spec,
-               std::unique_ptr<WeightSink> sink, Progress progress);
+  WeightUpload(std::shared_ptr<SharedState> state, LayerSpec spec, std::unique_ptr<WeightSink> sink, Progress progress);
 
   Status add_tensor(const moe_tensor_source& source);
   // Missing tensors are named; the transaction then stays open.
   Result<std::shared_ptr<Layer>> commit();
-  const std::shared_ptr<Device>& device() const { return device_; }
 
  private:
   struct Tensor {
@@ -44,7 +42,6 @@ class WeightUpload {
   Status store_vector(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset);
   Status report(uint64_t bytes);
 
-  std::shared_ptr<Device> device_;
   std::shared_ptr<SharedState> state_;
   LayerSpec spec_;
   std::unique_ptr<WeightSink> sink_;
