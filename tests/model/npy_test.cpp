@@ -4,6 +4,7 @@
 // Out: good ones read back; bad ones are refused with offset and field.
 // Why: `moevk run --input` takes files from anybody.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -142,7 +143,7 @@ TEST(Npy, CutAndBentFilesAreHarmless) {
 }
 
 TEST(Npy, ReadsFiles) {
-  const std::string path = (std::filesystem::path(testing::TempDir()) / "moevk_npy_test.npy").string();
+  const std::string path = testing::TempDir() + "moevk_npy_test_" + std::to_string(::getpid()) + ".npy";
   const std::vector<float> numbers = {1, -2, 3.5f, 0, 1e30f, -0.0f};
   ASSERT_TRUE(write_npy(path, numbers, 3, 2));
   auto back = read_npy(path);

@@ -4,6 +4,7 @@
 // Out: tests of exit codes, of the lines that scripts grep for, and of error messages.
 // Why: the command line is what people meet first. Its output is an interface, too.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -30,10 +31,10 @@ std::string read_text(const std::string& path) {
   return text.str();
 }
 
-// A path of this test's own: tests run side by side.
+// A path of this run's own: tests run side by side, those of several builds too.
 std::string temporary(const std::string& name) {
   const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-  return ::testing::TempDir() + "moevk_" + test->name() + "_" + name;
+  return ::testing::TempDir() + "moevk_" + std::to_string(::getpid()) + "_" + test->name() + "_" + name;
 }
 
 Output run_command(const std::string& command) {
