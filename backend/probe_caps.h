@@ -21,7 +21,7 @@ struct ProbedDevice {
   DeviceCaps caps;                  // after quirks, MOEVK_DISABLE and MOEVK_LIMITS
   std::vector<std::string> quirks;  // the reasons of those applied
   moe_device_info info{};
-  std::string refused_limits;  // why MOEVK_LIMITS does not fit a device that is usable without it; empty: it does
+  std::string refused_limits;  // why a device that is usable without MOEVK_LIMITS is not with them; else empty
 };
 
 // Never fails: a device that cannot be asked is not usable, and says why.
