@@ -53,15 +53,19 @@ void Pipelines::save() {
   const std::lock_guard lock(mutex_);
   const std::string path = cache_path();
   if (!unsaved_ || path.empty()) return;
-  unsaved_ = false;
   size_t size = 0;
-  if (vk_.vkGetPipelineCacheData(device_, cache_, &size, nullptr) != VK_SUCCESS) return;
+  VkResult result = vk_.vkGetPipelineCacheData(device_, cache_, &size, nullptr);
   std::vector<char> data(size);
-  if (vk_.vkGetPipelineCacheData(device_, cache_, &size, data.data()) != VK_SUCCESS) return;
+  if (result == VK_SUCCESS) result = vk_.vkGetPipelineCacheData(device_, cache_, &size, data.data());
   data.resize(size);
-  if (const std::string problem = write_cache_file(path, data); !problem.empty()) {
+  const std::string problem = result == VK_SUCCESS
+                                  ? write_cache_file(path, data)
+                                  : "vkGetPipelineCacheData failed with VkResult " + std::to_string(result);
+  if (!problem.empty()) {  // tried again at the next occasion
     state_->log(MOE_LOG_WARNING, "the pipeline cache was not written: " + problem);
+    return;
   }
+  unsaved_ = false;
 }
 
 Result<VkDescriptorSetLayout> Pipelines::buffers_layout(uint32_t bindings) {

@@ -187,11 +187,15 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
   if (options.disabled("bda")) caps.buffer_device_address = 0;
   if (options.disabled("push_descriptors")) caps.push_descriptors = 0;
   if (options.disabled("unified")) caps.unified_memory = 0;
-  MOE_RETURN_IF_ERROR(lower_caps(options.limits, &caps));
+  Status lowered = lower_caps(options.limits, &caps);
   std::string missing = below_floor(caps);
   if (out.queue_family == UINT32_MAX) {
     missing += std::string(missing.empty() ? "" : "; ") +
                (lent != nullptr ? "the queue family does not compute" : "no queue family computes");
+  }
+  if (missing.empty() && !lowered.ok()) {
+    out.refused_limits = lowered.text();
+    return lowered;
   }
   return missing.empty() ? Status() : Status(MOE_ERROR_NO_DEVICE, "", std::move(missing));
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <set>
+#include <string>
 #include <vector>
 
 #include "backend/vulkan_functions.h"
@@ -38,6 +39,7 @@ struct ProbedDevice {
   DeviceCaps caps;                  // after quirks, MOEVK_DISABLE and MOEVK_LIMITS
   std::vector<std::string> quirks;  // the reasons of those applied
   moe_device_info info{};
+  std::string refused_limits;  // why a device that is usable without MOEVK_LIMITS is not with them; else empty
 };
 
 // A device that somebody else created.

@@ -46,7 +46,7 @@ class Backend final : public VulkanBackend {
 
  private:
   Status create_instance(bool validation);
-  void list_devices();
+  Status list_devices();
 
   std::shared_ptr<SharedState> state_;
   std::shared_ptr<VulkanInstance> instance_ = std::make_shared<VulkanInstance>();
@@ -69,7 +69,7 @@ Status Backend::start(bool validation) {
   }
   MOE_RETURN_IF_ERROR(create_instance(validation));
   if (instance_->handle == VK_NULL_HANDLE) return {};
-  list_devices();
+  MOE_RETURN_IF_ERROR(list_devices());
   const bool usable = std::any_of(infos_.begin(), infos_.end(), [](const moe_device_info& i) { return i.usable != 0; });
   if (infos_.empty() && why_.empty()) why_ = "the Vulkan loader found no driver";
   if (!infos_.empty() && !usable)
@@ -125,6 +125,9 @@ Status Backend::create_instance(bool validation) {
     why_ = "the Vulkan loader found no driver";
     return {};
   }
+  if (result != VK_SUCCESS && validation)  // asked for: going on without it would pass for a clean run
+    return {MOE_ERROR_DRIVER, "validation", "vkCreateInstance with " + std::string(kValidationLayer) + " failed",
+            static_cast<int32_t>(result)};
   if (result != VK_SUCCESS) {
     why_ = "vkCreateInstance failed with VkResult " + std::to_string(result);
     return {};
@@ -150,7 +153,7 @@ Status Backend::create_instance(bool validation) {
   return {};
 }
 
-void Backend::list_devices() {
+Status Backend::list_devices() {
   const InstanceFunctions& vk = instance_->vk;
   uint32_t count = 0;
   VkResult result = vk.vkEnumeratePhysicalDevices(instance_->handle, &count, nullptr);
@@ -159,15 +162,18 @@ void Backend::list_devices() {
     result = vk.vkEnumeratePhysicalDevices(instance_->handle, &count, devices.data());
   if (result != VK_SUCCESS && result != VK_INCOMPLETE) {  // a broken driver does not take the reference away
     why_ = "vkEnumeratePhysicalDevices failed with VkResult " + std::to_string(result);
-    return;
+    return {};
   }
   for (uint32_t i = 0; i < count; ++i) {
     ProbedDevice probed = probe_device(vk, devices[i], version_, state_->options());
+    // The reference in its place would pass for the limited device.
+    if (!probed.refused_limits.empty()) return invalid("MOEVK_LIMITS", probed.caps.name + ": " + probed.refused_limits);
     for (const std::string& quirk : probed.quirks)
       state_->log(MOE_LOG_WARNING, probed.caps.name + " has a known defect; " + quirk);
     infos_.push_back(probed.info);
     probed_.push_back(std::move(probed));
   }
+  return {};
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ Status DeviceFunctions::load(PFN_vkGetDeviceProcAddr get, VkDevice device) {
   X(vkGetMemoryFdPropertiesKHR)
   X(vkGetMemoryHostPointerPropertiesEXT)
 #undef X
-      vkGetMemoryWin32HandleKHR = get(device, "vkGetMemoryWin32HandleKHR");
+  vkGetMemoryWin32HandleKHR = get(device, "vkGetMemoryWin32HandleKHR");
   if (vkGetSemaphoreCounterValue == nullptr || vkWaitSemaphores == nullptr) {
     return {MOE_ERROR_DRIVER, "", "the driver has no timeline semaphores"};
   }

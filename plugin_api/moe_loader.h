@@ -36,11 +36,13 @@ typedef struct moe_library {
 #define MOE_LIBRARY_DEFAULT_NAME "libmoevk.so.0"
 #endif
 
-static inline moe_status moe_loader_fail(moe_error* error, moe_status code, const char* what, const char* detail) {
-  if (error != NULL) {
+/* As in the library, a moe_error too short to be written stays as it is. */
+static inline moe_status moe_loader_fail(moe_error* error, moe_status code, const char* argument, const char* what,
+                                         const char* detail) {
+  if (error != NULL && error->struct_size >= sizeof *error) {
     error->code = code;
     error->vk_result = 0;
-    snprintf(error->argument, sizeof error->argument, "path");
+    snprintf(error->argument, sizeof error->argument, "%s", argument);
     snprintf(error->text, sizeof error->text, "%s: %s", what, detail != NULL ? detail : "unknown reason");
   }
   return code;
@@ -51,7 +53,7 @@ static inline moe_status moe_loader_check(const moe_api* api, moe_error* error) 
   const size_t first = offsetof(moe_api, create_instance);
   size_t at;
   if (api->struct_size < sizeof(moe_api)) {
-    return moe_loader_fail(error, MOE_ERROR_VERSION, "the library's function table is too short",
+    return moe_loader_fail(error, MOE_ERROR_VERSION, "library", "the library's function table is too short",
                            "it is older than this host's header");
   }
   for (at = first; at + sizeof(void (*)(void)) <= sizeof(moe_api); at += sizeof(void (*)(void))) {
@@ -60,7 +62,7 @@ static inline moe_status moe_loader_check(const moe_api* api, moe_error* error) 
     if (function == NULL) {
       char which[64];
       snprintf(which, sizeof which, "function at offset %u of moe_api is NULL", (unsigned)at);
-      return moe_loader_fail(error, MOE_ERROR_VERSION, "the library is incomplete", which);
+      return moe_loader_fail(error, MOE_ERROR_VERSION, "library", "the library is incomplete", which);
     }
   }
   return MOE_OK;
@@ -85,18 +87,20 @@ static inline moe_status moe_library_open(moe_library* library, const char* path
   moe_status status;
   library->handle = NULL;
   library->api = NULL;
+  if (error != NULL && error->struct_size < sizeof *error) return MOE_ERROR_INVALID_ARGUMENT;
   if (path == NULL) path = getenv("MOEVK_LIBRARY");
   if (path == NULL || path[0] == '\0') path = MOE_LIBRARY_DEFAULT_NAME;
 #if defined(_WIN32)
   library->handle = (void*)LoadLibraryA(path);
-  if (library->handle == NULL) return moe_loader_fail(error, MOE_ERROR_NO_DEVICE, path, "cannot be loaded");
+  if (library->handle == NULL) return moe_loader_fail(error, MOE_ERROR_NO_DEVICE, "path", path, "cannot be loaded");
   {
     FARPROC symbol = GetProcAddress((HMODULE)library->handle, MOE_PLUGIN_ENTRY_NAME);
     memcpy((void*)&entry, (void*)&symbol, sizeof entry);
   }
 #else
   library->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (library->handle == NULL) return moe_loader_fail(error, MOE_ERROR_NO_DEVICE, "cannot load the library", dlerror());
+  if (library->handle == NULL)
+    return moe_loader_fail(error, MOE_ERROR_NO_DEVICE, "path", "cannot load the library", dlerror());
   {
     void* symbol = dlsym(library->handle, MOE_PLUGIN_ENTRY_NAME);
     memcpy((void*)&entry, (void*)&symbol, sizeof entry);
@@ -104,7 +108,7 @@ static inline moe_status moe_library_open(moe_library* library, const char* path
 #endif
   if (entry == NULL) {
     moe_library_close(library);
-    return moe_loader_fail(error, MOE_ERROR_VERSION, path, "has no symbol " MOE_PLUGIN_ENTRY_NAME);
+    return moe_loader_fail(error, MOE_ERROR_VERSION, "path", path, "has no symbol " MOE_PLUGIN_ENTRY_NAME);
   }
   status = entry(MOE_ABI_VERSION_CURRENT, MOE_ABI_VERSION_CURRENT, &library->api, error);
   if (status == MOE_OK) status = moe_loader_check(library->api, error);

@@ -571,7 +571,9 @@ typedef struct moe_api {
   moe_status(MOE_CALL* create_context)(moe_device* device, const moe_context_desc* desc, moe_context** out, moe_error* error);
   /* Waits for what was flushed; what was not is dropped. */
   void(MOE_CALL* destroy_context)(moe_context* context);
-  /* [context] Encode one call behind the earlier ones; a call sees what they wrote. Nothing runs before flush.
+  /* [context] Encode one call behind the earlier ones; a call sees what they wrote to buffers. Host memory written by
+   * a call is filled at wait; a later call of the same flush must not read it. Nothing runs before flush. Outputs may
+   * overlap neither each other nor inputs, except that y may be x or residual row for row.
    * Host inputs may be read, and objects are held, from here on. On failure nothing was encoded. Waits where all
    * flushes_in_flight are under way. */
   moe_status(MOE_CALL* forward)(moe_context* context, moe_layer* layer, const moe_call_args* args, moe_error* error);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The one exported symbol and the table behind it: arguments are checked and copied here, then handed to the
-// runtime and the backend. What can go wrong in a caller's struct is caught before anything else sees it.
+// The one exported symbol: agrees on a version and hands out the table of functions, which the entries_*.cpp files
+// implement.
 #include "kernel_table.h"
 #include "plugin_api/entries.h"
 

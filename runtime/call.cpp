@@ -152,7 +152,19 @@ Status check_view(const Call& call, ViewId id, const Device* device) {
   return {};
 }
 
+// Host memory is filled row by row: rows of equal stride may lie between each other.
+bool overlap_in_host(const View& a, const View& b) {
+  const auto first = [](const View& v) { return reinterpret_cast<uintptr_t>(v.host); };
+  const auto last = [&](const View& v) { return first(v) + (v.rows - 1) * v.stride_bytes + v.row_bytes(); };
+  if (first(a) >= last(b) || first(b) >= last(a)) return false;
+  if (a.stride_bytes != b.stride_bytes) return true;
+  const uint64_t stride = a.stride_bytes;
+  const uint64_t behind = (first(b) % stride + stride - first(a) % stride) % stride;  // b's rows behind a's
+  return behind < a.row_bytes() || behind + b.row_bytes() > stride;
+}
+
 bool overlap(const View& a, const View& b) {
+  if (a.host != nullptr && b.host != nullptr) return overlap_in_host(a, b);
   if (a.buffer == nullptr || b.buffer == nullptr) return false;
   const BufferPlace pa = a.buffer->place(), pb = b.buffer->place();
   const uint64_t a0 = pa.offset_bytes + a.offset_bytes, b0 = pb.offset_bytes + b.offset_bytes;
@@ -169,11 +181,13 @@ Status check_overlaps(const Call& call) {
       const View& a = call.view(out);
       const View& b = call.view(other);
       if (i == j || !call.has(other) || !overlap(a, b)) continue;
-      const bool same_rows =
-          a.buffer->place().offset_bytes + a.offset_bytes == b.buffer->place().offset_bytes + b.offset_bytes &&
-          a.stride_bytes == b.stride_bytes && a.dtype == b.dtype;
+      const auto first = [](const View& v) {
+        return v.host != nullptr ? reinterpret_cast<uintptr_t>(v.host)
+                                 : v.buffer->place().offset_bytes + v.offset_bytes;
+      };
+      const bool same_rows = first(a) == first(b) && a.stride_bytes == b.stride_bytes && a.dtype == b.dtype;
       const bool alias = out == ViewId::kY && (other == ViewId::kX || other == ViewId::kResidual) && same_rows;
-      if (!alias) return invalid(path(out), std::string("overlaps args.") + view_name(other) + " in the same buffer");
+      if (!alias) return invalid(path(out), std::string("overlaps args.") + view_name(other) + " in memory");
     }
   }
   return {};

@@ -3,11 +3,13 @@
 // The table of facts, once: text out, text in, lowering, and the floor below which a device is refused.
 #include "runtime/device_caps.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <functional>
+#include <iterator>
 #include <sstream>
 #include <vector>
 
@@ -85,11 +87,42 @@ std::string trim(const std::string& text) {
   return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
 }
 
+// Facts of which less is not less of a device.
+constexpr const char* kFixedFacts[] = {"name", "driver", "kind", "vendor_id", "device_id", "storage_offset_alignment"};
+
 template <class T>
-bool is_lower(const T& value, const T& before) {
-  return value <= before;
+Status check_lowered(const std::string& name, const T& value, const T& before) {
+  if (value <= before) return {};
+  return invalid("MOEVK_LIMITS", name + " may only go down; the device has " + print(before));
 }
-bool is_lower(const std::string&, const std::string&) { return false; }  // names are not lowered
+
+// Sets the facts that "name=value,..." names; with `lower`, only to what is not above them.
+Status set_limits(const std::string& limits, bool lower, DeviceCaps* caps) {
+  std::istringstream parts(limits);
+  std::string part;
+  while (std::getline(parts, part, ',')) {
+    if (trim(part).empty()) continue;
+    const size_t equals = part.find('=');
+    const std::string name = trim(part.substr(0, equals));
+    const std::string value = equals == std::string::npos ? "" : trim(part.substr(equals + 1));
+    if (std::find(std::begin(kFixedFacts), std::end(kFixedFacts), name) != std::end(kFixedFacts)) {
+      return invalid("MOEVK_LIMITS", name + " cannot be lowered: less of it is not less of a device");
+    }
+    Status status = invalid("MOEVK_LIMITS", "\"" + name + "\" is no fact of a device");
+    for_each_fact(*caps, [&](const char* fact, auto& member) {
+      if (name != fact) return;
+      auto lowered = member;
+      if (!parse(value, &lowered)) {
+        status = invalid("MOEVK_LIMITS", "\"" + value + "\" is no value for " + name);
+        return;
+      }
+      status = lower ? check_lowered(name, lowered, member) : Status();
+      if (status.ok()) member = lowered;
+    });
+    MOE_RETURN_IF_ERROR(std::move(status));
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -126,32 +159,15 @@ Result<DeviceCaps> caps_from_text(const std::string& text) {
   return caps;
 }
 
+Status check_limits(const std::string& limits) {
+  DeviceCaps any;
+  return set_limits(limits, false, &any);
+}
+
 Status lower_caps(const std::string& limits, DeviceCaps* caps) {
-  std::istringstream parts(limits);
-  std::string part;
-  while (std::getline(parts, part, ',')) {
-    if (trim(part).empty()) continue;
-    const size_t equals = part.find('=');
-    const std::string name = trim(part.substr(0, equals));
-    const std::string value = equals == std::string::npos ? "" : trim(part.substr(equals + 1));
-    Status status = invalid("MOEVK_LIMITS", "\"" + name + "\" is no fact of a device");
-    if (name == "storage_offset_alignment" || name == "kind" || name == "vendor_id" || name == "device_id") {
-      return invalid("MOEVK_LIMITS", name + " cannot be lowered: less of it is not less of a device");
-    }
-    for_each_fact(*caps, [&](const char* fact, auto& member) {
-      if (name != fact) return;
-      auto lowered = member;
-      if (!parse(value, &lowered)) {
-        status = invalid("MOEVK_LIMITS", "\"" + value + "\" is no value for " + name);
-      } else if (!is_lower(lowered, member)) {
-        status = invalid("MOEVK_LIMITS", name + " may only go down; the device has " + print(member));
-      } else {
-        member = lowered;
-        status = Status();
-      }
-    });
-    MOE_RETURN_IF_ERROR(std::move(status));
-  }
+  DeviceCaps lowered = *caps;
+  MOE_RETURN_IF_ERROR(set_limits(limits, true, &lowered));
+  *caps = std::move(lowered);
   return {};
 }
 

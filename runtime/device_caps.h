@@ -44,7 +44,9 @@ struct DeviceCaps {
 std::string caps_text(const DeviceCaps& caps);
 // Unknown names and values that are no numbers are errors that name the line.
 Result<DeviceCaps> caps_from_text(const std::string& text);
-// "name=value,...": every fact named must exist and may only go down.
+// MOEVK_LIMITS, "name=value,...": whether every fact named exists, can be lowered, and has a value; needs no device.
+Status check_limits(const std::string& limits);
+// The same on a device, where facts may only go down; on an error `caps` stays as it is.
 Status lower_caps(const std::string& limits, DeviceCaps* caps);
 // Empty if the device reaches the floor, else every missing feature by name.
 std::string below_floor(const DeviceCaps& caps);

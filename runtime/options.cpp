@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/device_caps.h"
+
 namespace moevk {
 namespace {
 
@@ -74,6 +76,7 @@ Result<Options> options_from_environment() {
   }
   options.device = environment("MOEVK_DEVICE");
   options.limits = environment("MOEVK_LIMITS");
+  MOE_RETURN_IF_ERROR(check_limits(options.limits));  // where there is no device to refuse it, too
   MOE_ASSIGN_OR_RETURN(options.validation, flag("MOEVK_VALIDATION", false));
   MOE_ASSIGN_OR_RETURN(options.cache, flag("MOEVK_CACHE", true));
   options.cache_dir = default_cache_dir();

@@ -6,12 +6,6 @@
 #include <algorithm>
 
 namespace moevk {
-namespace {
-
-constexpr uint64_t kMostUnused = 8;  // in one step
-
-}  // namespace
-
 PlanBuilder::PlanBuilder(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps,
                          const CallShape& shape, Plan* plan, uint64_t first_token, uint64_t tokens)
     : spec_(spec),
@@ -91,7 +85,8 @@ void PlanBuilder::add(Dispatch d) {
   for (Binding& binding : d.bindings) {
     if (binding.kind == Binding::Kind::kRegion && static_cast<Region>(binding.index) == Region::kUnused) {
       binding.unused = static_cast<uint8_t>(unused_in_step_++);
-      plan_->region_bytes[static_cast<size_t>(Region::kUnused)] = kMostUnused * 256;
+      uint64_t& most = plan_->region_bytes[static_cast<size_t>(Region::kUnused)];
+      most = std::max<uint64_t>(most, unused_in_step_ * 256ull);
     }
   }
   plan_->steps.back().dispatches.push_back(std::move(d));

@@ -67,13 +67,9 @@ class WeightUpload::Reader {
   HostMemory scratch_;
 };
 
-WeightUpload::WeightUpload(std::shared_ptr<Device> device, std::shared_ptr<SharedState> state, LayerSpec spec,
-                           std::unique_ptr<WeightSink> sink, Progress progress)
-    : device_(std::move(device)),
-      state_(std::move(state)),
-      spec_(std::move(spec)),
-      sink_(std::move(sink)),
-      progress_(progress) {
+WeightUpload::WeightUpload(std::shared_ptr<SharedState> state, LayerSpec spec, std::unique_ptr<WeightSink> sink,
+                           Progress progress)
+    : state_(std::move(state)), spec_(std::move(spec)), sink_(std::move(sink)), progress_(progress) {
   for (TensorSpec& tensor : list_tensors(spec_)) {
     const uint32_t experts = std::max(tensor.experts, 1u);
     total_bytes_ += experts * tensor.elements_per_expert() * dtype_bytes(tensor.dtype);
@@ -85,12 +81,12 @@ Result<std::shared_ptr<WeightUpload>> WeightUpload::begin(std::shared_ptr<Device
                                                           std::shared_ptr<SharedState> state, const LayerSpec& spec,
                                                           const std::vector<TensorBinding>& bindings,
                                                           Progress progress) {
-  auto upload = std::make_shared<WeightUpload>(device, std::move(state), spec, nullptr, progress);
+  auto upload = std::make_shared<WeightUpload>(std::move(state), spec, nullptr, progress);
   InPlaceWeights in_place;
   std::vector<const TensorBinding*> copied;
   for (const TensorBinding& binding : bindings) {
     MOE_ASSIGN_OR_RETURN(Tensor* const tensor, upload->find_tensor(binding.tensor, "upload.bindings.tensor"));
-    MOE_RETURN_IF_ERROR(upload->check_binding(binding, *tensor));
+    MOE_RETURN_IF_ERROR(check_binding(binding, *tensor, device.get()));
     Status fits = check_in_place(spec, tensor->spec, binding, device->caps());
     if (!fits.ok()) {
       if (!binding.may_copy) return fits;
@@ -125,10 +121,10 @@ Result<WeightUpload::Tensor*> WeightUpload::find_tensor(const std::string& name,
   return invalid(argument, "\"" + name + "\" is no tensor of this layer; it has " + names);
 }
 
-Status WeightUpload::check_binding(const TensorBinding& binding, const Tensor& tensor) const {
+Status WeightUpload::check_binding(const TensorBinding& binding, const Tensor& tensor, const Device* device) {
   const uint64_t bytes = tensor.present.size() * tensor.spec.elements_per_expert() * dtype_bytes(tensor.spec.dtype);
   if (tensor.present[0]) return invalid("upload.bindings.tensor", binding.tensor + " is bound twice");
-  if (binding.buffer->device() != device_.get()) {
+  if (binding.buffer->device() != device) {
     return invalid("upload.bindings.buffer", "belongs to another device than the layer");
   }
   const uint64_t size = binding.buffer->bytes();

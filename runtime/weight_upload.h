@@ -25,13 +25,11 @@ class WeightUpload {
                                                      const LayerSpec& spec, const std::vector<TensorBinding>& bindings,
                                                      Progress progress);
 
-  WeightUpload(std::shared_ptr<Device> device, std::shared_ptr<SharedState> state, LayerSpec spec,
-               std::unique_ptr<WeightSink> sink, Progress progress);
+  WeightUpload(std::shared_ptr<SharedState> state, LayerSpec spec, std::unique_ptr<WeightSink> sink, Progress progress);
 
   Status add_tensor(const moe_tensor_source& source);
   // Missing tensors are named; the transaction then stays open.
   Result<std::shared_ptr<Layer>> commit();
-  const std::shared_ptr<Device>& device() const { return device_; }
 
  private:
   struct Tensor {
@@ -41,7 +39,7 @@ class WeightUpload {
   class Reader;
 
   Result<Tensor*> find_tensor(const std::string& name, const char* argument);
-  Status check_binding(const TensorBinding& binding, const Tensor& tensor) const;
+  static Status check_binding(const TensorBinding& binding, const Tensor& tensor, const Device* device);
   Status copy_binding(const TensorBinding& binding, const TensorSpec& tensor);
   Status store_matrix(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset);
   Status store_transposed(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset);
@@ -52,7 +50,6 @@ class WeightUpload {
   Status store_vector(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset);
   Status report(uint64_t bytes);
 
-  std::shared_ptr<Device> device_;
   std::shared_ptr<SharedState> state_;
   LayerSpec spec_;
   std::unique_ptr<WeightSink> sink_;

@@ -45,6 +45,23 @@ icd() {
   done
 }
 
+# validation_layer: path of the manifest of Vulkan's validation layer, or nothing if it is not here.
+validation_layer() {
+  local folders folder file
+  if [ -n "${VK_LAYER_PATH:-}" ]; then
+    IFS=: read -ra folders <<<"$VK_LAYER_PATH"  # the loader then looks nowhere else
+  else
+    folders=({/etc,/usr/local/etc,/usr/local/share,/usr/share,"${HOME:-}/.local/share"}/vulkan/explicit_layer.d)
+  fi
+  for folder in "${folders[@]}"; do
+    file=$folder/VkLayer_khronos_validation.json
+    if [ -r "$file" ]; then
+      echo "$file"
+      return
+    fi
+  done
+}
+
 # on_driver FILE: sets the array `environment` so that the Vulkan loader sees this driver alone.
 # Loaders before 1.3.207 know only the second variable.
 on_driver() { environment=("VK_DRIVER_FILES=$1" "VK_ICD_FILENAMES=$1"); }

@@ -5,9 +5,11 @@
 #include "runtime/reference/reference_device.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <mutex>
+#include <utility>
 
 #include "runtime/reference/reference_layer.h"
 
@@ -116,7 +118,8 @@ class ReferenceSink final : public WeightSink {
     return {};
   }
   Status store_vector(VectorKind kind, uint64_t first, const float* values, uint64_t count) override {
-    std::copy_n(values, count, weights_.vectors[static_cast<size_t>(kind)].begin() + static_cast<ptrdiff_t>(first));
+    std::memcpy(weights_.vectors[static_cast<size_t>(kind)].data() + first * sizeof(float), values,
+                count * sizeof(float));
     return {};
   }
   Result<std::shared_ptr<Layer>> finish() override {
@@ -150,15 +153,14 @@ class ReferenceContext final : public Context {
 
   Result<uint64_t> flush(const SubmitSync*) override {
     timings_.clear();
-    for (size_t i = 0; i < calls_.size(); ++i) {
+    const std::vector<Call> calls = std::exchange(calls_, {});  // dropped even if one of them throws
+    for (size_t i = 0; i < calls.size(); ++i) {
       const auto begin = std::chrono::steady_clock::now();
-      const auto* layer = static_cast<const ReferenceLayer*>(calls_[i].layer.get());
-      run_reference(layer->spec(), layer->weights(), calls_[i]);
+      const auto* layer = static_cast<const ReferenceLayer*>(calls[i].layer.get());
+      run_reference(layer->spec(), layer->weights(), calls[i]);
       const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
-      if (profiling_)
-        timings_.push_back({static_cast<uint32_t>(i), 1, stage_name(calls_[i].stage), took.count(), 0, 0});
+      if (profiling_) timings_.push_back({static_cast<uint32_t>(i), 1, stage_name(calls[i].stage), took.count(), 0, 0});
     }
-    calls_.clear();
     return ++value_;
   }
   Status wait(uint64_t value, uint64_t) override {
@@ -223,17 +225,11 @@ class ReferenceDevice final : public Device {
         MOE_ASSIGN_OR_RETURN(m.data, HostMemory::allocate(state_, s.experts * m.rows * m.row_bytes()));
       }
     }
-    const Segment& routed = spec.segment[0];
-    const uint64_t experts = spec.desc.experts;
-    const uint64_t biased = spec.has(MOE_LAYER_EXPERT_BIAS) ? experts : 0;
-    const uint64_t sizes[7] = {uint64_t{spec.router_rows()} * spec.desc.hidden,
-                               experts,
-                               experts,
-                               spec.desc.hidden,
-                               biased * routed.intermediate,
-                               biased * routed.intermediate,
-                               biased * spec.desc.hidden};
-    for (size_t i = 0; i < 7; ++i) weights.vectors[i].resize(sizes[i]);
+    const std::array<uint64_t, 7> sizes = vector_sizes(spec);
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      if (sizes[i] == 0) continue;
+      MOE_ASSIGN_OR_RETURN(weights.vectors[i], HostMemory::allocate(state_, sizes[i] * sizeof(float)));
+    }
     return std::unique_ptr<WeightSink>(
         std::make_unique<ReferenceSink>(shared_from_this(), spec, std::move(weights), std::move(reservation), bytes));
   }
@@ -272,8 +268,22 @@ class ReferenceDevice final : public Device {
   }
 
  private:
+  // Numbers of each vector, by VectorKind.
+  static std::array<uint64_t, 7> vector_sizes(const LayerSpec& spec) {
+    const uint64_t experts = spec.desc.experts, hidden = spec.desc.hidden;
+    const uint64_t biased = spec.has(MOE_LAYER_EXPERT_BIAS) ? experts : 0;
+    return {spec.router_rows() * hidden,
+            spec.has(MOE_LAYER_ROUTER_BIAS) ? experts : 0,
+            spec.has(MOE_LAYER_SELECTION_BIAS) ? experts : 0,
+            spec.has(MOE_LAYER_INPUT_NORM) ? hidden : 0,
+            spec.gated ? biased * spec.segment[0].intermediate : 0,
+            biased * spec.segment[0].intermediate,
+            biased * hidden};
+  }
+
   static uint64_t weight_bytes(const LayerSpec& spec) {
-    uint64_t bytes = uint64_t{spec.router_rows()} * spec.desc.hidden * 4;
+    uint64_t bytes = 0;
+    for (uint64_t size : vector_sizes(spec)) bytes += size * sizeof(float);
     for (uint32_t i = 0; i < spec.segments; ++i) {
       const Segment& s = spec.segment[i];
       const uint64_t elements = uint64_t{s.experts} * s.intermediate * spec.desc.hidden;

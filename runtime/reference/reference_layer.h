@@ -24,9 +24,11 @@ struct ReferenceMatrix {
 };
 
 struct ReferenceWeights {
-  ReferenceMatrix matrix[2][3];   // [segment][MatrixKind]
-  std::vector<float> vectors[7];  // by VectorKind
-  const std::vector<float>& vector(VectorKind kind) const { return vectors[static_cast<size_t>(kind)]; }
+  ReferenceMatrix matrix[2][3];  // [segment][MatrixKind]
+  HostMemory vectors[7];         // f32, by VectorKind; empty where the layer has none
+  const float* vector(VectorKind kind) const {
+    return reinterpret_cast<const float*>(vectors[static_cast<size_t>(kind)].data());
+  }
 };
 
 // Executes one call on host memory: views have host pointers, whatever they were made from.

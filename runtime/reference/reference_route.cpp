@@ -15,7 +15,7 @@ void normalise_input(const LayerSpec& spec, const ReferenceWeights& weights, std
   double squares = 0;
   for (double value : *x) squares += value * value;
   const double scale = 1.0 / std::sqrt(squares / static_cast<double>(x->size()) + spec.desc.norm_eps);
-  const std::vector<float>& norm = weights.vector(VectorKind::kNorm);
+  const float* norm = weights.vector(VectorKind::kNorm);
   for (size_t h = 0; h < x->size(); ++h) (*x)[h] *= scale * norm[h];
 }
 
@@ -53,7 +53,7 @@ class TokenRouter {
   }
 
   double router_row(uint32_t row) const {
-    const std::vector<float>& router = weights_.vector(VectorKind::kRouter);
+    const float* router = weights_.vector(VectorKind::kRouter);
     double sum = 0;
     for (uint32_t h = 0; h < d_.hidden; ++h) sum += x_[h] * router[uint64_t{row} * d_.hidden + h];
     return sum;
@@ -107,7 +107,7 @@ void TokenRouter::score() {
   }
   selection_ = logits_;  // the scores are monotone in the logits, and saturate where logits do not
   if (spec_.has(MOE_LAYER_SELECTION_BIAS)) {
-    const std::vector<float>& bias = weights_.vector(VectorKind::kSelectionBias);
+    const float* bias = weights_.vector(VectorKind::kSelectionBias);
     for (uint32_t e = 0; e < d_.experts; ++e) selection_[e] = static_cast<float>(probabilities_[e]) + bias[e];
   }
 }

@@ -13,6 +13,7 @@
 
 #include "plugin_api/moe_plugin.hpp"
 #include "plugin_api/moe_plugin_introspection.h"
+#include "tests/validation.h"
 
 namespace {
 
@@ -113,7 +114,7 @@ class BeyondRange : public testing::TestWithParam<std::tuple<Shape, bool>> {
 TEST_P(BeyondRange, AgreesWithTheReference) {
   const Shape& shape = std::get<0>(GetParam());
   const moe::Library library(MOEVK_TEST_LIBRARY);
-  const moe::Instance instance = moe::create_instance(library);
+  const moe::Instance instance = moe_tests::create_instance(library);
   uint32_t count = 0, index = 0;
   moe::check([&](moe_error* error) { return library->get_device_count(instance, &count, error); });
   moe::check([&](moe_error* error) { return library->choose_device(instance, &index, error); });

@@ -206,6 +206,40 @@ TEST_P(CallTest, Buffers) {
   expect_right(y);
 }
 
+TEST_P(CallTest, HostOutputsOverlapNothing) {
+  refused("args.y", "overlap", [](GoodCall& c) { c.y.host = c.x_data.data() + 8; });
+  refused("args.y", "overlap", [](GoodCall& c) { c.y.host = c.x_data.data(), c.y.dtype = MOE_DTYPE_F16; });
+  refused("args.", "overlap", [](GoodCall& c) { c.ids.host = c.y_data.data() + 39; });
+  refused("args.", "overlap", [](GoodCall& c) { c.weights.host = c.x_data.data(); });
+  refused("args.", "overlap", [](GoodCall& c) { c.scores.host = c.logits_data.data(); });
+  refused("args.y", "overlap",
+          [](GoodCall& c) { c.args.residual = &c.residual, c.y.host = c.residual_data.data() + 4; });
+  GoodCall aliased(small_);
+  aliased.y.host = aliased.x.host;
+  aliased.args.residual = &aliased.x;  // with beta 0
+  run(aliased.args);
+  expect_right(aliased.x_data);
+
+  // Rows may lie between each other: weights and scores as columns of one table.
+  std::vector<float> table(5 * 6, -1.0f);
+  const auto in_table = [&](GoodCall& c, size_t scores_at) {
+    c.weights.host = table.data();
+    c.scores.host = table.data() + scores_at;
+    c.weights.row_stride_bytes = c.scores.row_stride_bytes = 24;
+  };
+  refused("args.", "overlap", [&](GoodCall& c) { in_table(c, 1); });
+  refused("args.", "overlap", [&](GoodCall& c) { in_table(c, 3); });  // its end is the next row's weights
+  GoodCall plain(small_), mixed(small_);
+  run(plain.args);
+  in_table(mixed, 2);
+  run(mixed.args);
+  for (size_t t = 0; t < 5; ++t) {
+    for (size_t i = 0; i < 6; ++i) {
+      EXPECT_EQ(table[t * 6 + i], i < 2 ? plain.weights_data[t * 2 + i] : plain.scores_data[t * 4 + i - 2]);
+    }
+  }
+}
+
 TEST_P(CallTest, BufferTransfers) {
   uint32_t words[4] = {1, 2, 3, 4};
   moe_buffer* buffer = make_buffer(16);

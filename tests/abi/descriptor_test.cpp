@@ -269,6 +269,15 @@ TEST_P(DescriptorTest, EstimateAgreesWithWhatIsAllocated) {
   EXPECT_EQ(info.slots_per_token, 2u);
   EXPECT_EQ(info.shared_slots, 0u);
   EXPECT_EQ(info.experts_total, 4u);
+
+  // Vectors count: the reference holds exactly the tensors, a device pads them.
+  moe_layer_desc full = small_.desc;
+  full.flags = MOE_LAYER_ROUTER_BIAS | MOE_LAYER_SELECTION_BIAS | MOE_LAYER_EXPERT_BIAS | MOE_LAYER_INPUT_NORM;
+  const moe_layer_desc* const all[] = {&full};
+  EXPECT_WORKS(api().estimate(device_, all, 1, 5, &one, &error));
+  const uint64_t numbers = 4 * 8 + 4 + 4 + 8 + 4 * (6 + 6 + 8) + 4 * 3 * 8 * 6;
+  EXPECT_GE(one.weight_bytes, 4 * numbers);
+  EXPECT_TRUE(!GetParam() || one.weight_bytes == 4 * numbers) << one.weight_bytes;
 }
 
 }  // namespace

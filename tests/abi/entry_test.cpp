@@ -3,9 +3,12 @@
 // The door: which versions agree, what the table holds, how structs of older and newer hosts are
 // taken, NULL in every place, instances and devices.
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <vector>
 
 #include "plugin_api/moe_loader.h"
@@ -63,6 +66,16 @@ TEST(Entry, LoaderChecksTheTable) {
   EXPECT_EQ(moe_library_open(&library, "/nowhere/libmoevk.so", &error), MOE_ERROR_NO_DEVICE);
   EXPECT_NE(std::strstr(error.text, "/nowhere/libmoevk.so"), nullptr) << error.text;
   EXPECT_EQ(library.handle, nullptr);
+  EXPECT_STREQ(error.argument, "path");
+  EXPECT_EQ(moe_loader_check(&gap, &error), MOE_ERROR_VERSION);
+  EXPECT_STREQ(error.argument, "library");
+  // A moe_error that is too short is refused, and not written.
+  error = dirty_error();
+  error.struct_size = 40;
+  EXPECT_EQ(moe_library_open(&library, "/nowhere/libmoevk.so", &error), MOE_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(moe_loader_check(&gap, &error), MOE_ERROR_VERSION);
+  EXPECT_EQ(error.code, 77);
+  EXPECT_STREQ(error.text, "?");
 }
 
 TEST(Entry, ExtensionsByName) {
@@ -204,28 +217,82 @@ TEST_F(InstanceTest, WithoutVulkanThereIsTheReferenceAndAReason) {
   api().destroy_instance(bare);
 }
 
-TEST_F(InstanceTest, HostAllocatorGetsEverythingBack) {
-  struct Counter {
-    std::mutex mutex;
-    int64_t bytes = 0, calls = 0;
-  } counter;
+// The reference in place of the device that was meant would pass for it.
+TEST_F(InstanceTest, BadLimitsAreAnError) {
   moe_instance_desc desc = MOE_INIT(moe_instance_desc);
-  desc.user = &counter;
-  desc.log = [](void*, uint32_t, const char*) {};
-  desc.allocate = [](void* user, uint64_t bytes, uint64_t alignment) -> void* {
-    Counter& c = *static_cast<Counter*>(user);
-    const std::lock_guard<std::mutex> lock(c.mutex);
-    c.bytes += static_cast<int64_t>(bytes);
-    ++c.calls;
-    const size_t unit = static_cast<size_t>(alignment < sizeof(void*) ? sizeof(void*) : alignment);
-    return std::aligned_alloc(unit, (static_cast<size_t>(bytes) + unit - 1) / unit * unit);
-  };
-  desc.deallocate = [](void* user, void* pointer, uint64_t bytes, uint64_t) {
-    Counter& c = *static_cast<Counter*>(user);
-    const std::lock_guard<std::mutex> lock(c.mutex);
-    c.bytes -= static_cast<int64_t>(bytes);
-    std::free(pointer);
-  };
+  moe_instance* out = nullptr;
+  uint32_t best = 0;
+  EXPECT_WORKS(api().choose_device(instance_, &best, &error));
+  for (const uint32_t flags : {0u, MOE_INSTANCE_NO_VULKAN}) {
+    desc.flags = flags;
+    for (const char* bad : {"no_such=1", "max_bound_sets=many", "max_bound_sets", "name=x"}) {
+      setenv("MOEVK_LIMITS", bad, 1);
+      EXPECT_FAILS(INVALID_ARGUMENT, "MOEVK_LIMITS", "fact|value|lowered", api().create_instance(&desc, &out, &error));
+    }
+  }
+  desc.flags = 0;
+  setenv("MOEVK_LIMITS", "max_workgroup_size_x=4294967295", 1);
+  if (best != reference_index_) {
+    EXPECT_FAILS(INVALID_ARGUMENT, "MOEVK_LIMITS", "only go down", api().create_instance(&desc, &out, &error));
+  } else {
+    EXPECT_WORKS(api().create_instance(&desc, &out, &error));
+    api().destroy_instance(out);
+  }
+  unsetenv("MOEVK_LIMITS");
+}
+
+TEST_F(InstanceTest, ValidationThatCannotStartIsAnError) {
+  uint32_t best = 0;
+  EXPECT_WORKS(api().choose_device(instance_, &best, &error));
+  if (best == reference_index_) GTEST_SKIP() << "no Vulkan device: " << api().why_no_gpu(instance_);
+  // A layer of the right name without a library and without the extensions that come with it.
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("moevk-layer-" + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "layer.json") << R"({"file_format_version": "1.1.2", "layer": {
+    "name": "VK_LAYER_KHRONOS_validation", "type": "GLOBAL", "library_path": "./nowhere.so",
+    "api_version": "1.3.0", "implementation_version": "1", "description": "not there"}})";
+  const char* before = std::getenv("VK_LAYER_PATH");
+  const std::string path = before != nullptr ? before : "";
+  setenv("VK_LAYER_PATH", folder.c_str(), 1);
+  moe_instance_desc desc = MOE_INIT(moe_instance_desc);
+  desc.flags = MOE_INSTANCE_VALIDATION;
+  moe_instance* out = nullptr;
+  EXPECT_FAILS(DRIVER, "validation", "vkCreateInstance", api().create_instance(&desc, &out, &error));
+  before != nullptr ? setenv("VK_LAYER_PATH", path.c_str(), 1) : unsetenv("VK_LAYER_PATH");
+  std::filesystem::remove_all(folder);
+}
+
+// Bulk memory that a host's allocator has given and not got back.
+struct Counter {
+  std::mutex mutex;
+  int64_t bytes = 0, calls = 0;
+
+  moe_instance_desc desc() {
+    moe_instance_desc desc = MOE_INIT(moe_instance_desc);
+    desc.user = this;
+    desc.log = [](void*, uint32_t, const char*) {};
+    desc.allocate = [](void* user, uint64_t bytes, uint64_t alignment) -> void* {
+      Counter& c = *static_cast<Counter*>(user);
+      const std::lock_guard<std::mutex> lock(c.mutex);
+      c.bytes += static_cast<int64_t>(bytes);
+      ++c.calls;
+      const size_t unit = static_cast<size_t>(alignment < sizeof(void*) ? sizeof(void*) : alignment);
+      return std::aligned_alloc(unit, (static_cast<size_t>(bytes) + unit - 1) / unit * unit);
+    };
+    desc.deallocate = [](void* user, void* pointer, uint64_t bytes, uint64_t) {
+      Counter& c = *static_cast<Counter*>(user);
+      const std::lock_guard<std::mutex> lock(c.mutex);
+      c.bytes -= static_cast<int64_t>(bytes);
+      std::free(pointer);
+    };
+    return desc;
+  }
+};
+
+TEST_F(InstanceTest, HostAllocatorGetsEverythingBack) {
+  Counter counter;
+  const moe_instance_desc desc = counter.desc();
   moe_instance* own = nullptr;
   EXPECT_WORKS(api().create_instance(&desc, &own, &error));
   std::swap(own, instance_);
@@ -233,6 +300,17 @@ TEST_F(InstanceTest, HostAllocatorGetsEverythingBack) {
   EXPECT_WORKS(status_of_open(reference_index_, &device, &error));
   std::swap(device, device_);
   expect_usable("with the host's allocator");
+  // Every weight of the reference is bulk memory: matrices, router, biases, norm.
+  moe_layer_desc layer = small_.desc;
+  layer.flags = MOE_LAYER_ROUTER_BIAS | MOE_LAYER_SELECTION_BIAS | MOE_LAYER_EXPERT_BIAS | MOE_LAYER_INPUT_NORM;
+  const moe_layer_desc* const descs[] = {&layer};
+  moe_estimate estimate = MOE_INIT(moe_estimate);
+  EXPECT_WORKS(api().estimate(device_, descs, 1, 5, &estimate, &error));
+  const int64_t before = counter.bytes;
+  moe_upload* upload = nullptr;
+  EXPECT_WORKS(api().begin_weights(device_, &layer, nullptr, &upload, &error));
+  EXPECT_EQ(counter.bytes - before, static_cast<int64_t>(estimate.weight_bytes));
+  api().cancel_weights(upload);
   std::swap(device, device_);
   std::swap(own, instance_);
   api().close_device(device);

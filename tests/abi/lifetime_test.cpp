@@ -2,8 +2,13 @@
 //
 // Contexts over time: abort, waiting, a device that is full, the host's own workspace, who may be
 // destroyed before whom, and what the counters say. Nothing here depends on how fast anything is.
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <vector>
 
@@ -189,6 +194,37 @@ TEST_P(LifetimeTest, FullDevice) {
   expect_usable("after the device was filled and emptied");
   api().close_device(device_);
   device_ = roomy;
+}
+
+TEST_P(LifetimeTest, ACacheThatCannotBeWrittenIsTriedAgain) {
+  if (GetParam()) GTEST_SKIP() << "the reference has no pipelines";
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::temp_directory_path() / ("moevk-cache-" + std::to_string(::getpid()));
+  fs::remove_all(folder);
+  std::ofstream(folder) << "a file where the folder should be";
+  moe_instance* const outer = instance_;
+  moe_device* const outer_device = device_;
+  const char* before = std::getenv("MOEVK_CACHE_DIR");
+  const std::string old = before != nullptr ? before : "";
+  setenv("MOEVK_CACHE_DIR", folder.c_str(), 1);
+  setenv("MOEVK_CACHE", "1", 1);
+  open_instance();
+  open_device();
+  {
+    const auto layer = moe_conformance::upload_layer(&api(), device_, small_);
+    EXPECT_WORKS(api().prepare(layer.get(), 1, 1, &error));
+    EXPECT_NE(log_.text.find("the pipeline cache was not written"), std::string::npos) << log_.text;
+    fs::remove(folder);
+    EXPECT_WORKS(api().prepare(layer.get(), 1, 1, &error));
+    EXPECT_TRUE(fs::is_directory(folder) && !fs::is_empty(folder)) << log_.text;
+  }
+  api().close_device(device_);
+  api().destroy_instance(instance_);
+  device_ = outer_device;
+  instance_ = outer;
+  before != nullptr ? setenv("MOEVK_CACHE_DIR", old.c_str(), 1) : unsetenv("MOEVK_CACHE_DIR");
+  unsetenv("MOEVK_CACHE");
+  fs::remove_all(folder);
 }
 
 TEST_P(LifetimeTest, AnyOrderOfDestruction) {

@@ -10,6 +10,15 @@
 
 #include "plugin_api/moe_plugin.hpp"
 #include "plugin_api/moe_plugin_introspection.h"
+#include "tests/validation.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define MOEVK_UNDER_TSAN 1
+#elif defined(__has_feature)  // clang
+#if __has_feature(thread_sanitizer)
+#define MOEVK_UNDER_TSAN 1
+#endif
+#endif
 
 namespace {
 
@@ -36,7 +45,7 @@ class Threads : public testing::TestWithParam<bool> {
     } else if (index == count - 1) {
       GTEST_SKIP() << "no Vulkan device: " << library_->why_no_gpu(instance_);
     }
-#if defined(__SANITIZE_THREAD__)
+#if defined(MOEVK_UNDER_TSAN)
     if (GetParam()) GTEST_SKIP() << "a driver that is not built with the thread sanitizer looks racy to it";
 #endif
     device_ = moe::open_device(library_, instance_, index);
@@ -74,7 +83,7 @@ class Threads : public testing::TestWithParam<bool> {
   }
 
   moe::Library library_{MOEVK_TEST_LIBRARY};
-  moe::Instance instance_ = moe::create_instance(library_);
+  moe::Instance instance_ = moe_tests::create_instance(library_);
   moe::Device device_;
 };
 

@@ -120,6 +120,8 @@ void finish(const Options& options, Report& report, std::ostream& out) {
                   100 * kMaxExcludedShare);
     report.failures.emplace_back(text);
   }
+  if (!report.cases.empty() && report.skipped() == report.cases.size())
+    report.failures.emplace_back("no case passed: all were skipped");
   double worst = 0, logits = 0, reference = 0;
   for (const CaseResult& c : report.cases) {
     worst = std::max(worst, c.output_error);
@@ -149,13 +151,7 @@ void describe_device(Session& s, Report& report) {
   moe::check([&](moe_error* error) {
     return s.api->get_device_info(s.instance.get(), s.device_index, &report.device, error);
   });
-  if (s.introspection == nullptr) return;
-  const auto write = [](void* user, const char* text, uint64_t bytes) {
-    static_cast<std::string*>(user)->append(text, static_cast<size_t>(bytes));
-  };
-  moe::check([&](moe_error* error) {
-    return s.introspection->get_caps_text(s.device.get(), write, &report.caps_text, error);
-  });
+  report.caps_text = caps_text(s);
 }
 
 void run_all(const moe_api* api, const Options& options, Report& report, std::ostream& out) {

@@ -71,12 +71,13 @@ struct Report {
   std::vector<CaseResult> cases;
   std::vector<std::string> failures;  // of the run as a whole: no device, too many excluded tokens, a leak
 
-  uint64_t failed() const;  // cases
-  uint64_t skipped() const;
+  uint64_t failed() const;     // cases
+  uint64_t skipped() const;    // that did not fail
+  uint64_t succeeded() const;  // neither failed nor skipped
   uint64_t tokens() const;
   uint64_t excluded_tokens() const;
   double excluded_share() const;  // of tokens(); at most kMaxExcludedShare
-  bool passed() const;            // nothing failed, and the run was not stopped
+  bool passed() const;            // something passed, nothing failed, and the run was not stopped
 };
 
 inline constexpr double kMaxExcludedShare = 0.005;

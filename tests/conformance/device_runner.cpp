@@ -212,6 +212,7 @@ CallResult DeviceRunner::collect(Views& v) {
   check("counts", v.counts, false);
   check("order", v.order, false);
   check("offsets", v.offsets, false);
+  check("expert_out", v.expert_out, false);
   result.y = (v.alias == Alias::kNone ? v.y : v.alias == Alias::kX ? v.x : v.residual)->read_rows();
   result.route_columns = v.route_columns;
   const auto read = [](auto& values, const std::unique_ptr<ViewMemory>& memory) {

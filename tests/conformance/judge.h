@@ -32,6 +32,10 @@ struct Session {
 Session open_session(const moe_api* api, uint32_t device_index, bool validation);
 
 uint64_t validation_messages(const Session& session);
+// The device's facts as planning sees them; empty without introspection.
+std::string caps_text(const Session& session);
+// Whether a refusal names a limit of the device, by its exact name in the caps text.
+bool names_a_limit(const std::string& reason);
 
 // Runs and judges; what goes wrong is added to result.failures, exceptions of the library included.
 void judge_case(Session& session, const LayerCase& layer_case, CaseResult& result);

@@ -9,6 +9,8 @@
 #include <ostream>
 
 #include "tests/conformance/conformance.h"
+#include "tools/model/device_kind_name.h"
+#include "tools/model/json_text.h"
 
 namespace moe_conformance {
 
@@ -17,9 +19,10 @@ uint64_t Report::failed() const {
       std::count_if(cases.begin(), cases.end(), [](const CaseResult& c) { return !c.failures.empty(); }));
 }
 uint64_t Report::skipped() const {
-  return static_cast<uint64_t>(
-      std::count_if(cases.begin(), cases.end(), [](const CaseResult& c) { return !c.skipped.empty(); }));
+  return static_cast<uint64_t>(std::count_if(
+      cases.begin(), cases.end(), [](const CaseResult& c) { return !c.skipped.empty() && c.failures.empty(); }));
 }
+uint64_t Report::succeeded() const { return cases.size() - failed() - skipped(); }
 uint64_t Report::tokens() const {
   return std::accumulate(cases.begin(), cases.end(), uint64_t{0},
                          [](uint64_t sum, const CaseResult& c) { return sum + c.tokens; });
@@ -31,28 +34,11 @@ uint64_t Report::excluded_tokens() const {
 double Report::excluded_share() const {
   return tokens() == 0 ? 0 : static_cast<double>(excluded_tokens()) / static_cast<double>(tokens());
 }
-bool Report::passed() const { return failures.empty() && failed() == 0 && !stopped && !cases.empty(); }
+bool Report::passed() const { return failures.empty() && failed() == 0 && !stopped && succeeded() > 0; }
 
 namespace {
 
-void write_string(std::ostream& out, const std::string& text) {
-  out << '"';
-  for (const char ch : text) {
-    const unsigned char byte = static_cast<unsigned char>(ch);
-    if (ch == '"' || ch == '\\') {
-      out << '\\' << ch;
-    } else if (ch == '\n') {
-      out << "\\n";
-    } else if (byte < 0x20) {
-      char code[8];
-      std::snprintf(code, sizeof code, "\\u%04x", byte);
-      out << code;
-    } else {
-      out << ch;
-    }
-  }
-  out << '"';
-}
+void write_string(std::ostream& out, const std::string& text) { out << moevk::model::json_string(text); }
 
 void write_strings(std::ostream& out, const std::vector<std::string>& texts) {
   out << '[';
@@ -69,17 +55,6 @@ void write_number(std::ostream& out, double value) {
   out << text;
 }
 
-const char* kind_name(uint32_t kind) {
-  switch (kind) {
-    case MOE_DEVICE_KIND_REFERENCE: return "reference";
-    case MOE_DEVICE_KIND_DISCRETE_GPU: return "discrete";
-    case MOE_DEVICE_KIND_INTEGRATED_GPU: return "integrated";
-    case MOE_DEVICE_KIND_VIRTUAL_GPU: return "virtual";
-    case MOE_DEVICE_KIND_CPU_VULKAN: return "software";
-    default: return "other";
-  }
-}
-
 void write_uuid(std::ostream& out, const uint8_t (&uuid)[16]) {
   out << '"';
   for (const uint8_t byte : uuid) {
@@ -92,8 +67,8 @@ void write_uuid(std::ostream& out, const uint8_t (&uuid)[16]) {
 
 void write_device(const Report& report, std::ostream& out) {
   const moe_device_info& d = report.device;
-  out << "  \"device\": {\n    \"index\": " << report.device_index << ",\n    \"kind\": \"" << kind_name(d.kind)
-      << "\",\n    \"name\": ";
+  out << "  \"device\": {\n    \"index\": " << report.device_index << ",\n    \"kind\": \""
+      << moevk::model::device_kind_name(d.kind) << "\",\n    \"name\": ";
   write_string(out, d.name);
   out << ",\n    \"driver\": ";
   write_string(out, d.driver);

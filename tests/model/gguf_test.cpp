@@ -5,6 +5,7 @@
 //      harmless.
 // Why: run under the address and undefined-behaviour sanitizers, this proves gguf.h's promise.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -248,7 +249,8 @@ TEST(MappedFile, RefusesWhatIsNoFile) {
 }
 
 TEST(MappedFile, OpensMovesAndReads) {
-  const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / "moevk_gguf_test.gguf";
+  const std::filesystem::path path =
+      std::filesystem::path(testing::TempDir()) / ("moevk_gguf_test_" + std::to_string(::getpid()) + ".gguf");
   const Bytes bytes = sample_olmoe().bytes();
   std::ofstream(path, std::ios::binary)
       .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));

@@ -4,12 +4,14 @@
 // Out: good ones read back; bad ones are refused with offset and field.
 // Why: `moevk run --input` takes files from anybody.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <limits>
 
+#include "tests/model/npy_writer.h"
 #include "tools/model/npy.h"
 
 namespace moevk::model {
@@ -140,25 +142,21 @@ TEST(Npy, CutAndBentFilesAreHarmless) {
   }
 }
 
-TEST(Npy, WritesWhatItReads) {
-  const std::string path = (std::filesystem::path(testing::TempDir()) / "moevk_npy_test.npy").string();
+TEST(Npy, ReadsFiles) {
+  const std::string path = testing::TempDir() + "moevk_npy_test_" + std::to_string(::getpid()) + ".npy";
   const std::vector<float> numbers = {1, -2, 3.5f, 0, 1e30f, -0.0f};
-  ASSERT_TRUE(write_npy_f32(path, numbers, 3, 2).ok());
+  ASSERT_TRUE(write_npy(path, numbers, 3, 2));
   auto back = read_npy(path);
   ASSERT_TRUE(back.ok()) << back.error().text();
   EXPECT_EQ(back->type, NpyType::f4);
   EXPECT_EQ(back->rows, 3u);
   EXPECT_EQ(back->columns, 2u);
   EXPECT_EQ(back->to_f32(), numbers);
-  EXPECT_EQ(std::filesystem::file_size(path) % 64, numbers.size() * 4 % 64);
-  ASSERT_TRUE(write_npy_i32(path, std::vector<int32_t>{5, -6}, 1, 2).ok());
+  ASSERT_TRUE(write_npy(path, std::vector<int32_t>{5, -6}, 1, 2));
   back = read_npy(path);
   ASSERT_TRUE(back.ok()) << back.error().text();
   EXPECT_EQ(back->to_i32(), (std::vector<int32_t>{5, -6}));
-  EXPECT_EQ(write_npy_f32(path, numbers, 3, 3).error().field, "shape");
   std::filesystem::remove(path);
-  EXPECT_NE(write_npy_f32("/nonexistent/x.npy", numbers, 3, 2).error().message.find("/nonexistent/x.npy"),
-            std::string::npos);
   EXPECT_NE(read_npy("/nonexistent/x.npy").error().message.find("errno 2"), std::string::npos);
 }
 

@@ -4,6 +4,7 @@
 // Out: tests of exit codes, of the lines that scripts grep for, and of error messages.
 // Why: the command line is what people meet first. Its output is an interface, too.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -30,10 +31,10 @@ std::string read_text(const std::string& path) {
   return text.str();
 }
 
-// A path of this test's own: tests run side by side.
+// A path of this run's own: tests run side by side, those of several builds too.
 std::string temporary(const std::string& name) {
   const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-  return ::testing::TempDir() + "moevk_" + test->name() + "_" + name;
+  return ::testing::TempDir() + "moevk_" + std::to_string(::getpid()) + "_" + test->name() + "_" + name;
 }
 
 Output run_command(const std::string& command) {
@@ -46,15 +47,18 @@ Output run_command(const std::string& command) {
   return output;
 }
 
-Output run_moevk(const std::string& arguments) {
-  return run_command("'" MOEVK_PROGRAM "' --library '" MOEVK_PLUGIN "' " + arguments);
+// `environment`: "NAME=value ..." for this run.
+Output run_moevk(const std::string& arguments, const std::string& environment = "") {
+  return run_command("env " + environment + " '" MOEVK_PROGRAM "' --library '" MOEVK_PLUGIN "' " + arguments);
 }
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
+bool has_vulkan_device() { return !contains(run_moevk("devices").out, "\nno GPU: "); }
+
 // Exit code 2 and one line on stderr that holds `part`.
-void expect_refused(const std::string& arguments, const std::string& part) {
-  const Output output = run_moevk(arguments);
+void expect_refused(const std::string& arguments, const std::string& part, const std::string& environment = "") {
+  const Output output = run_moevk(arguments, environment);
   EXPECT_EQ(output.code, 2) << arguments << "\n" << output.out << output.err;
   EXPECT_TRUE(contains(output.err, part)) << arguments << "\n" << output.err;
   EXPECT_EQ(output.err.find('\n'), output.err.size() - 1) << output.err;
@@ -179,15 +183,67 @@ TEST(Cli, BenchKnowsRoutingAndSharedExperts) {
 }
 
 TEST(Cli, CheckRunsOneLayerAndSumsUp) {
+  if (!has_vulkan_device()) GTEST_SKIP() << "no Vulkan device";
   const std::string path = temporary("report.json");
   const Output output = run_moevk("check --index 0 --report '" + path + "'");
   EXPECT_EQ(output.code, 0) << output.out << output.err;
-  EXPECT_TRUE(contains(output.out, "1 passed, 0 failed, 0 skipped\n") ||
-              contains(output.out, "0 passed, 0 failed, 1 skipped\n"))
-      << output.out;
-  EXPECT_TRUE(read_text(path).starts_with("{"));
+  EXPECT_TRUE(contains(output.out, "\n1 passed, 0 failed, 0 skipped\n")) << output.out;
+  const std::string report = read_text(path);
+  EXPECT_TRUE(report.starts_with("{")) << report;
+  EXPECT_TRUE(contains(report, "\n  \"passed\": true,\n")) << report;
+  EXPECT_TRUE(contains(report, "\n    \"kind\": \"")) << report;
+  EXPECT_FALSE(contains(report, "\"kind\": \"reference\"")) << report;
   std::filesystem::remove(path);
-  EXPECT_GT(run_moevk("check --list").out.size(), 10u);
+}
+
+TEST(Cli, CheckDoesNotTakeTheReferenceForADevice) {
+  const std::string nothing = "VK_DRIVER_FILES=/no/such.json VK_ICD_FILENAMES=/no/such.json";
+  expect_refused("check --index 0", "--device reference", nothing);
+  expect_refused("check --index 0", "--device reference", "MOEVK_DEVICE=reference");
+  const Output output = run_moevk("check --index 0 --device reference", nothing);
+  EXPECT_EQ(output.code, 0) << output.out << output.err;
+  EXPECT_TRUE(contains(output.out, "\n1 passed, 0 failed, 0 skipped\n")) << output.out;
+}
+
+// Nothing that passed is no pass: a device that cannot bind windows skips these cases and says why.
+TEST(Cli, CheckOfSkippedCasesAloneDoesNotPass) {
+  const Output output = run_moevk("check --case windows_stacked --device reference");
+  EXPECT_EQ(output.code, 1) << output.out << output.err;
+  EXPECT_TRUE(contains(output.out, "\n0 passed, 0 failed, 1 skipped\n")) << output.out;
+  EXPECT_TRUE(contains(output.out, "FAILED: no case passed")) << output.out;
+  if (!has_vulkan_device()) return;
+  const Output few = run_moevk("check --case windows_stacked", "MOEVK_LIMITS=max_stage_storage_buffers=12");
+  EXPECT_EQ(few.code, 1) << few.out << few.err;
+  EXPECT_TRUE(contains(few.out, "\n0 passed, 0 failed, 1 skipped\n")) << few.out;
+  EXPECT_TRUE(contains(few.out, "maxPerStageDescriptorStorageBuffers")) << few.out;
+}
+
+TEST(Cli, CheckListsItsCases) { EXPECT_GT(run_moevk("check --list").out.size(), 10u); }
+
+TEST(Cli, RunNeedsNoClock) {
+  const Output output = run_moevk("run '" + kModel + "' --layer 0 --tokens 4", "MOEVK_LIMITS=timestamps=0");
+  EXPECT_EQ(output.code, 0) << output.out << output.err;
+  EXPECT_TRUE(contains(output.out, "whole call")) << output.out;
+  EXPECT_EQ(contains(output.out, "no clock"), has_vulkan_device()) << output.out;
+}
+
+TEST(Cli, BadLimitsAreRefusedWithAndWithoutADevice) {
+  expect_refused("devices", "MOEVK_LIMITS", "MOEVK_LIMITS=no_such=1");
+  expect_refused("devices", "MOEVK_LIMITS", "MOEVK_LIMITS=timestamps=x VK_DRIVER_FILES=/no VK_ICD_FILENAMES=/no");
+}
+
+TEST(Cli, RunTakesNoMoreTokensThanTheOracleHas) {
+  const std::filesystem::path oracle = temporary("oracle");
+  const std::filesystem::path shipped = MOEVK_SOURCE_DIR "/models/oracle";
+  std::filesystem::remove_all(oracle);
+  std::filesystem::create_directories(oracle);
+  for (const char* name : {"l0.moe_in.npy", "l0.moe_out.npy", "l0.selected.npy"}) {
+    std::filesystem::copy(shipped / name, oracle / name);
+  }
+  const std::string arguments = "run '" + kModel + "' --device reference --layer 0 --oracle '" + oracle.string() + "'";
+  expect_refused(arguments + " --tokens 257", "has only 256");
+  EXPECT_EQ(run_moevk(arguments + " --tokens 3").code, 0);
+  std::filesystem::remove_all(oracle);
 }
 
 TEST(Cli, RefusesBadUsageInOneLine) {
@@ -209,9 +265,12 @@ TEST(Cli, RefusesBadUsageInOneLine) {
   expect_refused("plan --shape 64,128,8,2 --caps /no/such.caps", "/no/such.caps");
   expect_refused("bench --shape 64,128,8,2 --format q9", "q9");
   expect_refused("bench --shape 64,128,8,2 --tokens 1,0", "--tokens");
+  for (const char* command : {"bench --shape 64,128,8,2", "plan --shape 64,128,8,2", "run x.gguf"}) {
+    expect_refused(command + std::string(" --tokens 1048577"), "1048576");
+  }
   expect_refused("bench --shape 64,128,8,2 --json /no/such/folder/x.json", "--json");
   expect_refused("check --case no-such-case", "no-such-case");
-  expect_refused("check --report /no/such/folder/x.json", "--report");
+  expect_refused("check --device reference --report /no/such/folder/x.json", "--report");
 }
 
 TEST(Cli, SaysWhichLibraryCannotBeLoaded) {

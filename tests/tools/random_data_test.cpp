@@ -9,6 +9,8 @@
 
 #include <cmath>
 
+#include "tools/model/half.h"
+
 namespace moevk::cli {
 namespace {
 
@@ -29,23 +31,25 @@ TEST(RandomTokens, EachRowHasRmsOneAndIsTheSameAlways) {
 }
 
 TEST(Conversion, RoundsToNearestEven) {
-  EXPECT_EQ(to_half(1.0f), 0x3C00);
-  EXPECT_EQ(to_half(-2.0f), 0xC000);
-  EXPECT_EQ(to_half(1.0f + 0x1p-11f), 0x3C00);      // halfway, down to even
-  EXPECT_EQ(to_half(1.0f + 3 * 0x1p-11f), 0x3C02);  // halfway, up to even
-  EXPECT_EQ(to_half(65504.0f), 0x7BFF);
-  EXPECT_EQ(to_half(65520.0f), 0x7C00);  // rounds to infinity
-  EXPECT_EQ(to_half(0x1p-24f), 0x0001);  // smallest subnormal
-  EXPECT_EQ(to_half(0x1p-25f), 0x0000);
-  EXPECT_EQ(to_half(0x1p-14f), 0x0400);  // smallest normal
-  EXPECT_EQ(to_half(std::nextafter(0x1p-14f, 0.0f)), 0x0400);
-  EXPECT_EQ(to_half(INFINITY), 0x7C00);
-  EXPECT_EQ(to_half(NAN) & 0x7C00, 0x7C00);
-  EXPECT_EQ(to_bfloat16(1.0f), 0x3F80);
-  EXPECT_EQ(to_bfloat16(1.0f + 0x1p-8f), 0x3F80);
-  EXPECT_EQ(to_bfloat16(1.0f + 3 * 0x1p-8f), 0x3F82);
-  EXPECT_EQ(to_bfloat16(INFINITY), 0x7F80);
-  EXPECT_NE(to_bfloat16(NAN) & 0x7F, 0);
+  using model::float_to_bfloat;
+  using model::float_to_half;
+  EXPECT_EQ(float_to_half(1.0f), 0x3C00);
+  EXPECT_EQ(float_to_half(-2.0f), 0xC000);
+  EXPECT_EQ(float_to_half(1.0f + 0x1p-11f), 0x3C00);      // halfway, down to even
+  EXPECT_EQ(float_to_half(1.0f + 3 * 0x1p-11f), 0x3C02);  // halfway, up to even
+  EXPECT_EQ(float_to_half(65504.0f), 0x7BFF);
+  EXPECT_EQ(float_to_half(65520.0f), 0x7C00);  // rounds to infinity
+  EXPECT_EQ(float_to_half(0x1p-24f), 0x0001);  // smallest subnormal
+  EXPECT_EQ(float_to_half(0x1p-25f), 0x0000);
+  EXPECT_EQ(float_to_half(0x1p-14f), 0x0400);  // smallest normal
+  EXPECT_EQ(float_to_half(std::nextafter(0x1p-14f, 0.0f)), 0x0400);
+  EXPECT_EQ(float_to_half(INFINITY), 0x7C00);
+  EXPECT_EQ(float_to_half(NAN) & 0x7C00, 0x7C00);
+  EXPECT_EQ(float_to_bfloat(1.0f), 0x3F80);
+  EXPECT_EQ(float_to_bfloat(1.0f + 0x1p-8f), 0x3F80);
+  EXPECT_EQ(float_to_bfloat(1.0f + 3 * 0x1p-8f), 0x3F82);
+  EXPECT_EQ(float_to_bfloat(INFINITY), 0x7F80);
+  EXPECT_NE(float_to_bfloat(NAN) & 0x7F, 0);
 }
 
 TEST(Text, NumbersForPeople) {

@@ -114,13 +114,15 @@ TEST(DeviceCaps, LoweringOnlyLowers) {
   for (const char* bad :
        {"max_storage_buffer_range=1048577", "buffer_device_address=1", "name=x", "driver=", "no_such=1",
         "subgroup_size", "subgroup_size=", "subgroup_size=four", "max_bound_sets=9", "timestamp_period_ns=2", "kind=1",
-        "vendor_id=0", "device_id=0", "storage_offset_alignment=4"}) {
+        "vendor_id=0", "device_id=0", "storage_offset_alignment=4", "max_bound_sets=1,no_such=1"}) {
     const Status status = lower_caps(bad, &caps);
     EXPECT_EQ(status.code(), MOE_ERROR_INVALID_ARGUMENT) << bad;
     EXPECT_EQ(status.argument(), "MOEVK_LIMITS") << bad;
     EXPECT_EQ(caps_text(caps), text) << bad;
   }
   EXPECT_NE(lower_caps("max_storage_buffer_range=1048577", &caps).text().find("has 1048576"), std::string::npos);
+  EXPECT_TRUE(check_limits("max_storage_buffer_range=1048577, timestamps=0").ok()) << "only a device knows what it has";
+  EXPECT_EQ(check_limits("no_such=1").argument(), "MOEVK_LIMITS");
 }
 
 TEST(DeviceCaps, TheFloorIsTheLeast) {

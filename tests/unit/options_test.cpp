@@ -93,6 +93,18 @@ TEST_F(OptionsTest, Names) {
   EXPECT_EQ(read().limits, "max_bound_sets=2");
 }
 
+TEST_F(OptionsTest, Limits) {
+  setenv("MOEVK_LIMITS", " max_storage_buffer_range = 1048576,, timestamps=0", 1);
+  EXPECT_FALSE(read().limits.empty());
+  expect_refused("MOEVK_LIMITS", "timestamps=0,no_such=1", "no_such");
+  expect_refused("MOEVK_LIMITS", "timestamps=no", "no");
+  expect_refused("MOEVK_LIMITS", "timestamps", "");
+  for (const char* fixed : {"name=x", "kind=0", "storage_offset_alignment=4"}) {
+    setenv("MOEVK_LIMITS", fixed, 1);
+    EXPECT_EQ(options_from_environment().status().argument(), "MOEVK_LIMITS") << fixed;
+  }
+}
+
 TEST_F(OptionsTest, Flags) {
   for (const char* value : {"1", "on", "true"}) {
     setenv("MOEVK_VALIDATION", value, 1);

@@ -116,7 +116,7 @@ struct Upload {
   explicit Upload(const moe_layer_desc& desc, WeightUpload::Progress progress = {})
       : spec(make_spec(desc)),
         tensors(list_tensors(spec)),
-        upload(nullptr, std::make_shared<SharedState>(moe_init<moe_instance_desc>(), Options{}), spec,
+        upload(std::make_shared<SharedState>(moe_init<moe_instance_desc>(), Options{}), spec,
                std::make_unique<NotingSink>(spec, &notes), progress) {
     for (const TensorSpec& t : tensors) {
       if (t.is_matrix()) {

@@ -6,15 +6,12 @@
 #include "tools/model/npy.h"
 
 #include <bit>
-#include <cerrno>
 #include <charconv>
-#include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <exception>
 #include <string_view>
-#include <system_error>
 
+#include "tools/model/half.h"
 #include "tools/model/mapped_file.h"
 
 namespace moevk::model {
@@ -25,15 +22,6 @@ static_assert(std::endian::native == std::endian::little, "numbers are copied as
 constexpr std::string_view kMagic("\x93NUMPY", 6);
 
 uint64_t number_bytes(NpyType type) { return type == NpyType::f2 ? 2 : type == NpyType::f8 ? 8 : 4; }
-
-float half_to_float(uint16_t half) {
-  const int exponent = (half >> 10) & 31;
-  const auto mantissa = static_cast<float>(half & 1023);
-  const float magnitude = exponent == 0    ? std::ldexp(mantissa, -24)
-                          : exponent == 31 ? (mantissa == 0 ? HUGE_VALF : NAN)
-                                           : std::ldexp(mantissa + 1024.0f, exponent - 25);
-  return (half & 0x8000) != 0 ? -magnitude : magnitude;
-}
 
 template <class T>
 T load(const std::vector<std::byte>& data, size_t index) {
@@ -255,37 +243,6 @@ Result<NpyArray> parse(std::span<const std::byte> bytes) {
   return array;
 }
 
-Result<bool> write(const std::string& path, const char* descr, const void* numbers, size_t count, uint64_t rows,
-                   uint64_t columns) {
-  uint64_t wanted = 0;
-  if (__builtin_mul_overflow(rows, columns, &wanted) || wanted != count) {
-    return ParseError{
-        0, "shape",
-        std::to_string(rows) + " x " + std::to_string(columns) + " is not " + std::to_string(count) + " numbers"};
-  }
-  std::string header = std::string("{'descr': '") + descr + "', 'fortran_order': False, 'shape': (" +
-                       std::to_string(rows) + ", " + std::to_string(columns) + "), }";
-  header.append(63 - (kMagic.size() + 4 + header.size()) % 64,
-                ' ');  // Data starts at a multiple of 64.
-  header += '\n';
-  const auto length = static_cast<uint16_t>(header.size());
-  std::string prefix(kMagic);
-  prefix += {'\1', '\0', static_cast<char>(length & 255), static_cast<char>(length >> 8)};
-  prefix += header;
-  std::FILE* file = std::fopen(path.c_str(), "wb");
-  bool good = file != nullptr && std::fwrite(prefix.data(), 1, prefix.size(), file) == prefix.size() &&
-              (count == 0 || std::fwrite(numbers, 4, count, file) == count);
-  int code = good ? 0 : errno;
-  if (file != nullptr && std::fclose(file) != 0 && good) {
-    good = false;
-    code = errno;
-  }
-  if (good) {
-    return true;
-  }
-  return ParseError{0, "file", path + ": cannot write: " + std::generic_category().message(code)};
-}
-
 }  // namespace
 
 std::vector<float> NpyArray::to_f32() const { return convert<float>(*this); }
@@ -316,14 +273,6 @@ Result<NpyArray> read_npy(const std::string& path) {
     return error;
   }
   return array;
-}
-
-Result<bool> write_npy_f32(const std::string& path, std::span<const float> numbers, uint64_t rows, uint64_t columns) {
-  return write(path, "<f4", numbers.data(), numbers.size(), rows, columns);
-}
-
-Result<bool> write_npy_i32(const std::string& path, std::span<const int32_t> numbers, uint64_t rows, uint64_t columns) {
-  return write(path, "<i4", numbers.data(), numbers.size(), rows, columns);
 }
 
 }  // namespace moevk::model

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // In:  .npy files (version 1 or 2; little-endian f2, f4, f8 or i4; C order; 1 or 2 dimensions).
-// Out: their numbers; and f4 and i4 files written.
+// Out: their numbers.
 // Why: inputs of `moevk run` and the oracles of tests come in this format. The same care for
 //      hostile files as in gguf.h.
 #pragma once
@@ -34,9 +34,5 @@ struct NpyArray {
 
 Result<NpyArray> parse_npy(std::span<const std::byte> bytes);
 Result<NpyArray> read_npy(const std::string& path);
-
-// Row-major [rows, columns], version 1. Gives true, or where it failed (errno's text).
-Result<bool> write_npy_f32(const std::string& path, std::span<const float> numbers, uint64_t rows, uint64_t columns);
-Result<bool> write_npy_i32(const std::string& path, std::span<const int32_t> numbers, uint64_t rows, uint64_t columns);
 
 }  // namespace moevk::model

@@ -11,9 +11,9 @@
 #include <memory>
 #include <numeric>
 
+#include "tools/model/json_text.h"
 #include "tools/moevk/commands.h"
 #include "tools/moevk/forward.h"
-#include "tools/moevk/json_text.h"
 #include "tools/moevk/layer_options.h"
 #include "tools/moevk/random_data.h"
 #include "tools/moevk/roofline.h"
@@ -154,14 +154,14 @@ std::string json_text(const std::vector<Row>& rows, const BenchOptions& options,
   for (const Row& row : rows) {
     text += text.size() > 1 ? ",\n " : "\n ";
     text +=
-        "{\"shape\": " + json_string(options.layer.shape) +
+        "{\"shape\": " + model::json_string(options.layer.shape) +
         formatted(", \"shared\": %u, \"tokens\": %llu, \"format\": \"%s\", \"routing\": \"%s\"", options.layer.shared,
                   static_cast<unsigned long long>(row.tokens), row.format.c_str(), options.routing.c_str()) +
         formatted(", \"median_ms\": %.6g, \"p95_ms\": %.6g, \"gbps\": %.6g, \"gflops\": %.6g", row.median_ms,
                   row.p95_ms, row.gbps, row.gflops) +
         formatted(", \"distinct_experts\": %.6g, \"repeats\": %zu, \"calls_per_submit\": %u", row.experts, row.repeats,
                   options.per_submit) +
-        ", \"device\": " + json_string(device.name) + ", \"driver\": " + json_string(device.driver) + "}";
+        ", \"device\": " + model::json_string(device.name) + ", \"driver\": " + model::json_string(device.driver) + "}";
   }
   return text + "\n]\n";
 }

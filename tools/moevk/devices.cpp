@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "tools/model/device_kind_name.h"
 #include "tools/moevk/commands.h"
 #include "tools/moevk/table.h"
 #include "tools/moevk/terminal.h"
@@ -18,7 +19,7 @@ void print_devices(const Host& host) {
   Table table({">index", "kind", "name", "driver", ">memory", "usable"});
   for (uint32_t index = 0; index < host.devices().size(); ++index) {
     const moe_device_info& device = host.devices()[index];
-    table.add({std::to_string(index), device_kind_name(device.kind), device.name, device.driver,
+    table.add({std::to_string(index), model::device_kind_name(device.kind), device.name, device.driver,
                device.memory_bytes > 0 ? bytes_text(static_cast<double>(device.memory_bytes)) : "-",
                device.usable != 0 ? good("yes") : bad("no: ") + device.reason});
   }

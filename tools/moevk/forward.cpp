@@ -22,6 +22,17 @@ std::vector<moe_step_timing> read_timings(const Host& host, moe_context* context
   return steps;
 }
 
+// False where the device's queue has no clock.
+bool start_profiling(const Host& host, moe_context* context) {
+  try {
+    moe::check([&](moe_error* e) { return host.introspection().set_profiling(context, 1, e); });
+  } catch (const moe::Error& error) {
+    if (error.code() != MOE_ERROR_UNSUPPORTED) throw;
+    return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 double quantile(std::vector<double> samples, double share) {
@@ -61,9 +72,7 @@ ForwardResult run_forward(const Host& host, moe_device* device, moe_layer* layer
   args.counts = &counts_view;
 
   const moe::Context context = moe::create_context(host.library(), device, tokens);
-  if (profile) {
-    moe::check([&](moe_error* e) { return host.introspection().set_profiling(context, 1, e); });
-  }
+  if (profile) profile = start_profiling(host, context);
   std::vector<double> walls;
   std::vector<std::vector<double>> step_times;
   for (uint32_t repeat = 0; repeat < std::max(repeats, 1u); ++repeat) {

@@ -16,7 +16,7 @@ namespace moevk::cli {
 struct StepTime {
   std::string name;
   uint32_t dispatches = 0;
-  double milliseconds = 0;  // median over the repeats; negative: no clock
+  double milliseconds = 0;  // median over the repeats
   double bytes = 0;         // of the plan's estimate
   double flops = 0;
 };
@@ -28,11 +28,11 @@ struct ForwardResult {
   std::vector<float> weights;   // [tokens, k]
   std::vector<float> logits;    // [tokens, experts]; empty where the layer has no router
   std::vector<int32_t> counts;  // [experts]
-  std::vector<StepTime> steps;  // empty if not profiled
+  std::vector<StepTime> steps;  // empty if not profiled, or if the device has no clock
   double wall_ms = 0;           // median over the repeats: encode, submit and wait, copies included
 };
 
-// Runs the layer `repeats` times on the same tokens. `profile`: with the times of the steps.
+// Runs the layer `repeats` times on the same tokens. `profile`: with the times of the steps, if the device can.
 ForwardResult run_forward(const Host& host, moe_device* device, moe_layer* layer, const moe_layer_desc& desc,
                           const std::vector<float>& x, uint32_t repeats, bool profile);
 

@@ -120,15 +120,4 @@ std::string Host::plan_text(const std::string& caps, const moe_layer_desc& desc,
   return text;
 }
 
-const char* device_kind_name(uint32_t kind) {
-  switch (kind) {
-    case MOE_DEVICE_KIND_REFERENCE: return "reference";
-    case MOE_DEVICE_KIND_DISCRETE_GPU: return "discrete";
-    case MOE_DEVICE_KIND_INTEGRATED_GPU: return "integrated";
-    case MOE_DEVICE_KIND_VIRTUAL_GPU: return "virtual";
-    case MOE_DEVICE_KIND_CPU_VULKAN: return "software";
-    default: return "other";
-  }
-}
-
 }  // namespace moevk::cli

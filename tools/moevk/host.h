@@ -20,6 +20,9 @@ constexpr int kExitOk = 0;
 constexpr int kExitDisagrees = 1;  // something was computed, and it is wrong
 constexpr int kExitCannot = 2;     // bad usage, a bad file, no such device
 
+// Of one call: what moe_context_desc::max_tokens may be.
+constexpr uint64_t kMostTokens = uint64_t{1} << 20;
+
 // What a person has to correct: printed as one line, exit code 2.
 class UsageError : public std::runtime_error {
  public:
@@ -27,7 +30,7 @@ class UsageError : public std::runtime_error {
 };
 
 struct GlobalOptions {
-  std::string library;  // empty: found as open_host says
+  std::string library;  // empty: found as Host's constructor says
 };
 
 class Host {
@@ -56,8 +59,6 @@ class Host {
   moe::Instance instance_;
   std::vector<moe_device_info> devices_;
 };
-
-const char* device_kind_name(uint32_t kind);
 
 // A moe_write_fn whose user is a std::string.
 void MOE_CALL append_text(void* user, const char* text, uint64_t bytes);

@@ -143,7 +143,7 @@ moe_layer_desc describe_layer(const LayerOptions& options, const std::string& fo
 void add_token_list(CLI::App& command, std::vector<uint64_t>& tokens) {
   command.add_option("--tokens", tokens, "numbers of tokens T in a call, with commas between them")
       ->delimiter(',')
-      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 31));
+      ->check(CLI::Range(uint64_t{1}, kMostTokens));
 }
 
 std::vector<std::string> format_names() { return texts(kFormats); }

@@ -5,10 +5,9 @@
 // Why: the command line turns the readers' refusals into its own errors here, and nowhere else.
 #include "tools/moevk/model_file.h"
 
-#include <bit>
 #include <cstring>
-#include <filesystem>
 
+#include "tools/model/half.h"
 #include "tools/moevk/random_data.h"
 
 namespace moevk::cli {
@@ -21,18 +20,6 @@ T unwrap(const std::string& argument, model::Result<T> result) {
     throw UsageError(argument, error.field == "file" ? error.message : error.text());
   }
   return std::move(result.value());
-}
-
-float half_value(uint16_t half) {
-  const uint32_t exponent = (half >> 10) & 31u;
-  const uint32_t mantissa = half & 1023u;
-  const uint32_t sign = (half & 0x8000u) << 16;
-  if (exponent == 0) {
-    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  const uint32_t wide = exponent == 31 ? 255u : exponent + 112u;
-  return std::bit_cast<float>(sign | (wide << 23) | (mantissa << 13));
 }
 
 }  // namespace
@@ -66,8 +53,7 @@ std::vector<float> read_tensor_f32(const ModelFile& file, const model::MoeLayer&
       }
       uint16_t half = 0;
       std::memcpy(&half, bytes + 2 * index, 2);
-      values[index] =
-          source.dtype == MOE_DTYPE_F16 ? half_value(half) : std::bit_cast<float>(static_cast<uint32_t>(half) << 16);
+      values[index] = source.dtype == MOE_DTYPE_F16 ? model::half_to_float(half) : model::bfloat_to_float(half);
     }
   }
   return values;

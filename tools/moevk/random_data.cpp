@@ -11,6 +11,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "tools/model/half.h"
+
 namespace moevk::cli {
 namespace {
 
@@ -30,8 +32,8 @@ class RandomTensor {
       const float unit = (static_cast<float>(index) - (kValues - 1) / 2.0f) / (kValues / 2.0f);
       const float value = unit * amplitude;
       const uint32_t bits = dtype == MOE_DTYPE_F32   ? std::bit_cast<uint32_t>(value)
-                            : dtype == MOE_DTYPE_F16 ? to_half(value)
-                                                     : to_bfloat16(value);
+                            : dtype == MOE_DTYPE_F16 ? model::float_to_half(value)
+                                                     : model::float_to_bfloat(value);
       std::memcpy(&table_[index * element_bytes_], &bits, element_bytes_);  // little-endian
     }
   }
@@ -70,25 +72,6 @@ float amplitude_of(const moe_tensor_info& tensor, const moe_layer_desc& desc) {
 }
 
 }  // namespace
-
-uint16_t to_half(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  const uint32_t sign = (bits >> 16) & 0x8000u;
-  const uint32_t magnitude = bits & 0x7FFFFFFFu;
-  if (magnitude >= 0x47800000u) return static_cast<uint16_t>(sign | (magnitude > 0x7F800000u ? 0x7E00u : 0x7C00u));
-  if (magnitude < 0x38800000u) {  // subnormal in f16: the unit is 2^-24
-    const float units = std::bit_cast<float>(magnitude) * 16777216.0f;
-    return static_cast<uint16_t>(sign | static_cast<uint32_t>(std::nearbyint(units)));
-  }
-  const uint32_t rounded = magnitude + 0x0FFFu + ((magnitude >> 13) & 1u);
-  return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
-}
-
-uint16_t to_bfloat16(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
-  return static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
-}
 
 std::vector<float> random_tokens(uint64_t tokens, uint64_t hidden, uint64_t seed) {
   std::vector<float> values(tokens * hidden);

@@ -2,9 +2,8 @@
 //
 // In:  a seed.
 // Out: tokens and weights, the same on every machine.
-// Why: weights are made while they are uploaded, by position, so that a layer of many gigabytes
-// needs no
-//      copy in host memory.
+// Why: weights are made while they are uploaded, by position, so that a layer of many gigabytes needs no copy in
+//      host memory.
 #pragma once
 
 #include <cstdint>
@@ -18,10 +17,6 @@ namespace moevk::cli {
 
 // [tokens, hidden], normal deviates, each row scaled to RMS 1 (what a layer sees after RMSNorm).
 std::vector<float> random_tokens(uint64_t tokens, uint64_t hidden, uint64_t seed);
-
-// Numbers as the format stores them; rounds to nearest, ties to even.
-uint16_t to_half(float value);
-uint16_t to_bfloat16(float value);
 
 // Uploads a layer whose weights are uniform with variance 1 / input width. `router_bias` (or empty)
 // is the tensor router.bias of a layer that has one.

@@ -86,6 +86,10 @@ Question make_question(const RunOptions& options, const model::MoeLayer& layer) 
     question.oracle_y = read_npy_matrix("--oracle", path("moe_out"), rows, hidden).to_f32();
     question.oracle_ids = read_npy_matrix("--oracle", path("selected"), rows, layer.desc.top_k).to_i32();
     if (question.oracle_ids.empty()) throw UsageError("--oracle", path("selected") + " holds no i4");
+    if (options.tokens > rows) {
+      throw UsageError("--tokens", "is " + std::to_string(options.tokens) + ", but " + path("moe_in") + " has only " +
+                                       std::to_string(rows) + " rows");
+    }
     if (options.tokens > 0 && options.tokens < rows) {
       question.x.resize(options.tokens * hidden);
       question.oracle_y.resize(options.tokens * hidden);
@@ -119,6 +123,10 @@ std::optional<bool> run_layer(const Host& host, moe_device* device, bool is_refe
   const std::string name = "layer " + std::to_string(layer.block);
   check_support(host, device, file, layer);
   const Question question = make_question(options, layer);
+  if (const uint64_t tokens = question.x.size() / layer.desc.hidden; tokens > kMostTokens) {
+    throw UsageError(question.origin,
+                     "has " + std::to_string(tokens) + " tokens; a call takes at most " + std::to_string(kMostTokens));
+  }
   std::printf("\n%s  %zu tokens  %s\n", heading(name).c_str(), question.x.size() / layer.desc.hidden,
               remark(question.origin).c_str());
 
@@ -217,7 +225,7 @@ void register_run(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
   command->add_option("--layer", options->layer, "number of one block, or all")->capture_default_str();
   command->add_option("--input", options->input, "tokens [T, H] (f4, f2 or f8)")->type_name("FILE.npy");
   command->add_option("--tokens", options->tokens, "so many random tokens (default: the oracle's, or 64)")
-      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 31));
+      ->check(CLI::Range(uint64_t{1}, kMostTokens));
   command->add_option("--seed", options->seed, "of random tokens")->capture_default_str();
   command->add_option("--device", options->device, "index, part of a name, or reference (default: the best)");
   command->add_option("--repeat", options->repeat, "times the median of so many runs")

@@ -42,23 +42,22 @@ void print_verdict(const Verdict& verdict) {
 void print_steps(const ForwardResult& result, const Roofline& work) {
   Table table({"step", ">dispatches", ">ms", ">GB/s", ">GFLOP/s"});
   StepTime sum;
-  bool clock = true;
   for (const StepTime& step : result.steps) {
-    clock = clock && step.milliseconds >= 0;
     sum.dispatches += step.dispatches;
     sum.milliseconds += step.milliseconds;
     sum.bytes += step.bytes;
     sum.flops += step.flops;
-    table.add({step.name, std::to_string(step.dispatches),
-               step.milliseconds >= 0 ? formatted("%.3f", step.milliseconds) : "-",
+    table.add({step.name, std::to_string(step.dispatches), formatted("%.3f", step.milliseconds),
                rate_text(step.bytes, step.milliseconds), rate_text(step.flops, step.milliseconds)});
   }
-  table.add({"all steps", std::to_string(sum.dispatches), clock ? formatted("%.3f", sum.milliseconds) : "-",
-             clock ? rate_text(sum.bytes, sum.milliseconds) : "-",
-             clock ? rate_text(sum.flops, sum.milliseconds) : "-"});
+  if (!result.steps.empty()) {
+    table.add({"all steps", std::to_string(sum.dispatches), formatted("%.3f", sum.milliseconds),
+               rate_text(sum.bytes, sum.milliseconds), rate_text(sum.flops, sum.milliseconds)});
+  }
   table.add({"whole call", "", formatted("%.3f", result.wall_ms), rate_text(work.bytes, result.wall_ms),
              rate_text(work.flops, result.wall_ms)});
   table.print(2);
+  if (result.steps.empty()) std::printf("  no times of steps: the device's queue has no clock\n");
 }
 
 void print_loads(const std::vector<int32_t>& counts) {

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
-// In:  strings and numbers.
+// In:  strings.
 // Out: JSON text.
-// Why: `bench` writes one small array; that needs no JSON library.
+// Why: benchmarks and reports write small objects; that needs no JSON library.
 #pragma once
 
+#include <cstdio>
 #include <string>
 #include <string_view>
 
-#include "tools/moevk/terminal.h"
-
-namespace moevk::cli {
+namespace moevk::model {
 
 // With quotes.
 inline std::string json_string(std::string_view text) {
@@ -19,8 +18,12 @@ inline std::string json_string(std::string_view text) {
     if (c == '"' || c == '\\') {
       out += '\\';
       out += c;
+    } else if (c == '\n') {
+      out += "\\n";
     } else if (static_cast<unsigned char>(c) < 0x20) {
-      out += formatted("\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+      char code[8];
+      std::snprintf(code, sizeof code, "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+      out += code;
     } else {
       out += c;
     }
@@ -28,4 +31,4 @@ inline std::string json_string(std::string_view text) {
   return out + "\"";
 }
 
-}  // namespace moevk::cli
+}  // namespace moevk::model
