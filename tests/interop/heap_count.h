@@ -8,6 +8,11 @@
 
 namespace moe_interop {
 
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kHeapIsCounted = false;
+#else
+inline constexpr bool kHeapIsCounted = true;
+#endif
 uint64_t heap_allocations();  // of this thread, since it began, those below a counted driver function left out
 
 }  // namespace moe_interop

@@ -16,7 +16,8 @@ namespace {
 #define MOE_COUNTED_FUNCTIONS(X)                                                                                       \
   X(vkDestroyDevice)                                                                                                   \
   X(vkGetDeviceQueue)                                                                                                  \
-  X(vkQueueSubmit) X(vkCreateCommandPool) X(vkDestroyCommandPool) X(vkResetCommandPool) X(vkAllocateCommandBuffers) X( \
+  X(vkQueueSubmit)                                                                                                     \
+  X(vkCreateCommandPool) X(vkDestroyCommandPool) X(vkResetCommandPool) X(vkAllocateCommandBuffers) X(                  \
       vkBeginCommandBuffer) X(vkEndCommandBuffer) X(vkCmdPipelineBarrier) X(vkCmdBindPipeline)                         \
       X(vkCmdBindDescriptorSets) X(vkCmdPushConstants) X(vkCmdDispatch) X(vkCmdDispatchIndirect) X(vkCmdCopyBuffer) X( \
           vkCmdFillBuffer) X(vkCmdWriteTimestamp) X(vkCmdResetQueryPool) X(vkCreateQueryPool) X(vkDestroyQueryPool)    \

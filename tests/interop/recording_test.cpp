@@ -185,7 +185,8 @@ TEST_P(RecordingCost, IsCommandsAloneAndNoAllocation) {
     const uint64_t before_making = heap_allocations();
     moe_recording* recording = record_forward(layer, c, x, y);
     recordings_.pop_back();
-    EXPECT_GT(heap_allocations(), before_making) << "the library's allocations are not seen: the counter is broken";
+    EXPECT_TRUE(!kHeapIsCounted || heap_allocations() > before_making)
+        << "the library's allocations are not seen: the counter is broken";
     EXPECT_GT(driver_calls().others(), 0u) << "the library's calls are not seen: the interposer is broken";
     VkCommandBuffer commands = host.allocate_commands();
     host.begin(commands);
