@@ -116,6 +116,8 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
   timeline.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES;
   VkPhysicalDeviceBufferDeviceAddressFeatures addresses{};
   addresses.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES;
+  VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR reports{};
+  reports.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR;
   VkPhysicalDeviceFeatures2 features{};
   features.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
   if (out.api_version >= VK_API_VERSION_1_1) {
@@ -126,6 +128,7 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
     if (v12 || has(VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME)) chain(&properties.pNext, &floats);
     if (v12 || has(VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME)) chain(&features.pNext, &timeline);
     if (v12 || has(VK_KHR_BUFFER_DEVICE_ADDRESS_EXTENSION_NAME)) chain(&features.pNext, &addresses);
+    if (has(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME)) chain(&features.pNext, &reports);
     vk.vkGetPhysicalDeviceProperties2(device, &properties);
     vk.vkGetPhysicalDeviceFeatures2(device, &features);
   } else {
@@ -161,6 +164,7 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
   caps.float_controls_inf_nan = floats.shaderSignedZeroInfNanPreserveFloat32;
   caps.timestamp_period_ns = limits.timestampPeriod;
 
+  out.pipeline_reports = options.pipeline_reports && reports.pipelineExecutableInfo == VK_TRUE;
   out.memory_budget = has(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
   out.creation_feedback =
       out.api_version >= VK_API_VERSION_1_3 || has(VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME);

@@ -28,7 +28,9 @@ Status DeviceFunctions::load(PFN_vkGetDeviceProcAddr get, VkDevice device) {
   if (name == nullptr) name = reinterpret_cast<PFN_##name>(get(device, #name "KHR"));
   MOEVK_PROMOTED_FUNCTIONS(X)
 #undef X
-  vkCmdPushDescriptorSetKHR = reinterpret_cast<PFN_vkCmdPushDescriptorSetKHR>(get(device, "vkCmdPushDescriptorSetKHR"));
+#define X(name) name = reinterpret_cast<PFN_##name>(get(device, #name));
+  MOEVK_OPTIONAL_FUNCTIONS(X)
+#undef X
   if (vkGetSemaphoreCounterValue == nullptr || vkWaitSemaphores == nullptr) {
     return {MOE_ERROR_DRIVER, "", "the driver has no timeline semaphores"};
   }

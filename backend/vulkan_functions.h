@@ -12,17 +12,19 @@
 
 namespace moevk {
 
-#define MOEVK_INSTANCE_FUNCTIONS(X)                                                                  \
-  X(vkDestroyInstance)                                                                               \
-  X(vkEnumeratePhysicalDevices)                                                                      \
-  X(vkGetPhysicalDeviceProperties) X(vkGetPhysicalDeviceProperties2) X(vkGetPhysicalDeviceFeatures2) \
-      X(vkGetPhysicalDeviceMemoryProperties2) X(vkGetPhysicalDeviceQueueFamilyProperties)            \
-          X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) X(vkGetDeviceProcAddr)
+#define MOEVK_INSTANCE_FUNCTIONS(X)                                                                         \
+  X(vkDestroyInstance)                                                                                      \
+  X(vkEnumeratePhysicalDevices)                                                                             \
+  X(vkGetPhysicalDeviceProperties)                                                                          \
+  X(vkGetPhysicalDeviceProperties2) X(vkGetPhysicalDeviceFeatures2) X(vkGetPhysicalDeviceMemoryProperties2) \
+      X(vkGetPhysicalDeviceQueueFamilyProperties) X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) \
+          X(vkGetDeviceProcAddr)
 
 #define MOEVK_DEVICE_FUNCTIONS(X)                                                                                      \
   X(vkDestroyDevice)                                                                                                   \
   X(vkGetDeviceQueue)                                                                                                  \
-  X(vkQueueSubmit) X(vkCreateCommandPool) X(vkDestroyCommandPool) X(vkResetCommandPool) X(vkAllocateCommandBuffers)    \
+  X(vkQueueSubmit)                                                                                                     \
+  X(vkCreateCommandPool) X(vkDestroyCommandPool) X(vkResetCommandPool) X(vkAllocateCommandBuffers)                     \
       X(vkBeginCommandBuffer) X(vkEndCommandBuffer) X(vkCmdPipelineBarrier) X(vkCmdBindPipeline)                       \
           X(vkCmdBindDescriptorSets) X(vkCmdPushConstants) X(vkCmdDispatch) X(vkCmdDispatchIndirect)                   \
               X(vkCmdCopyBuffer) X(vkCmdFillBuffer) X(vkCmdWriteTimestamp) X(vkCmdResetQueryPool) X(vkCreateQueryPool) \
@@ -37,6 +39,12 @@ namespace moevk {
 // Core in Vulkan 1.2, with a KHR suffix before; absent ones are null.
 #define MOEVK_PROMOTED_FUNCTIONS(X) X(vkGetSemaphoreCounterValue) X(vkWaitSemaphores) X(vkGetBufferDeviceAddress)
 
+// Of extensions that a device need not have; absent ones are null.
+#define MOEVK_OPTIONAL_FUNCTIONS(X)                                               \
+  X(vkCmdPushDescriptorSetKHR)                                                    \
+  X(vkGetPipelineExecutablePropertiesKHR) X(vkGetPipelineExecutableStatisticsKHR) \
+      X(vkGetPipelineExecutableInternalRepresentationsKHR)
+
 struct InstanceFunctions {
   PFN_vkGetInstanceProcAddr vkGetInstanceProcAddr = nullptr;
 #define X(name) PFN_##name name = nullptr;
@@ -49,8 +57,8 @@ struct DeviceFunctions {
 #define X(name) PFN_##name name = nullptr;
   MOEVK_DEVICE_FUNCTIONS(X)
   MOEVK_PROMOTED_FUNCTIONS(X)
+  MOEVK_OPTIONAL_FUNCTIONS(X)
 #undef X
-  PFN_vkCmdPushDescriptorSetKHR vkCmdPushDescriptorSetKHR = nullptr;
   Status load(PFN_vkGetDeviceProcAddr get, VkDevice device);
 };
 

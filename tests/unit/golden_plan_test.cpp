@@ -10,7 +10,7 @@
 #include <fstream>
 
 #include "runtime/plan_text.h"
-#include "tests/unit/layer_shapes.h"
+#include "tests/layers/layer_shapes.h"
 #include "tests/unit/repository.h"
 
 namespace moevk::unit {
