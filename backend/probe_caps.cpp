@@ -138,6 +138,7 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
   const VkPhysicalDeviceLimits& limits = properties.properties.limits;
   DeviceCaps& caps = out.caps;
   caps.name = basic.deviceName;
+  while (caps.name.ends_with(' ')) caps.name.pop_back();  // NVK's; a caps file cannot hold it
   caps.driver = std::string(driver.driverName) + " " + driver.driverInfo;
   caps.kind = device_kind(basic.deviceType);
   caps.vendor_id = basic.vendorID;
