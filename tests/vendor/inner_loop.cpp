@@ -226,7 +226,9 @@ std::optional<LoopCounts> inner_loop(Assembly assembly, const std::string& text)
       return &other != &loop && other.first >= loop.first && other.last <= loop.last &&
              (other.first != loop.first || other.last != loop.last);
     });
-    const auto rank = [](const LoopCounts& c) { return std::pair(c.loads + c.shared, c.multiply_adds); };
+    const auto rank = [](const LoopCounts& c) {
+      return std::pair(std::min(c.multiply_adds, 4 * (c.loads + c.shared)), c.multiply_adds);
+    };
     if (innermost && (!best.has_value() || rank(loop.counts) > rank(*best))) best = loop.counts;
   }
   return best;

@@ -3,8 +3,8 @@
 // The loop that a kernel spends its time in, counted in the driver's disassembly. In: text of RADV's, ANV's or
 // Turnip's compiler. Out: instructions of that loop by class. Loops are looked at that multiply, add and touch memory
 // (any that multiply and add, if none does all): a matmul reads what it multiplies, a polynomial does not. Innermost
-// is one with no such loop inside; of several the one that touches memory most is taken. Counts are static: a branch
-// inside counts both ways, and so does a further loop.
+// is one with no such loop inside; of several the one that does most of both is taken (a word of memory serves four
+// multiply-adds in a tile). Counts are static: a branch inside counts both ways, and so does a further loop.
 #pragma once
 
 #include <cstdint>
