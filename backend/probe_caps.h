@@ -17,7 +17,7 @@ struct ProbedDevice {
   uint32_t queue_family = 0;  // computes; UINT32_MAX: none does
   bool memory_budget = false;
   bool creation_feedback = false;
-  bool pipeline_reports = false;  // asked for by Options, and the driver has them
+  bool pipeline_reports = false;    // asked for by Options, and the driver has them
   DeviceCaps caps;                  // after quirks, MOEVK_DISABLE and MOEVK_LIMITS
   std::vector<std::string> quirks;  // the reasons of those applied
   moe_device_info info{};
