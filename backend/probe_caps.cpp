@@ -121,12 +121,20 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
   VkPhysicalDeviceProperties2 properties{};
   properties.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2;
   EnabledFeatures enabled;  // what we may use
+  VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR reports{};
+  reports.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR;
   if (out.api_version >= VK_API_VERSION_1_1) {
     chain(&properties.pNext, &id);
     chain(&properties.pNext, &subgroup);
     chain(&properties.pNext, &maintenance);
     if (v12 || has(VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME)) chain(&properties.pNext, &driver);
     if (v12 || has(VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME)) chain(&properties.pNext, &floats);
+    if (lent == nullptr && has(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME)) {
+      VkPhysicalDeviceFeatures2 features{};
+      features.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
+      features.pNext = &reports;
+      vk.vkGetPhysicalDeviceFeatures2(device, &features);
+    }
     vk.vkGetPhysicalDeviceProperties2(device, &properties);
     enabled = lent != nullptr ? lent->enabled : supported_features(vk, device, out.api_version, extensions);
   } else {
@@ -136,6 +144,7 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
   const VkPhysicalDeviceLimits& limits = properties.properties.limits;
   DeviceCaps& caps = out.caps;
   caps.name = basic.deviceName;
+  while (caps.name.ends_with(' ')) caps.name.pop_back();  // NVK's; a caps file cannot hold it
   caps.driver = std::string(driver.driverName) + " " + driver.driverInfo;
   caps.kind = device_kind(basic.deviceType);
   caps.vendor_id = basic.vendorID;
@@ -165,6 +174,7 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
   }
   caps.timestamp_period_ns = limits.timestampPeriod;
 
+  out.pipeline_reports = options.pipeline_reports && reports.pipelineExecutableInfo == VK_TRUE;
   out.memory_budget = may_use(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
   out.creation_feedback =
       out.api_version >= VK_API_VERSION_1_3 || may_use(VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME);

@@ -36,6 +36,7 @@ struct ProbedDevice {
   bool memory_budget = false;
   bool creation_feedback = false;
   ExternalMemoryCaps external;
+  bool pipeline_reports = false;    // asked for by Options, and the driver has them
   DeviceCaps caps;                  // after quirks, MOEVK_DISABLE and MOEVK_LIMITS
   std::vector<std::string> quirks;  // the reasons of those applied
   moe_device_info info{};

@@ -125,6 +125,12 @@ Status VulkanDevice::create_device() {
   VkPhysicalDeviceFeatures features{};
   features.shaderStorageBufferArrayDynamicIndexing = caps.storage_buffer_array_indexing != 0 ? VK_TRUE : VK_FALSE;
 
+  VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR reports{};
+  reports.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR;
+  reports.pipelineExecutableInfo = VK_TRUE;
+  reports.pNext = &timeline;
+  if (probed_.pipeline_reports) extensions.push_back(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
+
   const float priority = 1.0f;
   VkDeviceQueueCreateInfo queue{};
   queue.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO;
@@ -133,7 +139,7 @@ Status VulkanDevice::create_device() {
   queue.pQueuePriorities = &priority;
   VkDeviceCreateInfo info{};
   info.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO;
-  info.pNext = &timeline;
+  info.pNext = probed_.pipeline_reports ? static_cast<const void*>(&reports) : &timeline;
   info.queueCreateInfoCount = 1;
   info.pQueueCreateInfos = &queue;
   info.enabledExtensionCount = static_cast<uint32_t>(extensions.size());

@@ -29,10 +29,7 @@ Status DeviceFunctions::load(PFN_vkGetDeviceProcAddr get, VkDevice device) {
   MOEVK_PROMOTED_FUNCTIONS(X)
 #undef X
 #define X(name) name = reinterpret_cast<PFN_##name>(get(device, #name));
-  X(vkCmdPushDescriptorSetKHR)
-  X(vkGetMemoryFdKHR)
-  X(vkGetMemoryFdPropertiesKHR)
-  X(vkGetMemoryHostPointerPropertiesEXT)
+  MOEVK_OPTIONAL_FUNCTIONS(X)
 #undef X
   vkGetMemoryWin32HandleKHR = get(device, "vkGetMemoryWin32HandleKHR");
   if (vkGetSemaphoreCounterValue == nullptr || vkWaitSemaphores == nullptr) {

@@ -21,6 +21,7 @@ struct Options {
   bool validation = false;        // MOEVK_VALIDATION=1
   std::string cache_dir;          // MOEVK_CACHE_DIR, else moevk in the user's cache folder; empty: none
   bool cache = true;              // MOEVK_CACHE=0 turns the cache on disk off
+  bool pipeline_reports = false;  // no variable: tests/vendor asks drivers what they made of a kernel
 
   bool disabled(const std::string& name) const { return disable.count(name) != 0; }
 };

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2034
-# What scripts/setup, scripts/demo and scripts/test share: where things lie, how they talk, which
-# system this is. Sourced by bash, never run; changes nothing by itself.
+# shellcheck shell=bash disable=SC2016,SC2034
+# What the scripts of this folder share: where things lie, how they talk, which system this is, how a
+# program runs on one driver. Sourced by bash, never run; changes nothing by itself.
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 deps=$repo/build/deps
+lab=${MOEVK_LAB_DIR:-$repo/build/lab}  # made by scripts/lab
 
 say() { printf '%s: %s\n' "${0##*/}" "$*"; }
 note() { printf '%s: note: %s\n' "${0##*/}" "$*" >&2; }
@@ -28,15 +29,41 @@ system() {
   esac
 }
 
+# ---- other Debian suites: what scripts/setup and scripts/lab take from them --------------------
+
+# mirror: where this machine's own apt gets Debian from; apt reads both kinds of sources files.
+mirror() {
+  local codename=bookworm
+  [ "$(system)" = debian12 ] || codename=trixie
+  apt-get indextargets --format '$(CODENAME) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
+    awk -v suite="$codename" '$1 == suite && $2 == "main" { print $3; exit }'
+}
+
+# keyring: the file with the keys of Debian's archive, or nothing.
+keyring() {
+  local key
+  for key in /usr/share/keyrings/debian-archive-keyring.{gpg,pgp}; do
+    if [ -r "$key" ]; then
+      echo "$key"
+      return
+    fi
+  done
+}
+
+# ---- drivers ----------------------------------------------------------------------------------
+
 # icd NAME: path of a Vulkan driver's manifest, or nothing if that driver is not here.
 #   lavapipe    the system's software driver
 #   lavapipe25  lavapipe 25.0 (unpacked under build/deps on Debian 12, the system's on Debian 13)
+#   lavapipe26  lavapipe 26.1 or later, with cooperative matrices (scripts/lab hosts)
 #   swiftshader the least capable driver there is
 icd() {
   local candidates=("$deps/icd/$1.json") file
   # Debian 12 names the manifest by machine, later ones do not.
   [ "$1" != lavapipe ] ||
     candidates=(/usr/share/vulkan/icd.d/lvp_icd{."$(uname -m)",}.json)
+  [ "$1" != lavapipe26 ] ||
+    candidates=("$lab"/hosts/usr/share/vulkan/icd.d/lvp_icd{."$(uname -m)",}.json)
   for file in "${candidates[@]}"; do
     if [ -r "$file" ]; then
       echo "$file"
@@ -65,3 +92,35 @@ validation_layer() {
 # on_driver FILE: sets the array `environment` so that the Vulkan loader sees this driver alone.
 # Loaders before 1.3.207 know only the second variable.
 on_driver() { environment=("VK_DRIVER_FILES=$1" "VK_ICD_FILENAMES=$1"); }
+
+# Devices whose real drivers compile here without the hardware (scripts/lab drivers), as those drivers
+# spell them.
+lab_devices=(polaris10 vega10 navi10 navi21 navi31 gfx1150 tgl dg2 mtl lnl bmg a630 a660 a730 a740 a750
+  g610 tu102 ga102)
+
+# on_lab_device NAME: sets `environment` and `loader`, so that `env "${environment[@]}" "${loader[@]}"
+# PROGRAM ...` runs a program on that device's driver: pipelines compile, submits do nothing. The
+# driver comes with a loader and C library of its own, newer than the system's may be.
+on_lab_device() {
+  local drivers=$lab/drivers driver shim select=()
+  case $1 in
+    tgl | dg2 | mtl | lnl | bmg) driver=intel shim=intel select=("INTEL_STUB_GPU_PLATFORM=$1") ;;
+    a[67]??) driver=freedreno shim=freedreno select=("FD_GPU_ID=${1#a}") ;;
+    # PanVK 25.0 is not conformant on this GPU yet, and wants that to be said.
+    g610) driver=panfrost shim=panfrost select=(PAN_GPU_ID=a867 PAN_I_WANT_A_BROKEN_VULKAN_DRIVER=1) ;;
+    tu102) driver=nouveau shim=nouveau select=(NOUVEAU_CHIPSET=162) ;;
+    ga102) driver=nouveau shim=nouveau select=(NOUVEAU_CHIPSET=172) ;;
+    *) driver=radeon shim=amdgpu select=("AMDGPU_GPU_ID=$1") ;;
+  esac
+  on_driver "$drivers/icd/$driver.json"
+  environment+=("LD_PRELOAD=$drivers/lib/lib${shim}_noop_drm_shim.so" MESA_SHADER_CACHE_DISABLE=true
+    "${select[@]}")
+  loader=("$drivers/lib/ld-linux-x86-64.so.2" --library-path "$drivers/lib")
+}
+
+# on_lab_hosts: sets `loader`, so that a program runs with the Vulkan loader, the layers and the C
+# library of the part `hosts`.
+on_lab_hosts() {
+  local libraries=$lab/hosts/usr/lib/x86_64-linux-gnu
+  loader=("$libraries/ld-linux-x86-64.so.2" --library-path "$libraries")
+}

@@ -10,7 +10,7 @@
 #include <fstream>
 
 #include "runtime/plan_text.h"
-#include "tests/unit/layer_shapes.h"
+#include "tests/layers/layer_shapes.h"
 #include "tests/unit/repository.h"
 
 namespace moevk::unit {
@@ -23,6 +23,10 @@ struct Golden {
   WeightFormat format;
   uint64_t tokens;
 };
+
+Golden on_device(const std::string& layer, const std::string& device, WeightFormat format, uint64_t tokens) {
+  return {layer + "-t" + std::to_string(tokens) + "-" + device, layer_shape(layer), device, format, tokens};
+}
 
 const std::vector<Golden>& golden_plans() {
   LayerShape own_width = layer_shape("olmoe");  // no model has it: a width that does not join
@@ -45,6 +49,34 @@ const std::vector<Golden>& golden_plans() {
       {"mixtral-8x22b-t1-windows", layer_shape("mixtral-8x22b"), "windows-only", kF16, 1},
       {"mixtral-8x22b-t512-windows", layer_shape("mixtral-8x22b"), "windows-only", kF16, 512},
       {"odd-widths-input-norm-t100", odd, "floor", kF32, 100},
+      // A model that one might run there, on each GPU whose driver was asked (docs/vendor-compilers.md).
+      on_device("qwen3-30b", "navi31", kF16, 1),
+      on_device("qwen3-30b", "navi31", kF16, 512),
+      on_device("gpt-oss-120b", "navi31", kBf16, 1),
+      on_device("mixtral-8x22b", "navi21", kF16, 512),
+      on_device("kimi-k2", "navi21", kF16, 1),
+      on_device("llama-4-scout", "navi10", kBf16, 1),
+      on_device("deepseek-v3", "vega10", kBf16, 1),
+      on_device("kimi-k3", "polaris10", kF16, 512),
+      on_device("granite-1b", "gfx1150", kF16, 4),
+      on_device("qwen3-30b", "gfx1150", kF16, 512),
+      on_device("qwen3-30b", "dg2", kF16, 32),
+      on_device("olmoe", "bmg", kF32, 512),
+      on_device("qwen3-235b", "bmg", kF16, 1),
+      on_device("minimax-m2", "bmg", kBf16, 4096),
+      on_device("qwen3-30b", "tgl", kF16, 512),
+      on_device("glm-4.5-air", "lnl", kBf16, 4),
+      on_device("deepseek-v2-lite", "mtl", kF16, 32),
+      on_device("granite-3b", "a630", kF16, 1),
+      on_device("olmoe", "a660", kF16, 4),
+      on_device("mixtral-8x7b", "a730", kF16, 32),
+      on_device("qwen1.5-moe", "a740", kF16, 512),
+      on_device("mixtral-8x22b", "a750", kF16, 1),
+      on_device("qwen3-30b", "g610", kF16, 1),
+      on_device("granite-1b", "g610", kF16, 512),
+      on_device("qwen3-next", "tu102", kF16, 1),
+      on_device("longcat", "ga102", kBf16, 512),
+      on_device("gpt-oss-20b", "ga102", kBf16, 512),
   };
   return all;
 }
@@ -52,7 +84,7 @@ const std::vector<Golden>& golden_plans() {
 std::filesystem::path folder() { return source_dir() / "tests/golden"; }
 
 class GoldenPlans : public ::testing::TestWithParam<size_t> {};
-INSTANTIATE_TEST_SUITE_P(All, GoldenPlans, ::testing::Range<size_t>(0, 13), [](const auto& info) {
+INSTANTIATE_TEST_SUITE_P(All, GoldenPlans, ::testing::Range<size_t>(0, 40), [](const auto& info) {
   std::string name = golden_plans().at(info.param).name;
   std::replace_if(
       name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
@@ -60,7 +92,7 @@ INSTANTIATE_TEST_SUITE_P(All, GoldenPlans, ::testing::Range<size_t>(0, 13), [](c
 });
 
 TEST_P(GoldenPlans, AreAsTheyWere) {
-  ASSERT_EQ(golden_plans().size(), 13u);
+  ASSERT_EQ(golden_plans().size(), 40u);
   const Golden& one = golden_plans()[GetParam()];
   const DeviceCaps caps = one.device == "windows-only" ? windows_only() : device(one.device);
   Result<std::string> text = describe_forward(make_spec(one.layer, one.format), caps, one.tokens);

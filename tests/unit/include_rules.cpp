@@ -150,7 +150,11 @@ const std::vector<Rule>& rules() {
       {"tests/conformance/", true, true, true, together({host, {"tests/conformance/"}})},
       {"tests/consumer/", true, true, true, {"moevk/moe_plugin.h"}},
       {"tests/unit/", true, true, true,
-       together({kAbi, kKernelTable, {"gtest/", "runtime/", "backend/", "tests/unit/"}})},
+       together({kAbi, kKernelTable, {"gtest/", "runtime/", "backend/", "tests/layers/", "tests/unit/"}})},
+      // The layers of models, for all who plan; and what asks vendors' compilers, through the library's own pipelines.
+      {"tests/layers/", true, true, false, together({kAbi, kKernelTable, {"runtime/", "tests/layers/"}})},
+      {"tests/vendor/", true, true, true,
+       together({kAbi, kKernelTable, {"gtest/", "runtime/", "backend/", "tests/layers/", "tests/vendor/"}})},
       {"tests/", true, true, true, together({host, {"gtest/", "tools/", "tests/"}})},
   };
   return all;

@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "kernel_table.h"
-#include "tests/unit/layer_shapes.h"
+#include "tests/layers/layer_shapes.h"
 
 namespace moevk::unit {
 namespace {

@@ -9,7 +9,7 @@
 #include <cctype>
 #include <functional>
 
-#include "tests/unit/layer_shapes.h"
+#include "tests/layers/layer_shapes.h"
 #include "tests/unit/plan_check.h"
 #include "tests/unit/repository.h"
 

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/unit/layer_shapes.h"
+#include "tests/layers/layer_shapes.h"
 
 namespace moevk::unit {
 namespace {

@@ -11,7 +11,7 @@
 #include <random>
 
 #include "kernel_table.h"
-#include "tests/unit/layer_shapes.h"
+#include "tests/layers/layer_shapes.h"
 #include "tests/unit/repository.h"
 
 namespace moevk::unit {

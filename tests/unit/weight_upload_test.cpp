@@ -10,7 +10,7 @@
 #include <cstring>
 #include <map>
 
-#include "tests/unit/layer_shapes.h"
+#include "tests/layers/layer_shapes.h"
 
 namespace moevk::unit {
 namespace {

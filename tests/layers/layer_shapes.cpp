@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
 // One line a model: hidden, intermediate, experts, k, width of the shared experts.
-#include "tests/unit/layer_shapes.h"
+#include "tests/layers/layer_shapes.h"
 
 #include <stdexcept>
 
-namespace moevk::unit {
+namespace moevk {
 
 const std::vector<LayerShape>& layer_shapes() {
   constexpr uint32_t kOne = MOE_SHARED_GATE_ONE, kSigmoid = MOE_SHARED_GATE_SIGMOID;
@@ -67,4 +67,4 @@ LayerSpec make_spec(const moe_layer_desc& desc) {
 
 LayerSpec make_spec(const LayerShape& shape, WeightFormat format) { return make_spec(describe(shape, format)); }
 
-}  // namespace moevk::unit
+}  // namespace moevk

@@ -9,7 +9,7 @@
 
 #include "runtime/layer_spec.h"
 
-namespace moevk::unit {
+namespace moevk {
 
 struct LayerShape {
   std::string name;
@@ -31,4 +31,4 @@ moe_layer_desc describe(const LayerShape& shape, WeightFormat format);
 LayerSpec make_spec(const moe_layer_desc& desc);
 LayerSpec make_spec(const LayerShape& shape, WeightFormat format);
 
-}  // namespace moevk::unit
+}  // namespace moevk
