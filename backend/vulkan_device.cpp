@@ -239,12 +239,33 @@ Status VulkanDevice::check_limits(const LayerSpec& spec) const {
   return std::move(layout.status());
 }
 
+DeviceCaps VulkanDevice::planning_caps() const {
+  DeviceCaps caps = probed_.caps;
+  for (uint32_t i = 0; i < kKernelCount; ++i) {
+    if ((struck_ >> i & 1) == 0 || is_struck(caps, kKernels[i].name)) continue;
+    caps.struck_kernels += (caps.struck_kernels.empty() ? "" : "+") + std::string(kKernels[i].name);
+  }
+  return caps;
+}
+
+bool VulkanDevice::strike(KernelId kernel, const Status& why) {
+  static_assert(kKernelCount <= 32);
+  const bool passes = why.code() == MOE_ERROR_DEVICE_LOST || why.code() == MOE_ERROR_OUT_OF_HOST_MEMORY ||
+                      why.code() == MOE_ERROR_OUT_OF_DEVICE_MEMORY;
+  const uint32_t bit = 1u << static_cast<uint32_t>(kernel);
+  if (passes || (struck_.fetch_or(bit) & bit) != 0) return false;
+  state_->log(MOE_LOG_WARNING, probed_.caps.name + " cannot compile the kernel " +
+                                   kKernels[static_cast<size_t>(kernel)].name +
+                                   ", plans do without it from now on: " + why.text());
+  return true;
+}
+
 Result<moe_estimate> VulkanDevice::estimate(const std::vector<LayerSpec>& specs, uint64_t max_tokens) const {
   moe_estimate estimate = moe_init<moe_estimate>();
   estimate.staging_bytes = kUploadSlots * kUploadSlotBytes;
   for (const LayerSpec& spec : specs) {
     MOE_ASSIGN_OR_RETURN(const WeightLayout layout, make_weight_layout(spec, probed_.caps));
-    MOE_ASSIGN_OR_RETURN(const uint64_t workspace, largest_workspace(spec, layout, probed_.caps, max_tokens));
+    MOE_ASSIGN_OR_RETURN(const uint64_t workspace, largest_workspace(spec, layout, planning_caps(), max_tokens));
     estimate.weight_bytes += layout.total_bytes(spec);
     estimate.workspace_bytes = std::max<uint64_t>(estimate.workspace_bytes, workspace);
     estimate.total_parameters += total_parameters(spec);

@@ -92,6 +92,10 @@ class VulkanDevice final : public Device {
   Status adopt(const LentQueue& lent, uint64_t budget_bytes);  // borrows a host's
 
   const DeviceCaps& caps() const override { return probed_.caps; }
+  DeviceCaps planning_caps() const override;
+  // A kernel that failed to compile is not planned with again. False: it was struck before, or may work next time
+  // (no memory, a lost device).
+  bool strike(KernelId kernel, const Status& why);
   Status check_limits(const LayerSpec& spec) const override;
   Result<moe_estimate> estimate(const std::vector<LayerSpec>& specs, uint64_t max_tokens) const override;
   Result<std::unique_ptr<WeightSink>> begin_weights(const LayerSpec& spec, const InPlaceWeights& in_place) override;
@@ -134,6 +138,7 @@ class VulkanDevice final : public Device {
   VkQueue queue_ = VK_NULL_HANDLE;
   std::mutex queue_mutex_;
   std::atomic<bool> lost_{false};
+  std::atomic<uint32_t> struck_{0};  // bit per KernelId
   std::shared_ptr<GpuAllocator> allocator_;
   std::unique_ptr<Pipelines> pipelines_;
 };

@@ -99,15 +99,9 @@ Result<std::shared_ptr<const ExecutablePlan>> VulkanLayer::plan(const CallShape&
     if (one->plan.shape == shape) return one;
   }
   auto made = std::make_shared<ExecutablePlan>();
-  MOE_ASSIGN_OR_RETURN(made->plan, plan_call(spec(), layout_, vulkan().caps(), shape));
-  for (const Step& step : made->plan.steps) {
-    for (const Dispatch& dispatch : step.dispatches) {
-      MOE_ASSIGN_OR_RETURN(const Pipeline pipeline, vulkan().pipelines().get(dispatch));
-      made->pipelines.push_back(pipeline);
-    }
-  }
+  MOE_RETURN_IF_ERROR(plan_and_compile(shape, made.get()));
   if (vulkan().state().options().trace_plan) {
-    vulkan().state().log(MOE_LOG_TRACE, plan_text(spec(), layout_, vulkan().caps(), made->plan));
+    vulkan().state().log(MOE_LOG_TRACE, plan_text(spec(), layout_, vulkan().planning_caps(), made->plan));
   }
   planned_dispatches_ += made->pipelines.size();
   while (!plans_.empty() && (plans_.size() >= kMostPlans || planned_dispatches_ > kMostPlannedDispatches)) {
@@ -120,15 +114,16 @@ Result<std::shared_ptr<const ExecutablePlan>> VulkanLayer::plan(const CallShape&
 
 Status VulkanLayer::prepare(uint64_t first_tokens, uint64_t last_tokens) {
   MOE_RETURN_IF_ERROR(vulkan().check_lost());
-  const uint64_t limit = chunk_limit(spec(), vulkan().caps());
+  const uint64_t limit = chunk_limit(spec(), vulkan().planning_caps());
+  ExecutablePlan made;  // for its pipelines, which the device keeps
   for (uint64_t tokens : representative_tokens(spec(), limit, first_tokens, last_tokens)) {
     for (uint32_t x_dtype : {MOE_DTYPE_F32, MOE_DTYPE_F16, MOE_DTYPE_BF16}) {
       for (Stage stage : kStages) {
         CallShape shape = fullest_shape(spec(), stage, tokens);
         shape.x_dtype = x_dtype;
-        MOE_RETURN_IF_ERROR(compile(shape));
+        MOE_RETURN_IF_ERROR(plan_and_compile(shape, &made));
         shape.outputs = 0;  // asking for less takes other variants of a kernel
-        MOE_RETURN_IF_ERROR(compile(shape));
+        MOE_RETURN_IF_ERROR(plan_and_compile(shape, &made));
       }
     }
   }
@@ -136,15 +131,25 @@ Status VulkanLayer::prepare(uint64_t first_tokens, uint64_t last_tokens) {
   return {};
 }
 
-Status VulkanLayer::compile(const CallShape& shape) {
-  MOE_ASSIGN_OR_RETURN(const Plan plan, plan_call(spec(), layout_, vulkan().caps(), shape));
-  for (const Step& step : plan.steps) {
-    for (const Dispatch& dispatch : step.dispatches) {
-      Result<Pipeline> pipeline = vulkan().pipelines().get(dispatch);
-      if (!pipeline.ok()) return std::move(pipeline.status());
+Status VulkanLayer::plan_and_compile(const CallShape& shape, ExecutablePlan* out) {
+  for (;;) {
+    MOE_ASSIGN_OR_RETURN(out->plan, plan_only(shape));
+    out->pipelines.clear();
+    bool again = false;
+    for (const Step& step : out->plan.steps) {
+      for (const Dispatch& dispatch : step.dispatches) {
+        if (again) break;
+        Result<Pipeline> pipeline = vulkan().pipelines().get(dispatch);
+        if (pipeline.ok()) {
+          out->pipelines.push_back(pipeline.value());
+          continue;
+        }
+        again = vulkan().strike(dispatch.kernel, pipeline.status());
+        if (!again) return std::move(pipeline.status());
+      }
     }
+    if (!again) return {};
   }
-  return {};
 }
 
 // No region of a plan shrinks when a chunk has more tokens, so the largest chunk bounds them all.

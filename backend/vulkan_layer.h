@@ -37,7 +37,9 @@ class VulkanLayer final : public Layer {
   uint64_t in_place_bytes() const override { return memory_.in_place_bytes; }
   Status prepare(uint64_t first_tokens, uint64_t last_tokens) override;
   // Without pipelines: compiles nothing.
-  Result<Plan> plan_only(const CallShape& shape) const { return plan_call(spec(), layout_, vulkan().caps(), shape); }
+  Result<Plan> plan_only(const CallShape& shape) const {
+    return plan_call(spec(), layout_, vulkan().planning_caps(), shape);
+  }
   // Thread-safe; the same shape gives the same plan.
   Result<std::shared_ptr<const ExecutablePlan>> plan(const CallShape& shape);
 
@@ -50,7 +52,8 @@ class VulkanLayer final : public Layer {
   }
 
  private:
-  Status compile(const CallShape& shape);
+  // Plans until every pipeline compiles; kernels that do not are struck on the way.
+  Status plan_and_compile(const CallShape& shape, ExecutablePlan* out);
 
   WeightLayout layout_;
   Memory memory_;

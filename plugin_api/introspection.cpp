@@ -11,7 +11,7 @@ moe_status MOE_CALL get_caps_text(moe_device* device, moe_write_fn write, void* 
   return guarded(error, [&]() -> Status {
     MOE_RETURN_IF_ERROR(check_handle(device, "device"));
     if (write == nullptr) return invalid("write", "is NULL");
-    const std::string text = caps_text(device->object->caps());
+    const std::string text = caps_text(device->object->planning_caps());
     write(user, text.data(), text.size());
     return {};
   });

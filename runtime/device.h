@@ -123,6 +123,8 @@ class Device : public std::enable_shared_from_this<Device> {
  public:
   virtual ~Device() = default;
   virtual const DeviceCaps& caps() const = 0;
+  // The facts that plans are made from: caps, less what the driver was found unable to compile.
+  virtual DeviceCaps planning_caps() const { return caps(); }
   // Refuses what this device's limits cannot hold; the descriptor itself is checked already.
   virtual Status check_limits(const LayerSpec& spec) const = 0;
   virtual Result<moe_estimate> estimate(const std::vector<LayerSpec>& specs, uint64_t max_tokens) const = 0;

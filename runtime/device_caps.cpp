@@ -48,6 +48,7 @@ void for_each_fact(Caps& caps, Visit visit) {
   visit("float_controls_inf_nan", caps.float_controls_inf_nan);
   visit("timestamp_period_ns", caps.timestamp_period_ns);
   visit("device_local_bytes", caps.device_local_bytes);
+  visit("struck_kernels", caps.struck_kernels);
 }
 
 std::string print(const std::string& value) { return value; }
@@ -96,6 +97,19 @@ Status check_lowered(const std::string& name, const T& value, const T& before) {
   return invalid("MOEVK_LIMITS", name + " may only go down; the device has " + print(before));
 }
 
+// Adds kernels, joined by '+', to the struck ones.
+Status strike_kernels(const std::string& names, DeviceCaps* caps) {
+  std::istringstream parts(names);
+  std::string name;
+  while (std::getline(parts, name, '+')) {
+    bool known = false;
+    for (const KernelInfo& kernel : kKernels) known = known || name == kernel.name;
+    if (!known) return invalid("MOEVK_LIMITS", "\"" + name + "\" is no kernel");
+    if (!is_struck(*caps, name)) caps->struck_kernels += (caps->struck_kernels.empty() ? "" : "+") + name;
+  }
+  return {};
+}
+
 // Sets the facts that "name=value,..." names; with `lower`, only to what is not above them.
 Status set_limits(const std::string& limits, bool lower, DeviceCaps* caps) {
   std::istringstream parts(limits);
@@ -107,6 +121,10 @@ Status set_limits(const std::string& limits, bool lower, DeviceCaps* caps) {
     const std::string value = equals == std::string::npos ? "" : trim(part.substr(equals + 1));
     if (std::find(std::begin(kFixedFacts), std::end(kFixedFacts), name) != std::end(kFixedFacts)) {
       return invalid("MOEVK_LIMITS", name + " cannot be lowered: less of it is not less of a device");
+    }
+    if (name == "struck_kernels") {
+      MOE_RETURN_IF_ERROR(strike_kernels(value, caps));
+      continue;
     }
     Status status = invalid("MOEVK_LIMITS", "\"" + name + "\" is no fact of a device");
     for_each_fact(*caps, [&](const char* fact, auto& member) {
@@ -126,10 +144,16 @@ Status set_limits(const std::string& limits, bool lower, DeviceCaps* caps) {
 
 }  // namespace
 
+bool is_struck(const DeviceCaps& caps, const std::string& kernel) {
+  return ("+" + caps.struck_kernels + "+").find("+" + kernel + "+") != std::string::npos;
+}
+
 std::string caps_text(const DeviceCaps& caps) {
   std::string text;
-  for_each_fact(caps,
-                [&](const char* name, const auto& value) { text += std::string(name) + " = " + print(value) + "\n"; });
+  for_each_fact(caps, [&](const char* name, const auto& value) {
+    if (static_cast<const void*>(&value) == &caps.struck_kernels && caps.struck_kernels.empty()) return;  // the rule
+    text += std::string(name) + " = " + print(value) + "\n";
+  });
   return text;
 }
 

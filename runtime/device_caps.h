@@ -39,14 +39,17 @@ struct DeviceCaps {
   uint32_t float_controls_inf_nan = 0;  // so can the preservation of signed zero, infinity, NaN
   double timestamp_period_ns = 0;
   uint64_t device_local_bytes = 0;
+  std::string struck_kernels;  // "gate_up_small+scan": what this driver cannot compile; plans do without
 };
+
+bool is_struck(const DeviceCaps& caps, const std::string& kernel);
 
 std::string caps_text(const DeviceCaps& caps);
 // Unknown names and values that are no numbers are errors that name the line.
 Result<DeviceCaps> caps_from_text(const std::string& text);
 // MOEVK_LIMITS, "name=value,...": whether every fact named exists, can be lowered, and has a value; needs no device.
 Status check_limits(const std::string& limits);
-// The same on a device, where facts may only go down; on an error `caps` stays as it is.
+// The same on a device, where facts may only go down (struck_kernels, names joined by '+', may only grow); on an error `caps` stays as it is.
 Status lower_caps(const std::string& limits, DeviceCaps* caps);
 // Empty if the device reaches the floor, else every missing feature by name.
 std::string below_floor(const DeviceCaps& caps);

@@ -42,6 +42,20 @@ Status check_stage_size(const CallShape& shape, uint64_t limit) {
                                         std::to_string(limit) + "); call the stages per piece, or forward");
 }
 
+// A kernel that nothing can stand in for.
+Status check_struck(const Plan& plan, const DeviceCaps& caps) {
+  if (caps.struck_kernels.empty()) return {};
+  for (const Step& step : plan.steps) {
+    for (const Dispatch& dispatch : step.dispatches) {
+      const char* name = kKernels[static_cast<size_t>(dispatch.kernel)].name;
+      if (!is_struck(caps, name)) continue;
+      return unsupported("device", std::string("its driver cannot compile the kernel ") + name +
+                                       ", and no other can take its place here");
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 const char* region_name(Region region) {
@@ -72,6 +86,15 @@ uint64_t chunk_limit(const LayerSpec& spec, const DeviceCaps& caps) {
     const double gate_up = 2.0 * static_cast<double>(slots) * spec.hidden_padded * spec.widest();
     limit = std::min(limit, std::max<uint64_t>(64, static_cast<uint64_t>(kWatchdogSeconds * rate / gate_up)));
   }
+  const auto struck = [&](std::initializer_list<KernelId> kernels) {
+    return std::any_of(kernels.begin(), kernels.end(),
+                       [&](KernelId id) { return is_struck(caps, kKernels[static_cast<size_t>(id)].name); });
+  };
+  // What a driver cannot compile is done without, in smaller pieces.
+  if (struck({KernelId::kGateUpTile, KernelId::kDownTile})) limit = std::min<uint64_t>(limit, kNumberMaxSmallTokens);
+  if (struck({KernelId::kHistogram, KernelId::kScan, KernelId::kScatter})) {
+    limit = std::min(limit, std::max<uint64_t>(kNumberMaxSortRoutes / slots, 1));
+  }
   return std::max<uint64_t>(limit, 1);
 }
 
@@ -90,6 +113,7 @@ Result<Plan> plan_call(const LayerSpec& spec, const WeightLayout& layout, const 
     PlanBuilder builder(spec, layout, caps, shape, &plan, first, std::min(per_chunk, shape.tokens - first));
     builder.build();
   }
+  MOE_RETURN_IF_ERROR(check_struck(plan, caps));
   lay_out_workspace(&plan);
   for (size_t i = 0; i < kRegionCount; ++i) {
     if (plan.region_bytes[i] <= caps.max_storage_buffer_range) continue;

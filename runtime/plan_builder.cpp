@@ -19,8 +19,21 @@ PlanBuilder::PlanBuilder(const LayerSpec& spec, const WeightLayout& layout, cons
       small_(tokens <= kNumberMaxSmallTokens),
       one_sort_(routes_ <= kNumberMaxSortRoutes) {
   const bool router = spec.desc.route_source == MOE_ROUTE_FROM_ROUTER;
-  split_ = one_sort_ && router;
+  small_ = small_ && compiles({KernelId::kGateUpSmall, KernelId::kDownSmall}, "small-token matmul");
+  one_sort_ = one_sort_ && compiles({KernelId::kSortSmall}, "one-workgroup sort");
+  split_ = one_sort_ && router && compiles({KernelId::kRouterLogits}, "split router");
   has_logits_ = router || spec.shared_router();
+}
+
+// Says so where a driver took a candidate away.
+bool PlanBuilder::compiles(std::initializer_list<KernelId> kernels, const char* candidate) {
+  for (KernelId id : kernels) {
+    const char* name = kKernels[static_cast<size_t>(id)].name;
+    if (!is_struck(caps_, name)) continue;
+    refuse(std::string(candidate) + ": the driver cannot compile " + name);
+    return false;
+  }
+  return true;
 }
 
 void PlanBuilder::build() {

@@ -57,6 +57,7 @@ class PlanBuilder {
   static Binding view(ViewId id) { return {Binding::Kind::kView, static_cast<uint8_t>(id), 0}; }
   static Binding aux() { return {Binding::Kind::kAux, 0, 0}; }
   void refuse(std::string text);
+  bool compiles(std::initializer_list<KernelId> kernels, const char* candidate);
 
   template <class Push>
   static void set_push(Dispatch* d, const Push& push) {

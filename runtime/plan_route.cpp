@@ -24,8 +24,10 @@ void PlanBuilder::route() {
   if (split_ || (has_logits_ && !router)) {
     router_logits();
   } else if (router) {
-    refuse("split router: " + std::to_string(routes_) +
-           " routes need a block sort, and token blocks are enough to fill a device");
+    if (!one_sort_) {
+      refuse("split router: " + std::to_string(routes_) +
+             " routes need a block sort, and token blocks are enough to fill a device");
+    }
   }
   route_tokens();
 }
@@ -199,7 +201,10 @@ void PlanBuilder::sort(bool from_ids) {
     add(std::move(d));
     return;
   }
-  refuse("one-workgroup sort: " + std::to_string(routes_) + " routes, at most " + std::to_string(kNumberMaxSortRoutes));
+  if (routes_ > kNumberMaxSortRoutes) {
+    refuse("one-workgroup sort: " + std::to_string(routes_) + " routes, at most " +
+           std::to_string(kNumberMaxSortRoutes));
+  }
   const Binding histogram = region(Region::kHistogram, histogram_bytes(blocks, total));
   if (from_ids) {
     step("histogram");

@@ -17,11 +17,12 @@ namespace {
   X(vkDestroyDevice)                                                                                                   \
   X(vkGetDeviceQueue)                                                                                                  \
   X(vkQueueSubmit)                                                                                                     \
-  X(vkCreateCommandPool) X(vkDestroyCommandPool) X(vkResetCommandPool) X(vkAllocateCommandBuffers) X(                  \
-      vkBeginCommandBuffer) X(vkEndCommandBuffer) X(vkCmdPipelineBarrier) X(vkCmdBindPipeline)                         \
-      X(vkCmdBindDescriptorSets) X(vkCmdPushConstants) X(vkCmdDispatch) X(vkCmdDispatchIndirect) X(vkCmdCopyBuffer) X( \
-          vkCmdFillBuffer) X(vkCmdWriteTimestamp) X(vkCmdResetQueryPool) X(vkCreateQueryPool) X(vkDestroyQueryPool)    \
-          X(vkGetQueryPoolResults) X(vkCreateDescriptorPool) X(vkDestroyDescriptorPool) X(vkResetDescriptorPool)       \
+  X(vkCreateCommandPool)                                                                                               \
+  X(vkDestroyCommandPool) X(vkResetCommandPool) X(vkAllocateCommandBuffers) X(vkBeginCommandBuffer)                    \
+      X(vkEndCommandBuffer) X(vkCmdPipelineBarrier) X(vkCmdBindPipeline) X(vkCmdBindDescriptorSets) X(                 \
+          vkCmdPushConstants) X(vkCmdDispatch) X(vkCmdDispatchIndirect) X(vkCmdCopyBuffer) X(vkCmdFillBuffer)          \
+          X(vkCmdWriteTimestamp) X(vkCmdResetQueryPool) X(vkCreateQueryPool) X(vkDestroyQueryPool) X(                  \
+              vkGetQueryPoolResults) X(vkCreateDescriptorPool) X(vkDestroyDescriptorPool) X(vkResetDescriptorPool)     \
               X(vkAllocateDescriptorSets) X(vkUpdateDescriptorSets) X(vkCreateDescriptorSetLayout) X(                  \
                   vkDestroyDescriptorSetLayout) X(vkCreatePipelineLayout) X(vkDestroyPipelineLayout)                   \
                   X(vkCreateShaderModule) X(vkDestroyShaderModule) X(vkCreateComputePipelines) X(vkDestroyPipeline) X( \
@@ -92,14 +93,33 @@ struct Trampoline<R(VKAPI_PTR*)(A...), index> {
   }
 };
 
+std::atomic<int64_t> until_failure{-1};
+std::atomic<bool> failed{false};
+std::atomic<PipelineFailure> failure{PipelineFailure::kError};
+
+VkResult VKAPI_CALL create_pipelines(VkDevice device, VkPipelineCache cache, uint32_t count,
+                                     const VkComputePipelineCreateInfo* infos, const VkAllocationCallbacks* allocator,
+                                     VkPipeline* pipelines) {
+  if (until_failure.fetch_sub(1) == 0) {
+    failed = true;
+    for (uint32_t i = 0; i < count; ++i) pipelines[i] = VK_NULL_HANDLE;
+    return failure == PipelineFailure::kNull ? VK_SUCCESS : VK_ERROR_UNKNOWN;
+  }
+  return Trampoline<PFN_vkCreateComputePipelines, k_vkCreateComputePipelines>::call(device, cache, count, infos,
+                                                                                    allocator, pipelines);
+}
+
 PFN_vkVoidFunction VKAPI_CALL get_device_proc(VkDevice device, const char* name) {
   const PFN_vkVoidFunction real = next_device_proc.load()(device, name);
   if (real == nullptr) return nullptr;
-#define X(function)                                        \
-  if (std::strcmp(name, #function) == 0) {                 \
-    using T = Trampoline<PFN_##function, k_##function>;    \
-    T::next = reinterpret_cast<PFN_##function>(real);      \
-    return reinterpret_cast<PFN_vkVoidFunction>(&T::call); \
+#define X(function)                                                   \
+  if (std::strcmp(name, #function) == 0) {                            \
+    using T = Trampoline<PFN_##function, k_##function>;               \
+    T::next = reinterpret_cast<PFN_##function>(real);                 \
+    if (k_##function == k_vkCreateComputePipelines) {                 \
+      return reinterpret_cast<PFN_vkVoidFunction>(&create_pipelines); \
+    }                                                                 \
+    return reinterpret_cast<PFN_vkVoidFunction>(&T::call);            \
   }
   MOE_COUNTED_FUNCTIONS(X)
 #undef X
@@ -128,6 +148,14 @@ PFN_vkVoidFunction VKAPI_CALL counting_get_instance_proc_addr(VkInstance instanc
   next_device_proc = reinterpret_cast<PFN_vkGetDeviceProcAddr>(real);
   return reinterpret_cast<PFN_vkVoidFunction>(&get_device_proc);
 }
+
+void fail_pipeline(uint64_t number, PipelineFailure how) {
+  failed = false;
+  failure = how;
+  until_failure = static_cast<int64_t>(number);
+}
+
+bool pipeline_failed() { return failed; }
 
 bool in_driver() { return inside; }
 

@@ -24,6 +24,11 @@ struct DriverCalls {
 // To be passed to import_device. Forwards to the loader's.
 PFN_vkVoidFunction VKAPI_CALL counting_get_instance_proc_addr(VkInstance instance, const char* name);
 
+// The pipeline with this number (from now on, 0 the next) fails to compile, as drivers in the field do it.
+enum class PipelineFailure { kError, kNull };  // VK_ERROR_UNKNOWN, or VK_SUCCESS without a pipeline
+void fail_pipeline(uint64_t number, PipelineFailure how);
+bool pipeline_failed();  // since the last fail_pipeline
+
 bool in_driver();  // this thread is below one of the counted functions (drivers and layers may do as they like)
 void reset_driver_calls();
 DriverCalls driver_calls();
