@@ -84,7 +84,10 @@ moe_memory_support external_memory_support(const VulkanDevice& device, uint32_t 
 ExternalBuffer::~ExternalBuffer() {
   const DeviceFunctions& vk = device_->vk();
   if (buffer_ != VK_NULL_HANDLE) vk.vkDestroyBuffer(device_->handle(), buffer_, nullptr);
-  if (memory_ != VK_NULL_HANDLE) vk.vkFreeMemory(device_->handle(), memory_, nullptr);
+  if (memory_ != VK_NULL_HANDLE) {
+    vk.vkFreeMemory(device_->handle(), memory_, nullptr);
+    device_->state().driver_freed(allocation_bytes_);
+  }
   device_->state().allocated_bytes -= held_;
 }
 
@@ -122,6 +125,7 @@ Status ExternalBuffer::bind(const VkMemoryAllocateInfo& wanted) {
   allocation_bytes_ = info.allocationSize;
   memory_type_ = info.memoryTypeIndex;
   MOEVK_TRY(device_->vk().vkAllocateMemory(device_->handle(), &info, nullptr, &memory_));
+  device_->state().driver_allocated(allocation_bytes_);
   MOEVK_TRY(device_->vk().vkBindBufferMemory(device_->handle(), buffer_, memory_, 0));
   return {};
 }

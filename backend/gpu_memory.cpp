@@ -4,12 +4,21 @@
 #include "backend/gpu_memory.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace moevk {
 namespace {
 
+constexpr VkDeviceSize kBlockBytes = 256u << 20;
 constexpr VkDeviceSize kAddressAlignment = 256;  // kernels read weights by addresses of 16-byte words
+
+void VKAPI_PTR count_allocation(VmaAllocator, uint32_t, VkDeviceMemory, VkDeviceSize bytes, void* state) {
+  static_cast<SharedState*>(state)->driver_allocated(bytes);
+}
+void VKAPI_PTR count_free(VmaAllocator, uint32_t, VkDeviceMemory, VkDeviceSize bytes, void* state) {
+  static_cast<SharedState*>(state)->driver_freed(bytes);
+}
 
 }  // namespace
 
@@ -36,8 +45,18 @@ Status GpuAllocator::open(const Desc& desc, const DeviceCaps& caps, std::shared_
   info.pVulkanFunctions = &functions;
   if (caps.buffer_device_address != 0) info.flags |= VMA_ALLOCATOR_CREATE_BUFFER_DEVICE_ADDRESS_BIT;
   if (desc.memory_budget) info.flags |= VMA_ALLOCATOR_CREATE_EXT_MEMORY_BUDGET_BIT;
-  MOEVK_TRY(vmaCreateAllocator(&info, &vma_));
   state_ = std::move(state);
+  const VmaDeviceMemoryCallbacks callbacks{count_allocation, count_free, state_.get()};
+  info.pDeviceMemoryCallbacks = &callbacks;
+  // Blocks that several buffers share; larger buffers get an allocation of their own.
+  info.preferredLargeHeapBlockSize = std::min<uint64_t>(kBlockBytes, caps.max_allocation_bytes);
+  std::array<VkDeviceSize, VK_MAX_MEMORY_HEAPS> limits;
+  if (desc.heap_limit_bytes != 0) {
+    limits.fill(desc.heap_limit_bytes);
+    info.pHeapSizeLimit = limits.data();
+    info.preferredLargeHeapBlockSize = std::min(info.preferredLargeHeapBlockSize, desc.heap_limit_bytes / 8);
+  }
+  MOEVK_TRY(vmaCreateAllocator(&info, &vma_));
   unified_ = caps.unified_memory != 0;
   usage_ = buffer_usage(caps);
   budget_bytes_ = budget_bytes;

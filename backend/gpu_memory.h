@@ -31,6 +31,7 @@ class GpuAllocator {
     PFN_vkGetInstanceProcAddr get_instance_proc;
     PFN_vkGetDeviceProcAddr get_device_proc;
     bool memory_budget;
+    uint64_t heap_limit_bytes;  // of the device-local heap, lowered by the user; 0: as it is
   };
   Status open(const Desc& desc, const DeviceCaps& caps, std::shared_ptr<SharedState> state, uint64_t budget_bytes);
 

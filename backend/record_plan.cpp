@@ -52,9 +52,9 @@ VkDescriptorBufferInfo resolve(const Binding& binding, const Step& step, const P
           buffers.workspace_offset + plan.region_offset[binding.index] + (unused ? binding.unused * 256ull : 0);
       return {buffers.workspace, offset, unused ? 256 : plan.region_bytes[binding.index]};
     }
-    case Binding::Kind::kRouter: return {layer.router(), 0, VK_WHOLE_SIZE};
-    case Binding::Kind::kAux: return {layer.aux(), 0, VK_WHOLE_SIZE};
-    case Binding::Kind::kTable: return {layer.table(), 0, VK_WHOLE_SIZE};
+    case Binding::Kind::kRouter: return {layer.router().handle(), 0, layer.router().bytes()};
+    case Binding::Kind::kAux: return {layer.aux().handle(), 0, layer.aux().bytes()};
+    case Binding::Kind::kTable: return {layer.table().handle(), 0, layer.table().bytes()};
   }
   return {};
 }
@@ -144,9 +144,12 @@ BoundBuffers::BoundBuffers(const Dispatch& dispatch, const Step& step, const Pla
                            const PlanBuffers& buffers)
     : count_(static_cast<uint32_t>(dispatch.bindings.size())) {
   const uint64_t alignment = binding_alignment(layer.vulkan().caps());
+  uint64_t largest = 0;
   for (uint32_t i = 0; i < count_; ++i) {
     ranges_[i] = resolve(dispatch.bindings[i], step, plan, layer, buffers, alignment);
+    largest = std::max(largest, ranges_[i].range);
   }
+  SharedState::raise(&layer.vulkan().state().largest_binding_bytes, largest);
 }
 
 std::array<VkWriteDescriptorSet, kMostBindings> BoundBuffers::writes(VkDescriptorSet set) const {

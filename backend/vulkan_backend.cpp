@@ -78,7 +78,7 @@ Status Backend::start(bool validation) {
 }
 
 Status Backend::create_instance(bool validation) {
-  version_ = std::min(version_ & ~0xFFFu, VK_API_VERSION_1_3);
+  version_ = std::min({version_ & ~0xFFFu, VK_API_VERSION_1_3, api_version_limit(state_->options().limits)});
   VkApplicationInfo app{};
   app.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO;
   app.pApplicationName = "moevk";

@@ -153,10 +153,11 @@ Status VulkanDevice::create_device() {
 Status VulkanDevice::start(uint64_t budget_bytes) {
   const DeviceCaps& caps = probed_.caps;
   allocator_ = std::make_shared<GpuAllocator>();
-  MOE_RETURN_IF_ERROR(
-      allocator_->open({instance_->handle, probed_.handle, device_, probed_.api_version,
-                        instance_->vk.vkGetInstanceProcAddr, instance_->vk.vkGetDeviceProcAddr, probed_.memory_budget},
-                       caps, state_, budget_bytes));
+  MOE_RETURN_IF_ERROR(allocator_->open(
+      {instance_->handle, probed_.handle, device_, probed_.api_version, instance_->vk.vkGetInstanceProcAddr,
+       instance_->vk.vkGetDeviceProcAddr, probed_.memory_budget,
+       probed_.caps.device_local_bytes < probed_.info.memory_bytes ? probed_.caps.device_local_bytes : 0},
+      caps, state_, budget_bytes));
   pipelines_ = std::make_unique<Pipelines>(vk_, device_, probed_, state_);
   return pipelines_->open();
 }

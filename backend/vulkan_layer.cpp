@@ -81,6 +81,7 @@ Status VulkanLayer::open() {
       const uint32_t window = passes[i].first_window + std::min(w, passes[i].windows - 1);
       const WeightWindow& m = memory_.windows[window];
       buffers[w] = {m.handle, m.offset, m.bytes};
+      SharedState::raise(&vulkan().state().largest_binding_bytes, m.bytes);
     }
     VkWriteDescriptorSet write{};
     write.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET;

@@ -44,9 +44,9 @@ class VulkanLayer final : public Layer {
   Result<std::shared_ptr<const ExecutablePlan>> plan(const CallShape& shape);
 
   VulkanDevice& vulkan() const { return *static_cast<VulkanDevice*>(device()); }
-  VkBuffer table() const { return memory_.table.handle(); }
-  VkBuffer router() const { return memory_.router.handle(); }
-  VkBuffer aux() const { return memory_.aux.handle(); }
+  const GpuBuffer& table() const { return memory_.table; }
+  const GpuBuffer& router() const { return memory_.router; }
+  const GpuBuffer& aux() const { return memory_.aux; }
   VkDescriptorSet windows(WeightSet set, uint32_t pass) const {
     return window_sets_[pass + (set == WeightSet::kDown ? layout_.gate_up_passes.size() : 0)];
   }

@@ -71,6 +71,9 @@ moe_status MOE_CALL get_statistics(moe_instance* instance, moe_statistics* out, 
     s.pipeline_milliseconds = static_cast<double>(state.pipeline_microseconds) / 1000.0;
     s.validation_messages = state.validation_messages;
     s.submits = state.submits;
+    s.largest_binding_bytes = state.largest_binding_bytes;
+    s.largest_allocation_bytes = state.largest_allocation_bytes;
+    s.peak_driver_bytes = state.peak_driver_bytes;
     return write_struct(s, out, "out");
   });
 }

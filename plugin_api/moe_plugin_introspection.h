@@ -39,6 +39,10 @@ typedef struct moe_statistics {
   double pipeline_milliseconds;
   uint64_t validation_messages; /* since the instance was created */
   uint64_t submits;
+  /* What was asked of drivers at most, to be held against the limits in get_caps_text. */
+  uint64_t largest_binding_bytes;    /* a storage buffer's range in a descriptor */
+  uint64_t largest_allocation_bytes; /* one vkAllocateMemory */
+  uint64_t peak_driver_bytes;        /* all of these together, staging included */
 } moe_statistics;
 
 typedef struct moe_introspection {

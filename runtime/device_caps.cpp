@@ -195,6 +195,12 @@ Status lower_caps(const std::string& limits, DeviceCaps* caps) {
   return {};
 }
 
+uint32_t api_version_limit(const std::string& limits) {
+  DeviceCaps any;
+  any.api_version = UINT32_MAX;
+  return set_limits(limits, false, &any).ok() ? any.api_version : UINT32_MAX;
+}
+
 std::string below_floor(const DeviceCaps& caps) {
   std::vector<std::string> missing;
   const auto need = [&](bool there, const std::string& what) {

@@ -51,6 +51,8 @@ Result<DeviceCaps> caps_from_text(const std::string& text);
 Status check_limits(const std::string& limits);
 // The same on a device, where facts may only go down (struck_kernels, names joined by '+', may only grow); on an error `caps` stays as it is.
 Status lower_caps(const std::string& limits, DeviceCaps* caps);
+// The Vulkan version that MOEVK_LIMITS allows: instances are made with no higher one. UINT32_MAX: any.
+uint32_t api_version_limit(const std::string& limits);
 // Empty if the device reaches the floor, else every missing feature by name.
 std::string below_floor(const DeviceCaps& caps);
 

@@ -30,6 +30,22 @@ class SharedState {
   std::atomic<uint64_t> pipeline_microseconds{0};
   std::atomic<uint64_t> validation_messages{0};
   std::atomic<uint64_t> submits{0};
+  std::atomic<uint64_t> driver_bytes{0};
+  std::atomic<uint64_t> peak_driver_bytes{0};
+  std::atomic<uint64_t> largest_allocation_bytes{0};
+  std::atomic<uint64_t> largest_binding_bytes{0};
+
+  static void raise(std::atomic<uint64_t>* most, uint64_t value) {
+    uint64_t before = most->load(std::memory_order_relaxed);
+    while (before < value && !most->compare_exchange_weak(before, value, std::memory_order_relaxed)) {
+    }
+  }
+  // A vkAllocateMemory, and its end.
+  void driver_allocated(uint64_t bytes) {
+    raise(&largest_allocation_bytes, bytes);
+    raise(&peak_driver_bytes, driver_bytes += bytes);
+  }
+  void driver_freed(uint64_t bytes) { driver_bytes -= bytes; }
 
  private:
   moe_instance_desc desc_;

@@ -290,7 +290,7 @@ PIN(moe_step_timing, milliseconds, 88);
 PIN(moe_step_timing, bytes, 96);
 PIN(moe_step_timing, flops, 104);
 
-PIN_SIZE(moe_statistics, 72);
+PIN_SIZE(moe_statistics, 96);
 PIN(moe_statistics, struct_size, 0);
 PIN(moe_statistics, next, 8);
 PIN(moe_statistics, live_objects, 16);
@@ -300,6 +300,9 @@ PIN(moe_statistics, pipelines_from_cache, 40);
 PIN(moe_statistics, pipeline_milliseconds, 48);
 PIN(moe_statistics, validation_messages, 56);
 PIN(moe_statistics, submits, 64);
+PIN(moe_statistics, largest_binding_bytes, 72);
+PIN(moe_statistics, largest_allocation_bytes, 80);
+PIN(moe_statistics, peak_driver_bytes, 88);
 
 PIN_SIZE(moe_introspection, 56);
 PIN(moe_introspection, struct_size, 0);

@@ -186,6 +186,7 @@ void run_all(const moe_api* api, const Options& options, Report& report, std::os
   report.validation_messages = validation_messages(session);
   if (report.validation_messages != 0 && report.failed() == 0)
     report.failures.emplace_back("there are validation messages; see the log");
+  for (std::string& problem : exceeded_limits(session)) report.failures.push_back(std::move(problem));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 
 #include "plugin_api/moe_plugin.hpp"
@@ -62,6 +63,26 @@ uint64_t validation_messages(const Session& s) {
   moe_statistics statistics = MOE_INIT(moe_statistics);
   moe::check([&](moe_error* error) { return s.introspection->get_statistics(s.instance.get(), &statistics, error); });
   return statistics.validation_messages;
+}
+
+std::vector<std::string> exceeded_limits(const Session& s) {
+  std::vector<std::string> problems;
+  if (s.introspection == nullptr) return problems;
+  moe_statistics used = MOE_INIT(moe_statistics);
+  moe::check([&](moe_error* error) { return s.introspection->get_statistics(s.instance.get(), &used, error); });
+  const std::string caps = "\n" + caps_text(s);
+  const auto within = [&](uint64_t value, const std::string& fact, const char* what) {
+    const size_t at = caps.find("\n" + fact + " = ");
+    if (at == std::string::npos) return;
+    const uint64_t limit = std::strtoull(caps.c_str() + at + fact.size() + 4, nullptr, 10);
+    if (limit == 0 || value <= limit) return;  // 0: the reference, which has no such limit
+    problems.push_back(std::string(what) + " of " + std::to_string(value) + " bytes is beyond " + fact + " = " +
+                       std::to_string(limit));
+  };
+  within(used.largest_binding_bytes, "max_storage_buffer_range", "a binding");
+  within(used.largest_allocation_bytes, "max_allocation_bytes", "an allocation");
+  within(used.peak_driver_bytes, "device_local_bytes", "device memory");
+  return problems;
 }
 
 std::string caps_text(const Session& s) {

@@ -34,6 +34,8 @@ Session open_session(const moe_api* api, uint32_t device_index, bool validation)
 uint64_t validation_messages(const Session& session);
 // The device's facts as planning sees them; empty without introspection.
 std::string caps_text(const Session& session);
+// What the library asked of the driver beyond the facts in caps_text, in sentences; empty if nothing.
+std::vector<std::string> exceeded_limits(const Session& session);
 // Whether a refusal names a limit of the device, by its exact name in the caps text.
 bool names_a_limit(const std::string& reason);
 
