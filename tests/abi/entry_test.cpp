@@ -2,21 +2,27 @@
 //
 // The door: which versions agree, what the table holds, how structs of older and newer hosts are
 // taken, NULL in every place, instances and devices.
-#include <dlfcn.h>
-
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <new>
 #include <vector>
 
 #include "plugin_api/moe_loader.h"
 #include "tests/abi/abi_fixture.h"
+#include "tests/support/system.h"
 
 namespace moe_abi_tests {
 namespace {
 
 moe_plugin_entry_fn entry() {
-  static void* handle = dlopen(MOEVK_TEST_LIBRARY, RTLD_NOW | RTLD_LOCAL);
-  void* symbol = handle != nullptr ? dlsym(handle, MOE_PLUGIN_ENTRY_NAME) : nullptr;
+  static moe_library library{};
+  if (library.handle == nullptr) moe_library_open(&library, MOEVK_TEST_LIBRARY, nullptr);
+#if defined(_WIN32)
+  const FARPROC symbol = GetProcAddress(static_cast<HMODULE>(library.handle), MOE_PLUGIN_ENTRY_NAME);
+#else
+  void* const symbol = dlsym(library.handle, MOE_PLUGIN_ENTRY_NAME);
+#endif
   moe_plugin_entry_fn function = nullptr;
   std::memcpy(&function, &symbol, sizeof function);
   return function;
@@ -63,6 +69,23 @@ TEST(Entry, LoaderChecksTheTable) {
   EXPECT_EQ(moe_library_open(&library, "/nowhere/libmoevk.so", &error), MOE_ERROR_NO_DEVICE);
   EXPECT_NE(std::strstr(error.text, "/nowhere/libmoevk.so"), nullptr) << error.text;
   EXPECT_EQ(library.handle, nullptr);
+}
+
+// A path is UTF-8 on every system.
+TEST(Entry, LoaderTakesUtf8) {
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() /
+      moe_tests::path_of("moe-abi-Größe-重み-" + std::to_string(moe_tests::process_id()));
+  std::filesystem::create_directories(folder);
+  const std::filesystem::path copy = folder / moe_tests::path_of(MOEVK_TEST_LIBRARY).filename();
+  std::filesystem::copy_file(moe_tests::path_of(MOEVK_TEST_LIBRARY), copy);
+  moe_error error = MOE_INIT(moe_error);
+  moe_library library;
+  EXPECT_EQ(moe_library_open(&library, moe_tests::utf8_of(copy).c_str(), &error), MOE_OK) << error.text;
+  EXPECT_NE(library.api, &api());
+  moe_library_close(&library);
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
 }
 
 TEST(Entry, ExtensionsByName) {
@@ -217,14 +240,13 @@ TEST_F(InstanceTest, HostAllocatorGetsEverythingBack) {
     const std::lock_guard<std::mutex> lock(c.mutex);
     c.bytes += static_cast<int64_t>(bytes);
     ++c.calls;
-    const size_t unit = static_cast<size_t>(alignment < sizeof(void*) ? sizeof(void*) : alignment);
-    return std::aligned_alloc(unit, (static_cast<size_t>(bytes) + unit - 1) / unit * unit);
+    return ::operator new(static_cast<size_t>(bytes), std::align_val_t(alignment), std::nothrow);
   };
-  desc.deallocate = [](void* user, void* pointer, uint64_t bytes, uint64_t) {
+  desc.deallocate = [](void* user, void* pointer, uint64_t bytes, uint64_t alignment) {
     Counter& c = *static_cast<Counter*>(user);
     const std::lock_guard<std::mutex> lock(c.mutex);
     c.bytes -= static_cast<int64_t>(bytes);
-    std::free(pointer);
+    ::operator delete(pointer, std::align_val_t(alignment));
   };
   moe_instance* own = nullptr;
   EXPECT_WORKS(api().create_instance(&desc, &own, &error));

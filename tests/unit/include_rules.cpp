@@ -89,9 +89,9 @@ const std::set<std::string> kCppHeaders = {"algorithm",
                                            "variant",
                                            "vector",
                                            "version"};
-const std::set<std::string> kSystemHeaders = {"dlfcn.h",     "fcntl.h",    "io.h",           "signal.h",
-                                              "sys/ioctl.h", "sys/mman.h", "sys/resource.h", "sys/stat.h",
-                                              "sys/types.h", "sys/wait.h", "unistd.h",       "windows.h"};
+const std::set<std::string> kSystemHeaders = {
+    "dlfcn.h",    "fcntl.h",     "io.h",       "signal.h", "sys/ioctl.h", "sys/mman.h", "sys/resource.h",
+    "sys/stat.h", "sys/types.h", "sys/wait.h", "unistd.h", "windows.h",   "process.h",  "shellapi.h"};
 
 const std::vector<std::string> kAbi = {"moe_plugin.h", "plugin_api/moe_plugin.h",
                                        "plugin_api/moe_plugin_introspection.h"};
@@ -125,6 +125,7 @@ const std::vector<Rule>& rules() {
       {"plugin_api/", true, true, true,
        together({kAbi, kKernelTable, kVulkan, {"plugin_api/", "runtime/", "backend/"}})},
       {"runtime/", true, true, false, together({kAbi, kKernelTable, {"runtime/"}})},
+      {"runtime/platform.cpp", true, true, true, {"runtime/platform.h"}},  // environment and paths on Windows
       {"backend/", true, true, false, together({kKernelTable, kVulkan, {"runtime/", "backend/"}})},
       // Kernels see each other's .glsl files (check_include), the constants and the push constants.
       {"shaders/", false, false, false, {"spec_constants.glsl", "push_constants.h"}},
@@ -136,10 +137,11 @@ const std::vector<Rule>& rules() {
       {"tools/", true, true, true, together({host, {"tools/", "tests/conformance/conformance.h"}})},
       {"hosts/", true, true, true, together({host, {"hosts/"}})},
       {"bench/", true, true, true, together({host, {"bench/"}})},
-      {"tests/conformance/", true, true, true, together({host, {"tests/conformance/"}})},
+      {"tests/conformance/", true, true, true, together({host, {"tests/conformance/", "tests/support/"}})},
+      {"tests/support/", true, true, true, {}},
       {"tests/consumer/", true, true, true, {"moevk/moe_plugin.h"}},
       {"tests/unit/", true, true, true,
-       together({kAbi, kKernelTable, {"gtest/", "runtime/", "backend/", "tests/unit/"}})},
+       together({kAbi, kKernelTable, {"gtest/", "runtime/", "backend/", "tests/unit/", "tests/support/"}})},
       {"tests/", true, true, true, together({host, {"gtest/", "tools/", "tests/"}})},
   };
   return all;
