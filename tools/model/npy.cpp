@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "tools/model/mapped_file.h"
+#include "tools/model/utf8_path.h"
 
 namespace moevk::model {
 namespace {
@@ -272,7 +273,7 @@ Result<bool> write(const std::string& path, const char* descr, const void* numbe
   std::string prefix(kMagic);
   prefix += {'\1', '\0', static_cast<char>(length & 255), static_cast<char>(length >> 8)};
   prefix += header;
-  std::FILE* file = std::fopen(path.c_str(), "wb");
+  std::FILE* file = create_file(path);
   bool good = file != nullptr && std::fwrite(prefix.data(), 1, prefix.size(), file) == prefix.size() &&
               (count == 0 || std::fwrite(numbers, 4, count, file) == count);
   int code = good ? 0 : errno;
