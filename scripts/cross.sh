@@ -39,6 +39,25 @@ gtest() {
   fi
 }
 
+# conformance PRESET COMMAND...: the conformance suite with the reference as the device under test: an
+# oracle that shares no code with it judges it.
+conformance() {
+  local log=$logs/$1-check.log line rc=0 ok=0 bad=0 passed_over=0 start=$SECONDS
+  shift
+  timeout -k 10 900 "$@" check --device reference --count 50 2>&1 </dev/null | tr -d '\r' >"$log" || rc=$?
+  line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log" | tail -n 1) || true
+  [ -z "$line" ] || read -r ok _ bad _ passed_over _ <<<"$line"
+  if [ "$ok" = 0 ] || { [ "$rc" != 0 ] && [ "$bad" = 0 ]; }; then bad=$((bad + 1)); fi
+  passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + passed_over))
+  printf '   check of the reference: %d passed, %d failed, %d skipped (%d s)\n' "$ok" "$bad" \
+    "$passed_over" $((SECONDS - start))
+  grep -E '^skipped' "$log" | sed 's/^/   /' || true
+  if [ "$bad" != 0 ]; then
+    tail -n 40 "$log"
+    echo "   the whole log: $log (exit code $rc)"
+  fi
+}
+
 # What the command prints without a GPU: the reference, and why there is nothing else.
 offers_the_reference() { "$@" devices | tr -d '\r' | grep -E '^no GPU: no Vulkan loader'; }
 runs_a_model() { "$@" run models/tiny-moe-f16.gguf --layer 0 --device reference | tr -d '\r' | grep -E '^ok: 1 of 1'; }
@@ -52,6 +71,7 @@ platform() {
   for suite in unit_tests abi_tests thread_tests model_tests; do
     gtest "$preset" "$suite" "$@" "build/$preset/bin/$suite$exe"
   done
+  conformance "$preset" "$@" "build/$preset/bin/moevk$exe"
   expect "without Vulkan it says why there is no GPU" offers_the_reference "$@" "build/$preset/bin/moevk$exe"
   expect "the command runs a model's layer on the reference" runs_a_model "$@" "build/$preset/bin/moevk$exe"
   expect "the example in C" "$@" "build/$preset/bin/c_host$exe" "build/$preset/$library"
