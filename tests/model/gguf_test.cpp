@@ -13,6 +13,7 @@
 
 #include "tests/model/sample_models.h"
 #include "tests/model/touch_gguf.h"
+#include "tests/support/system.h"
 #include "tools/model/utf8_path.h"
 
 namespace moevk::model {
@@ -255,7 +256,8 @@ TEST(MappedFile, RefusesWhatIsNoFile) {
 }
 
 TEST(MappedFile, OpensMovesAndReads) {
-  const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / u8"moevk_gguf_Größe_重み.gguf";
+  const std::filesystem::path path = std::filesystem::path(testing::TempDir()) /
+                                     path_of("moevk_Größe_重み_" + std::to_string(moe_tests::process_id()) + ".gguf");
   const Bytes bytes = sample_olmoe().bytes();
   std::ofstream(path, std::ios::binary)
       .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));

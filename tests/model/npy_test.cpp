@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <limits>
 
+#include "tests/support/system.h"
 #include "tools/model/npy.h"
 #include "tools/model/utf8_path.h"
 
@@ -142,7 +143,8 @@ TEST(Npy, CutAndBentFilesAreHarmless) {
 }
 
 TEST(Npy, WritesWhatItReads) {
-  const std::string path = utf8_of(std::filesystem::path(testing::TempDir()) / u8"moevk_npy_Größe_重み.npy");
+  const std::string path = utf8_of(std::filesystem::path(testing::TempDir()) /
+                                   path_of("moevk_Größe_重み_" + std::to_string(moe_tests::process_id()) + ".npy"));
   const std::vector<float> numbers = {1, -2, 3.5f, 0, 1e30f, -0.0f};
   ASSERT_TRUE(write_npy_f32(path, numbers, 3, 2).ok());
   auto back = read_npy(path);

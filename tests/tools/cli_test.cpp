@@ -12,6 +12,7 @@
 #include <string>
 
 #include "tests/model/sample_models.h"
+#include "tests/support/system.h"
 
 namespace {
 
@@ -30,10 +31,10 @@ std::string read_text(const std::string& path) {
   return text.str();
 }
 
-// A path of this test's own: tests run side by side.
+// A path of this test's own: tests run side by side, and so do whole runs of them.
 std::string temporary(const std::string& name) {
   const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-  return ::testing::TempDir() + "moevk_" + test->name() + "_" + name;
+  return ::testing::TempDir() + "moevk_" + std::to_string(moe_tests::process_id()) + "_" + test->name() + "_" + name;
 }
 
 Output run_command(const std::string& command) {
