@@ -96,7 +96,7 @@ mingw_checks() {
 exports_one_name() {
   local names
   names=$(x86_64-w64-mingw32-objdump -p "$1" |
-    awk '/^\[Ordinal\/Name Pointer\] Table/ { on = 1; next } on && /^$/ { exit } on { print $NF }')
+    awk '/^\[Ordinal\/Name Pointer\] Table/ { on = 1; next } on && /^$/ { exit } on && /^[ \t]*\[/ { print $NF }')
   echo "$names"
   [ "$names" = moe_plugin_entry ]
 }
