@@ -9,6 +9,8 @@
 #include <fstream>
 #include <random>
 
+#include "runtime/platform.h"
+
 namespace moevk {
 namespace {
 
@@ -33,7 +35,7 @@ std::string cache_file_name(const ProbedDevice& device) {
 
 std::vector<char> read_cache_file(const std::string& path) {
   if (path.empty()) return {};
-  std::ifstream file(path, std::ios::binary);
+  std::ifstream file(path_from_utf8(path), std::ios::binary);
   char magic[8] = {};
   uint64_t head[2] = {};
   file.read(magic, sizeof magic);
@@ -47,9 +49,11 @@ std::vector<char> read_cache_file(const std::string& path) {
 
 std::string write_cache_file(const std::string& path, const std::vector<char>& data) {
   std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
+  const std::filesystem::path target = path_from_utf8(path);
+  std::filesystem::create_directories(target.parent_path(), error);
   if (error) return path + ": " + error.message();
-  const std::string temporary = path + "." + std::to_string(std::random_device{}());
+  std::filesystem::path temporary = target;
+  temporary += "." + std::to_string(std::random_device{}());
   {
     std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
     const uint64_t head[2] = {data.size(), checksum(data)};
@@ -58,10 +62,10 @@ std::string write_cache_file(const std::string& path, const std::vector<char>& d
     file.write(data.data(), static_cast<std::streamsize>(data.size()));
     if (!file.flush()) {
       std::filesystem::remove(temporary, error);
-      return "cannot write " + temporary;
+      return "cannot write a file beside " + path;
     }
   }
-  std::filesystem::rename(temporary, path, error);
+  std::filesystem::rename(temporary, target, error);
   if (!error) return "";
   const std::string problem = path + ": " + error.message();
   std::filesystem::remove(temporary, error);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Loads libvulkan at run time, creates the instance, listens to validation, lists the devices.
+// Loads the Vulkan loader at run time, creates the instance, listens to validation, lists the devices.
 #include "backend/vulkan_backend.h"
 
 #include <volk.h>
@@ -59,12 +59,16 @@ class Backend final : public VulkanBackend {
 Status Backend::start(bool validation) {
   static const VkResult loader = volkInitialize();  // volk keeps it in globals: once for all threads
   if (loader != VK_SUCCESS) {
+#if defined(_WIN32)
+    why_ = "no Vulkan loader (vulkan-1.dll) was found";
+#else
     why_ = "no Vulkan loader (libvulkan.so.1) was found";
+#endif
     return {};
   }
   version_ = volkGetInstanceVersion();
   if (version_ < VK_API_VERSION_1_1) {
-    why_ = "the Vulkan loader is older than 1.1";
+    why_ = "the Vulkan loader is older than 1.1, or does not start";
     return {};
   }
   MOE_RETURN_IF_ERROR(create_instance(validation));

@@ -4,6 +4,10 @@
 # scripts/setup fills where the system's own are too old, then in the system. What is missing ends
 # the configure step with one line that names the package.
 #
+# When cross compiling, programs and headers are the build machine's; the headers, which are the same
+# everywhere, are linked into a folder of their own, so that no other header of that machine is seen
+# beside them. GoogleTest is then built from the sources that Debian's googletest package holds.
+#
 # Gives the targets moevk::vulkan_headers, moevk::volk_headers, moevk::vma_headers (include paths
 # only: nothing links libvulkan), GTest::gtest, CLI11::CLI11, and the programs MOEVK_GLSLANG,
 # MOEVK_SPIRV_VAL, MOEVK_SPIRV_OPT.
@@ -21,26 +25,47 @@ endfunction()
 
 # NO_CACHE throughout: a later scripts/setup must win over what an earlier configure found.
 # A value given by -D is taken as it is.
+set(_moevk_system_headers)
+set(_moevk_any_root)
+if(CMAKE_CROSSCOMPILING)
+  set(_moevk_system_headers PATHS /usr/local/include /usr/include)
+  set(_moevk_any_root NO_CMAKE_FIND_ROOT_PATH)
+endif()
+
+# Further arguments: what lies beside the header and belongs to it.
 function(_moevk_find_header variable header what package)
-  find_path(${variable} ${header} PATHS "${_moevk_headers}" NO_DEFAULT_PATH NO_CACHE)
-  find_path(${variable} ${header} HINTS "$ENV{VULKAN_SDK}/include" PATH_SUFFIXES volk vma NO_CACHE)
+  find_path(${variable} ${header} PATHS "${_moevk_headers}" NO_DEFAULT_PATH NO_CACHE ${_moevk_any_root})
+  find_path(${variable} ${header} HINTS "$ENV{VULKAN_SDK}/include" ${_moevk_system_headers}
+            PATH_SUFFIXES volk vma NO_CACHE ${_moevk_any_root})
   if(NOT ${variable})
     _moevk_missing("${what} (${header})" ${package})
+  endif()
+  if(CMAKE_CROSSCOMPILING)
+    set(alone "${CMAKE_BINARY_DIR}/headers/${variable}")
+    file(MAKE_DIRECTORY "${alone}")
+    string(REGEX REPLACE "/.*" "" first "${header}")
+    foreach(name IN LISTS first ARGN)
+      if(EXISTS "${${variable}}/${name}")
+        file(CREATE_LINK "${${variable}}/${name}" "${alone}/${name}" SYMBOLIC)
+      endif()
+    endforeach()
+    set(${variable} "${alone}")
   endif()
   set(${variable} "${${variable}}" PARENT_SCOPE)
 endfunction()
 
 function(_moevk_find_tool variable name what package)
-  find_program(${variable} ${name} PATHS "${_moevk_deps}/bin" NO_DEFAULT_PATH NO_CACHE)
-  find_program(${variable} ${name} HINTS "$ENV{VULKAN_SDK}/bin" NO_CACHE)
+  find_program(${variable} ${name} PATHS "${_moevk_deps}/bin" NO_DEFAULT_PATH NO_CACHE ${_moevk_any_root})
+  find_program(${variable} ${name} HINTS "$ENV{VULKAN_SDK}/bin" NO_CACHE ${_moevk_any_root})
   if(NOT ${variable})
     _moevk_missing("${what} (${name})" ${package})
   endif()
   set(${variable} "${${variable}}" PARENT_SCOPE)
 endfunction()
 
-_moevk_find_header(MOEVK_VULKAN_INCLUDE_DIR vulkan/vulkan_core.h "Vulkan headers" libvulkan-dev)
-_moevk_find_header(MOEVK_VOLK_INCLUDE_DIR volk.h "volk" libvulkan-volk-dev)
+_moevk_find_header(MOEVK_VULKAN_INCLUDE_DIR vulkan/vulkan_core.h "Vulkan headers" libvulkan-dev
+                   vk_video)
+_moevk_find_header(MOEVK_VOLK_INCLUDE_DIR volk.h "volk" libvulkan-volk-dev volk.c)
 _moevk_find_header(MOEVK_VMA_INCLUDE_DIR vk_mem_alloc.h "VulkanMemoryAllocator"
                    libvulkan-memory-allocator-dev)
 _moevk_find_tool(MOEVK_GLSLANG glslangValidator "glslang" glslang-tools)
@@ -87,13 +112,32 @@ target_link_libraries(moevk::volk_headers INTERFACE moevk::vulkan_headers)
 _moevk_headers_target(vma_headers "${MOEVK_VMA_INCLUDE_DIR}")
 target_link_libraries(moevk::vma_headers INTERFACE moevk::vulkan_headers)
 
-if(MOEVK_BUILD_TESTS)
+if(MOEVK_BUILD_TESTS AND CMAKE_CROSSCOMPILING)
+  find_path(MOEVK_GTEST_SOURCE_DIR src/gtest-all.cc PATHS /usr/src/googletest/googletest NO_CACHE
+            ${_moevk_any_root})
+  if(NOT MOEVK_GTEST_SOURCE_DIR)
+    _moevk_missing("GoogleTest's sources" "googletest, or set MOEVK_BUILD_TESTS=OFF")
+  endif()
+  find_package(Threads REQUIRED)
+  add_library(moevk_gtest STATIC EXCLUDE_FROM_ALL "${MOEVK_GTEST_SOURCE_DIR}/src/gtest-all.cc")
+  target_include_directories(moevk_gtest SYSTEM PUBLIC "${MOEVK_GTEST_SOURCE_DIR}/include"
+                             PRIVATE "${MOEVK_GTEST_SOURCE_DIR}")
+  target_link_libraries(moevk_gtest PUBLIC Threads::Threads)
+  add_library(moevk_gtest_main STATIC EXCLUDE_FROM_ALL "${MOEVK_GTEST_SOURCE_DIR}/src/gtest_main.cc")
+  target_link_libraries(moevk_gtest_main PUBLIC moevk_gtest)
+  add_library(GTest::gtest ALIAS moevk_gtest)
+  add_library(GTest::gtest_main ALIAS moevk_gtest_main)
+elseif(MOEVK_BUILD_TESTS)
   find_package(GTest QUIET)
   if(NOT GTest_FOUND)
     _moevk_missing("GoogleTest" "libgtest-dev, or set MOEVK_BUILD_TESTS=OFF")
   endif()
 endif()
-if(MOEVK_BUILD_TOOLS)
+if(MOEVK_BUILD_TOOLS AND CMAKE_CROSSCOMPILING)
+  _moevk_find_header(MOEVK_CLI11_INCLUDE_DIR CLI/CLI.hpp "CLI11" "libcli11-dev, or set MOEVK_BUILD_TOOLS=OFF")
+  add_library(CLI11::CLI11 INTERFACE IMPORTED)
+  target_include_directories(CLI11::CLI11 SYSTEM INTERFACE "${MOEVK_CLI11_INCLUDE_DIR}")
+elseif(MOEVK_BUILD_TOOLS)
   find_package(CLI11 QUIET CONFIG)
   if(NOT CLI11_FOUND)
     _moevk_missing("CLI11" "libcli11-dev, or set MOEVK_BUILD_TOOLS=OFF")

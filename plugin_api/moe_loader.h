@@ -16,6 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 #if defined(_WIN32)
+#if !defined(NOMINMAX)
+#define NOMINMAX
+#endif
 #include <windows.h>
 #else
 #include <dlfcn.h>
@@ -30,6 +33,8 @@ typedef struct moe_library {
 
 #if defined(_WIN32)
 #define MOE_LIBRARY_DEFAULT_NAME "moevk.dll"
+#elif defined(__ANDROID__)
+#define MOE_LIBRARY_DEFAULT_NAME "libmoevk.so"
 #elif defined(__APPLE__)
 #define MOE_LIBRARY_DEFAULT_NAME "libmoevk.dylib"
 #else
@@ -80,7 +85,20 @@ static inline void moe_library_close(moe_library* library) {
   library->api = NULL;
 }
 
-/* path NULL: the file that MOEVK_LIBRARY names, else the default name on the loader's search path.
+#if defined(_WIN32)
+/* UTF-8; what is not, as getenv may give it, is in the system's code page. */
+static inline HMODULE moe_loader_load(const char* path) {
+  wchar_t wide[1024];
+  const int most = (int)(sizeof wide / sizeof *wide);
+  if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, most) == 0 &&
+      MultiByteToWideChar(CP_ACP, 0, path, -1, wide, most) == 0) {
+    return NULL;
+  }
+  return LoadLibraryW(wide);
+}
+#endif
+
+/* path, UTF-8. NULL: the file that MOEVK_LIBRARY names, else the default name on the loader's search path.
  * On failure *library is closed and may be ignored. error may be NULL. */
 static inline moe_status moe_library_open(moe_library* library, const char* path, moe_error* error) {
   moe_plugin_entry_fn entry = NULL;
@@ -91,8 +109,12 @@ static inline moe_status moe_library_open(moe_library* library, const char* path
   if (path == NULL) path = getenv("MOEVK_LIBRARY");
   if (path == NULL || path[0] == '\0') path = MOE_LIBRARY_DEFAULT_NAME;
 #if defined(_WIN32)
-  library->handle = (void*)LoadLibraryA(path);
-  if (library->handle == NULL) return moe_loader_fail(error, MOE_ERROR_NO_DEVICE, "path", path, "cannot be loaded");
+  library->handle = (void*)moe_loader_load(path);
+  if (library->handle == NULL) {
+    char detail[256];
+    snprintf(detail, sizeof detail, "%.200s (Windows error %lu)", path, GetLastError());
+    return moe_loader_fail(error, MOE_ERROR_NO_DEVICE, "path", "cannot load the library", detail);
+  }
   {
     FARPROC symbol = GetProcAddress((HMODULE)library->handle, MOE_PLUGIN_ENTRY_NAME);
     memcpy((void*)&entry, (void*)&symbol, sizeof entry);

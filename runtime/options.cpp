@@ -3,21 +3,16 @@
 // Environment -> Options. Unknown words are refused, so that a typing error does not pass for an experiment.
 #include "runtime/options.h"
 
-#include <cstdlib>
 #include <string_view>
 #include <vector>
 
 #include "runtime/device_caps.h"
+#include "runtime/platform.h"
 
 namespace moevk {
 namespace {
 
 constexpr std::string_view kDisableNames[] = {"bda", "push_descriptors", "unified"};
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? value : "";
-}
 
 std::vector<std::string> words(const std::string& list) {
   std::vector<std::string> out;
@@ -34,7 +29,7 @@ std::vector<std::string> words(const std::string& list) {
 }
 
 Result<bool> flag(const char* name, bool otherwise) {
-  const std::string value = environment(name);
+  const std::string value = environment_variable(name);
   if (value.empty()) return otherwise;
   if (value == "1" || value == "on" || value == "true") return true;
   if (value == "0" || value == "off" || value == "false") return false;
@@ -42,10 +37,10 @@ Result<bool> flag(const char* name, bool otherwise) {
 }
 
 std::string default_cache_dir() {
-  if (const std::string dir = environment("MOEVK_CACHE_DIR"); !dir.empty()) return dir;
-  if (const std::string dir = environment("XDG_CACHE_HOME"); !dir.empty()) return dir + "/moevk";
-  if (const std::string dir = environment("LOCALAPPDATA"); !dir.empty()) return dir + "/moevk";
-  if (const std::string dir = environment("HOME"); !dir.empty()) return dir + "/.cache/moevk";
+  if (const std::string dir = environment_variable("MOEVK_CACHE_DIR"); !dir.empty()) return dir;
+  if (const std::string dir = environment_variable("XDG_CACHE_HOME"); !dir.empty()) return dir + "/moevk";
+  if (const std::string dir = environment_variable("LOCALAPPDATA"); !dir.empty()) return dir + "/moevk";
+  if (const std::string dir = environment_variable("HOME"); !dir.empty()) return dir + "/.cache/moevk";
   return "";
 }
 
@@ -53,7 +48,7 @@ std::string default_cache_dir() {
 
 Result<Options> options_from_environment() {
   Options options;
-  for (const std::string& word : words(environment("MOEVK_TRACE"))) {
+  for (const std::string& word : words(environment_variable("MOEVK_TRACE"))) {
     if (word == "plan") {
       options.trace_plan = true;
     } else if (word == "timing") {
@@ -64,7 +59,7 @@ Result<Options> options_from_environment() {
       return invalid("MOEVK_TRACE", "\"" + word + "\" is none of plan, timing, memory");
     }
   }
-  for (const std::string& word : words(environment("MOEVK_DISABLE"))) {
+  for (const std::string& word : words(environment_variable("MOEVK_DISABLE"))) {
     bool known = false;
     std::string names;
     for (std::string_view name : kDisableNames) {
@@ -74,8 +69,8 @@ Result<Options> options_from_environment() {
     if (!known) return invalid("MOEVK_DISABLE", "\"" + word + "\" is none of " + names);
     options.disable.insert(word);
   }
-  options.device = environment("MOEVK_DEVICE");
-  options.limits = environment("MOEVK_LIMITS");
+  options.device = environment_variable("MOEVK_DEVICE");
+  options.limits = environment_variable("MOEVK_LIMITS");
   MOE_RETURN_IF_ERROR(check_limits(options.limits));  // where there is no device to refuse it, too
   MOE_ASSIGN_OR_RETURN(options.validation, flag("MOEVK_VALIDATION", false));
   MOE_ASSIGN_OR_RETURN(options.cache, flag("MOEVK_CACHE", true));

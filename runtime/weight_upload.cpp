@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "kernel_table.h"
+#include "runtime/platform.h"
 
 namespace moevk {
 namespace {
@@ -26,7 +27,7 @@ class WeightUpload::Reader {
 
   Status open() {
     if (source_.source != MOE_SOURCE_FILE) return {};
-    file_.open(source_.path, std::ios::binary);
+    file_.open(path_from_utf8(source_.path), std::ios::binary);
     if (!file_)
       return {MOE_ERROR_IO, "source.path", std::string("cannot open ") + source_.path + ": " + std::strerror(errno)};
     file_.seekg(0, std::ios::end);

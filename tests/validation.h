@@ -5,11 +5,11 @@
 // Why: a machine without the layers can still run every test; it only sees less.
 #pragma once
 
-#include <cstdlib>
 #include <iostream>
 #include <string>
 
 #include "plugin_api/moe_plugin.hpp"
+#include "tests/support/system.h"
 
 namespace moe_tests {
 
@@ -17,7 +17,7 @@ namespace moe_tests {
 inline bool drop_missing_validation(moe_status status, const std::string& argument) {
   if (status != MOE_ERROR_UNSUPPORTED || argument != "validation") return false;
   std::cout << "note: the Vulkan validation layers are not installed; this test runs without them\n";
-  setenv("MOEVK_VALIDATION", "0", 1);
+  set_environment("MOEVK_VALIDATION", "0");
   return true;
 }
 

@@ -13,6 +13,7 @@
 
 #include "plugin_api/moe_plugin.hpp"
 #include "plugin_api/moe_plugin_introspection.h"
+#include "tests/support/system.h"
 #include "tests/validation.h"
 
 namespace {
@@ -57,12 +58,12 @@ struct Shape {
 class BeyondRange : public testing::TestWithParam<std::tuple<Shape, bool>> {
  protected:
   void SetUp() override {
-    if (!std::get<1>(GetParam())) setenv("MOEVK_DISABLE", "bda", 1);
-    if (const char* limits = std::get<0>(GetParam()).limits) setenv("MOEVK_LIMITS", limits, 1);
+    if (!std::get<1>(GetParam())) moe_tests::set_environment("MOEVK_DISABLE", "bda");
+    if (const char* limits = std::get<0>(GetParam()).limits) moe_tests::set_environment("MOEVK_LIMITS", limits);
   }
   void TearDown() override {
-    unsetenv("MOEVK_DISABLE");
-    unsetenv("MOEVK_LIMITS");
+    moe_tests::unset_environment("MOEVK_DISABLE");
+    moe_tests::unset_environment("MOEVK_LIMITS");
   }
 
   static moe::Layer upload(const moe::Library& library, moe_device* device, const moe_layer_desc& desc) {

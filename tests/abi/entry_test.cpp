@@ -2,9 +2,6 @@
 //
 // The door: which versions agree, what the table holds, how structs of older and newer hosts are
 // taken, NULL in every place, instances and devices.
-#include <dlfcn.h>
-#include <unistd.h>
-
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -13,13 +10,19 @@
 
 #include "plugin_api/moe_loader.h"
 #include "tests/abi/abi_fixture.h"
+#include "tests/support/system.h"
 
 namespace moe_abi_tests {
 namespace {
 
 moe_plugin_entry_fn entry() {
-  static void* handle = dlopen(MOEVK_TEST_LIBRARY, RTLD_NOW | RTLD_LOCAL);
-  void* symbol = handle != nullptr ? dlsym(handle, MOE_PLUGIN_ENTRY_NAME) : nullptr;
+  static moe_library library{};
+  if (library.handle == nullptr) moe_library_open(&library, MOEVK_TEST_LIBRARY, nullptr);
+#if defined(_WIN32)
+  const FARPROC symbol = GetProcAddress(static_cast<HMODULE>(library.handle), MOE_PLUGIN_ENTRY_NAME);
+#else
+  void* const symbol = dlsym(library.handle, MOE_PLUGIN_ENTRY_NAME);
+#endif
   moe_plugin_entry_fn function = nullptr;
   std::memcpy(&function, &symbol, sizeof function);
   return function;
@@ -76,6 +79,23 @@ TEST(Entry, LoaderChecksTheTable) {
   EXPECT_EQ(moe_loader_check(&gap, &error), MOE_ERROR_VERSION);
   EXPECT_EQ(error.code, 77);
   EXPECT_STREQ(error.text, "?");
+}
+
+// A path is UTF-8 on every system.
+TEST(Entry, LoaderTakesUtf8) {
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() /
+      moe_tests::path_of("moe-abi-Größe-重み-" + std::to_string(moe_tests::process_id()));
+  std::filesystem::create_directories(folder);
+  const std::filesystem::path copy = folder / moe_tests::path_of(MOEVK_TEST_LIBRARY).filename();
+  std::filesystem::copy_file(moe_tests::path_of(MOEVK_TEST_LIBRARY), copy);
+  moe_error error = MOE_INIT(moe_error);
+  moe_library library;
+  EXPECT_EQ(moe_library_open(&library, moe_tests::utf8_of(copy).c_str(), &error), MOE_OK) << error.text;
+  EXPECT_NE(library.api, &api());
+  moe_library_close(&library);
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
 }
 
 TEST(Entry, ExtensionsByName) {
@@ -226,19 +246,19 @@ TEST_F(InstanceTest, BadLimitsAreAnError) {
   for (const uint32_t flags : {0u, MOE_INSTANCE_NO_VULKAN}) {
     desc.flags = flags;
     for (const char* bad : {"no_such=1", "max_bound_sets=many", "max_bound_sets", "name=x"}) {
-      setenv("MOEVK_LIMITS", bad, 1);
+      moe_tests::set_environment("MOEVK_LIMITS", bad);
       EXPECT_FAILS(INVALID_ARGUMENT, "MOEVK_LIMITS", "fact|value|lowered", api().create_instance(&desc, &out, &error));
     }
   }
   desc.flags = 0;
-  setenv("MOEVK_LIMITS", "max_workgroup_size_x=4294967295", 1);
+  moe_tests::set_environment("MOEVK_LIMITS", "max_workgroup_size_x=4294967295");
   if (best != reference_index_) {
     EXPECT_FAILS(INVALID_ARGUMENT, "MOEVK_LIMITS", "only go down", api().create_instance(&desc, &out, &error));
   } else {
     EXPECT_WORKS(api().create_instance(&desc, &out, &error));
     api().destroy_instance(out);
   }
-  unsetenv("MOEVK_LIMITS");
+  moe_tests::unset_environment("MOEVK_LIMITS");
 }
 
 TEST_F(InstanceTest, ValidationThatCannotStartIsAnError) {
@@ -247,19 +267,20 @@ TEST_F(InstanceTest, ValidationThatCannotStartIsAnError) {
   if (best == reference_index_) GTEST_SKIP() << "no Vulkan device: " << api().why_no_gpu(instance_);
   // A layer of the right name without a library and without the extensions that come with it.
   const std::filesystem::path folder =
-      std::filesystem::temp_directory_path() / ("moevk-layer-" + std::to_string(::getpid()));
+      std::filesystem::temp_directory_path() / ("moevk-layer-" + std::to_string(moe_tests::process_id()));
   std::filesystem::create_directories(folder);
   std::ofstream(folder / "layer.json") << R"({"file_format_version": "1.1.2", "layer": {
     "name": "VK_LAYER_KHRONOS_validation", "type": "GLOBAL", "library_path": "./nowhere.so",
     "api_version": "1.3.0", "implementation_version": "1", "description": "not there"}})";
   const char* before = std::getenv("VK_LAYER_PATH");
   const std::string path = before != nullptr ? before : "";
-  setenv("VK_LAYER_PATH", folder.c_str(), 1);
+  moe_tests::set_environment("VK_LAYER_PATH", moe_tests::utf8_of(folder).c_str());
   moe_instance_desc desc = MOE_INIT(moe_instance_desc);
   desc.flags = MOE_INSTANCE_VALIDATION;
   moe_instance* out = nullptr;
   EXPECT_FAILS(DRIVER, "validation", "vkCreateInstance", api().create_instance(&desc, &out, &error));
-  before != nullptr ? setenv("VK_LAYER_PATH", path.c_str(), 1) : unsetenv("VK_LAYER_PATH");
+  before != nullptr ? moe_tests::set_environment("VK_LAYER_PATH", path.c_str())
+                    : moe_tests::unset_environment("VK_LAYER_PATH");
   std::filesystem::remove_all(folder);
 }
 
@@ -277,14 +298,13 @@ struct Counter {
       const std::lock_guard<std::mutex> lock(c.mutex);
       c.bytes += static_cast<int64_t>(bytes);
       ++c.calls;
-      const size_t unit = static_cast<size_t>(alignment < sizeof(void*) ? sizeof(void*) : alignment);
-      return std::aligned_alloc(unit, (static_cast<size_t>(bytes) + unit - 1) / unit * unit);
+      return moe_tests::allocate_aligned(static_cast<size_t>(bytes), static_cast<size_t>(alignment));
     };
     desc.deallocate = [](void* user, void* pointer, uint64_t bytes, uint64_t) {
       Counter& c = *static_cast<Counter*>(user);
       const std::lock_guard<std::mutex> lock(c.mutex);
       c.bytes -= static_cast<int64_t>(bytes);
-      std::free(pointer);
+      moe_tests::free_aligned(pointer);
     };
     return desc;
   }

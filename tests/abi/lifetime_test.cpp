@@ -2,8 +2,6 @@
 //
 // Contexts over time: abort, waiting, a device that is full, the host's own workspace, who may be
 // destroyed before whom, and what the counters say. Nothing here depends on how fast anything is.
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -13,6 +11,7 @@
 #include <vector>
 
 #include "tests/abi/call_fixture.h"
+#include "tests/support/system.h"
 
 namespace moe_abi_tests {
 namespace {
@@ -199,15 +198,15 @@ TEST_P(LifetimeTest, FullDevice) {
 TEST_P(LifetimeTest, ACacheThatCannotBeWrittenIsTriedAgain) {
   if (GetParam()) GTEST_SKIP() << "the reference has no pipelines";
   namespace fs = std::filesystem;
-  const fs::path folder = fs::temp_directory_path() / ("moevk-cache-" + std::to_string(::getpid()));
+  const fs::path folder = fs::temp_directory_path() / ("moevk-cache-" + std::to_string(moe_tests::process_id()));
   fs::remove_all(folder);
   std::ofstream(folder) << "a file where the folder should be";
   moe_instance* const outer = instance_;
   moe_device* const outer_device = device_;
   const char* before = std::getenv("MOEVK_CACHE_DIR");
   const std::string old = before != nullptr ? before : "";
-  setenv("MOEVK_CACHE_DIR", folder.c_str(), 1);
-  setenv("MOEVK_CACHE", "1", 1);
+  moe_tests::set_environment("MOEVK_CACHE_DIR", moe_tests::utf8_of(folder).c_str());
+  moe_tests::set_environment("MOEVK_CACHE", "1");
   open_instance();
   open_device();
   {
@@ -222,8 +221,9 @@ TEST_P(LifetimeTest, ACacheThatCannotBeWrittenIsTriedAgain) {
   api().destroy_instance(instance_);
   device_ = outer_device;
   instance_ = outer;
-  before != nullptr ? setenv("MOEVK_CACHE_DIR", old.c_str(), 1) : unsetenv("MOEVK_CACHE_DIR");
-  unsetenv("MOEVK_CACHE");
+  before != nullptr ? moe_tests::set_environment("MOEVK_CACHE_DIR", old.c_str())
+                    : moe_tests::unset_environment("MOEVK_CACHE_DIR");
+  moe_tests::unset_environment("MOEVK_CACHE");
   fs::remove_all(folder);
 }
 

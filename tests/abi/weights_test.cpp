@@ -3,8 +3,6 @@
 // The weight transaction: what is refused, what can be mended, what only cancel ends; sources that
 // fail. A transaction that went wrong leaves no memory behind, and one that was mended gives the
 // right layer.
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -13,6 +11,7 @@
 #include <functional>
 
 #include "tests/abi/abi_fixture.h"
+#include "tests/support/system.h"
 
 namespace moe_abi_tests {
 namespace {
@@ -47,6 +46,11 @@ class WeightsTest : public AbiDeviceTest {
 
   const PackedTensor& tensor(const char* name) const {
     return *std::find_if(tensors_.begin(), tensors_.end(), [&](const PackedTensor& t) { return t.name == name; });
+  }
+  static std::filesystem::path temporary_path() {
+    return std::filesystem::temp_directory_path() /
+           moe_tests::path_of("moe-abi-Größe-重み-" + std::to_string(moe_tests::process_id()) +
+                              (GetParam() ? "r" : "v"));
   }
   // All of a tensor from memory: what tests bend.
   moe_tensor_source good(const char* name) const {
@@ -196,16 +200,15 @@ TEST_P(WeightsTest, BadBegin) {
 }
 
 TEST_P(WeightsTest, Files) {
-  const std::string path = (std::filesystem::temp_directory_path() /
-                            ("moe-abi-" + std::to_string(::getpid()) + "-" + (GetParam() ? "r" : "v") + ".bin"))
-                               .string();
+  const std::filesystem::path file_path = temporary_path();
+  const std::string path = moe_tests::utf8_of(file_path);
   moe_tensor_source source = good("experts.gate");
   source.source = MOE_SOURCE_FILE;
   source.memory = nullptr;
   source.path = "/nowhere/model.bin";
   EXPECT_FAILS(IO, "source.path", "/nowhere/model.bin", api().add_tensor(upload_, &source, &error));
   {
-    std::ofstream file(path, std::ios::binary);
+    std::ofstream file(file_path, std::ios::binary);
     file.write(reinterpret_cast<const char*>(tensor("experts.gate").bytes.data()), 700);
   }
   source.path = path.c_str();
@@ -215,13 +218,35 @@ TEST_P(WeightsTest, Files) {
   source.file_offset = UINT64_MAX - 3;
   EXPECT_FAILS(IO, "source.", "700", api().add_tensor(upload_, &source, &error));
   {
-    std::ofstream file(path, std::ios::binary);
+    std::ofstream file(file_path, std::ios::binary);
     file.write("abc", 3);
     file.write(reinterpret_cast<const char*>(tensor("experts.gate").bytes.data()), 768);
   }
   source.file_offset = 3;
   add(source);
-  std::remove(path.c_str());  // a file is never held
+  EXPECT_TRUE(std::filesystem::remove(file_path));  // a file is never held
+  add_all_but("experts.gate");
+  commit_and_check();
+}
+
+// Offsets past 32 bits: a seek that takes a 32-bit off_t would fail, or read elsewhere. The file is sparse.
+TEST_P(WeightsTest, FileBeyondFourGigabytes) {
+  const std::filesystem::path path = temporary_path();
+  const std::string utf8 = moe_tests::utf8_of(path);
+  moe_tensor_source source = good("experts.gate");
+  source.source = MOE_SOURCE_FILE;
+  source.memory = nullptr;
+  source.path = utf8.c_str();
+  source.file_offset = (uint64_t{1} << 32) + 5;
+  {
+    std::ofstream file(path, std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(source.file_offset));
+    file.write(reinterpret_cast<const char*>(tensor("experts.gate").bytes.data()), 768);
+    ASSERT_TRUE(file.flush());
+  }
+  EXPECT_EQ(std::filesystem::file_size(path), source.file_offset + 768);
+  add(source);
+  EXPECT_TRUE(std::filesystem::remove(path));
   add_all_but("experts.gate");
   commit_and_check();
 }

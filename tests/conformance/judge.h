@@ -6,6 +6,7 @@
 #ifndef MOE_TESTS_CONFORMANCE_JUDGE_H_
 #define MOE_TESTS_CONFORMANCE_JUDGE_H_
 
+#include <cstdio>
 #include <string>
 
 #include "plugin_api/moe_plugin.h"
@@ -50,8 +51,14 @@ inline constexpr double kReferenceBound = 1e-6;  // of max|y|, the reference aga
 // the rows.
 void check_invariants(DeviceRunner& runner, const LayerCase& layer_case, const CallResult& first, CaseResult& result);
 
+#if defined(__MINGW_PRINTF_FORMAT)
+#define MOEVK_PRINTF __MINGW_PRINTF_FORMAT  // the printf that <cstdio> gives there, not Microsoft's
+#else
+#define MOEVK_PRINTF printf
+#endif
+
 // printf into a failure; at most a few of one kind are kept.
-void fail(CaseResult& result, const char* format, ...) __attribute__((format(printf, 2, 3)));
+void fail(CaseResult& result, const char* format, ...) __attribute__((format(MOEVK_PRINTF, 2, 3)));
 
 }  // namespace moe_conformance
 

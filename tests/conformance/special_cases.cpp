@@ -3,8 +3,6 @@
 // Named cases that need more than one layer, several flushes, a file, or an instance of their own:
 // chained layers in one submit, flushes in flight, weights from a file, weights beyond one storage
 // window.
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -15,6 +13,7 @@
 #include "tests/conformance/fixed_cases.h"
 #include "tests/conformance/numbers.h"
 #include "tests/conformance/random_layer.h"
+#include "tests/support/system.h"
 
 namespace moe_conformance {
 namespace {
@@ -134,15 +133,21 @@ void flushes_in_flight(Session& s, CaseResult& result) {
 class TemporaryFile {
  public:
   TemporaryFile()
-      : path_((std::filesystem::temp_directory_path() / ("moe-conformance-" + std::to_string(::getpid()) + ".bin"))
-                  .string()) {}
-  ~TemporaryFile() { std::remove(path_.c_str()); }
+      : path_(std::filesystem::temp_directory_path() /
+              ("moe-conformance-" + std::to_string(moe_tests::process_id()) + ".bin")),
+        utf8_(moe_tests::utf8_of(path_)) {}
+  ~TemporaryFile() {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
-  const std::string& path() const { return path_; }
+  const std::filesystem::path& path() const { return path_; }
+  const std::string& utf8() const { return utf8_; }
 
  private:
-  std::string path_;
+  std::filesystem::path path_;
+  std::string utf8_;
 };
 
 // All tensors in one file at odd offsets, in two ranges of experts each.
@@ -166,7 +171,7 @@ void upload_from_file(Session& s, CaseResult& result) {
                   static_cast<std::streamsize>(tensor.bytes.size()));
         at += tensor.bytes.size();
       }
-      if (!out.flush()) throw std::runtime_error("cannot write " + file.path());
+      if (!out.flush()) throw std::runtime_error("cannot write " + file.utf8());
     }
     moe_upload* upload = nullptr;
     moe::check(
@@ -179,7 +184,7 @@ void upload_from_file(Session& s, CaseResult& result) {
         source.name = tensors[i].name.c_str();
         source.source = MOE_SOURCE_FILE;
         source.dtype = tensors[i].dtype;
-        source.path = file.path().c_str();
+        source.path = file.utf8().c_str();
         source.expert_first = part == 0 ? 0 : experts / 2;
         source.expert_count = experts == 0 ? 0 : part == 0 ? experts / 2 : experts - experts / 2;
         source.bytes = experts == 0 ? tensors[i].bytes.size() : tensors[i].bytes.size() / experts * source.expert_count;
@@ -212,13 +217,13 @@ class ScopedEnvironment {
     const char* old = std::getenv(name);
     had_ = old != nullptr;
     if (had_) old_ = old;
-    ::setenv(name, (old_.empty() ? added : old_ + "," + added).c_str(), 1);
+    moe_tests::set_environment(name, (old_.empty() ? added : old_ + "," + added).c_str());
   }
   ~ScopedEnvironment() {
     if (had_) {
-      ::setenv(name_, old_.c_str(), 1);
+      moe_tests::set_environment(name_, old_.c_str());
     } else {
-      ::unsetenv(name_);
+      moe_tests::unset_environment(name_);
     }
   }
   ScopedEnvironment(const ScopedEnvironment&) = delete;

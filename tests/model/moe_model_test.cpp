@@ -150,7 +150,7 @@ TEST(MoeModel, MixtralWithATensorPerExpert) {
   const MoeLayer& layer = opened.model->layers[1];
   ASSERT_EQ(layer.tensors.size(), 1u + 3u * 4u);
   for (uint32_t e = 0; e < 4; ++e) {
-    const TensorSource& up = source(layer, "experts.up", e);
+    const TensorSource up = source(layer, "experts.up", e);
     EXPECT_EQ(up.tensor->name, "blk.1.ffn_up." + std::to_string(e) + ".weight");
     EXPECT_EQ(up.expert_count, 1u);
   }

@@ -4,7 +4,6 @@
 // Out: good ones read back; bad ones are refused with offset and field.
 // Why: `moevk run --input` takes files from anybody.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -12,7 +11,9 @@
 #include <limits>
 
 #include "tests/model/npy_writer.h"
+#include "tests/support/system.h"
 #include "tools/model/npy.h"
+#include "tools/model/utf8_path.h"
 
 namespace moevk::model {
 namespace {
@@ -143,7 +144,8 @@ TEST(Npy, CutAndBentFilesAreHarmless) {
 }
 
 TEST(Npy, ReadsFiles) {
-  const std::string path = testing::TempDir() + "moevk_npy_test_" + std::to_string(::getpid()) + ".npy";
+  const std::string path = utf8_of(std::filesystem::path(testing::TempDir()) /
+                                   path_of("moevk_Größe_重み_" + std::to_string(moe_tests::process_id()) + ".npy"));
   const std::vector<float> numbers = {1, -2, 3.5f, 0, 1e30f, -0.0f};
   ASSERT_TRUE(write_npy(path, numbers, 3, 2));
   auto back = read_npy(path);
@@ -156,8 +158,8 @@ TEST(Npy, ReadsFiles) {
   back = read_npy(path);
   ASSERT_TRUE(back.ok()) << back.error().text();
   EXPECT_EQ(back->to_i32(), (std::vector<int32_t>{5, -6}));
-  std::filesystem::remove(path);
-  EXPECT_NE(read_npy("/nonexistent/x.npy").error().message.find("errno 2"), std::string::npos);
+  std::filesystem::remove(path_of(path));
+  EXPECT_NE(read_npy("/nonexistent/x.npy").error().message.find("cannot open"), std::string::npos);
 }
 
 }  // namespace

@@ -11,9 +11,11 @@
 #include <type_traits>
 #include <vector>
 
+#include "tools/model/utf8_path.h"
+
 namespace moevk::model {
 
-// Row-major [rows, columns]. False if the file cannot be written.
+// Row-major [rows, columns]; the path is UTF-8. False if the file cannot be written.
 template <class T>
 bool write_npy(const std::string& path, const std::vector<T>& numbers, uint64_t rows, uint64_t columns) {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, int32_t>);
@@ -26,7 +28,7 @@ bool write_npy(const std::string& path, const std::vector<T>& numbers, uint64_t 
   text += {static_cast<char>(header.size() & 255), static_cast<char>(header.size() >> 8)};
   text += header;
   text.append(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(T));
-  std::ofstream file(path, std::ios::binary);
+  std::ofstream file(path_of(path), std::ios::binary);
   return static_cast<bool>(file.write(text.data(), static_cast<std::streamsize>(text.size())).flush());
 }
 

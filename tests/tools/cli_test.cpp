@@ -4,7 +4,6 @@
 // Out: tests of exit codes, of the lines that scripts grep for, and of error messages.
 // Why: the command line is what people meet first. Its output is an interface, too.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -13,6 +12,7 @@
 #include <string>
 
 #include "tests/model/sample_models.h"
+#include "tests/support/system.h"
 
 namespace {
 
@@ -34,7 +34,7 @@ std::string read_text(const std::string& path) {
 // A path of this run's own: tests run side by side, those of several builds too.
 std::string temporary(const std::string& name) {
   const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-  return ::testing::TempDir() + "moevk_" + std::to_string(::getpid()) + "_" + test->name() + "_" + name;
+  return ::testing::TempDir() + "moevk_" + std::to_string(moe_tests::process_id()) + "_" + test->name() + "_" + name;
 }
 
 Output run_command(const std::string& command) {

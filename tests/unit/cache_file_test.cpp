@@ -8,6 +8,7 @@
 
 #include <fstream>
 
+#include "tests/support/system.h"
 #include "tests/unit/repository.h"
 
 namespace moevk::unit {
@@ -32,6 +33,14 @@ TEST(CacheFile, ComesBack) {
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder.path() / "not/there")) ++files;
   EXPECT_EQ(files, 1u) << "no temporary file is left";
   EXPECT_EQ(read_cache_file(""), std::vector<char>());
+}
+
+TEST(CacheFile, PathsAreUtf8) {
+  const TemporaryFolder folder;
+  const std::filesystem::path file = folder.path() / u8"Größe" / u8"重み.bin";
+  EXPECT_EQ(write_cache_file(moe_tests::utf8_of(file), kData), "");
+  EXPECT_TRUE(std::filesystem::exists(file));
+  EXPECT_EQ(read_cache_file(moe_tests::utf8_of(file)), kData);
 }
 
 TEST(CacheFile, TruncatedIsNone) {

@@ -89,9 +89,10 @@ const std::set<std::string> kCppHeaders = {"algorithm",
                                            "variant",
                                            "vector",
                                            "version"};
-const std::set<std::string> kSystemHeaders = {
-    "dlfcn.h",      "fcntl.h",    "io.h",        "signal.h",   "sys/ioctl.h", "sys/mman.h", "sys/resource.h",
-    "sys/socket.h", "sys/stat.h", "sys/types.h", "sys/wait.h", "unistd.h",    "windows.h"};
+const std::set<std::string> kSystemHeaders = {"dlfcn.h",     "fcntl.h",        "io.h",         "malloc.h",
+                                              "process.h",   "shellapi.h",     "signal.h",     "sys/ioctl.h",
+                                              "sys/mman.h",  "sys/resource.h", "sys/socket.h", "sys/stat.h",
+                                              "sys/types.h", "sys/wait.h",     "unistd.h",     "windows.h"};
 
 const std::vector<std::string> kAbi = {"moe_plugin.h", "plugin_api/moe_plugin.h",
                                        "plugin_api/moe_plugin_introspection.h", "plugin_api/moe_plugin_memory.h"};
@@ -129,6 +130,7 @@ const std::vector<Rule>& rules() {
       {"plugin_api/", true, true, true,
        together({kAbi, kKernelTable, kVulkan, {"plugin_api/", "runtime/", "backend/"}})},
       {"runtime/", true, true, false, together({kAbi, kKernelTable, {"runtime/"}})},
+      {"runtime/platform.cpp", true, true, true, {"runtime/platform.h"}},  // environment and paths on Windows
       {"backend/", true, true, false,
        together({kKernelTable, kVulkan, {"plugin_api/moe_plugin_memory.h", "runtime/", "backend/"}})},
       {"backend/os_handle", true, true, true, together({kVulkan, {"backend/"}})},  // the platforms' handles
@@ -147,10 +149,12 @@ const std::vector<Rule>& rules() {
       // Hosts that run on Vulkan themselves.
       {"bench/encode_cost.cpp", true, true, true, together({host, kVulkanAbi, kVulkan, {"bench/", "tests/"}})},
       {"tests/interop/", true, true, true, together({host, kVulkanAbi, kVulkan, {"gtest/", "tools/", "tests/"}})},
-      {"tests/conformance/", true, true, true, together({host, {"tests/conformance/"}})},
+      {"tests/conformance/", true, true, true, together({host, {"tests/conformance/", "tests/support/"}})},
+      {"tests/support/", true, true, true, {}},
       {"tests/consumer/", true, true, true, {"moevk/moe_plugin.h"}},
       {"tests/unit/", true, true, true,
-       together({kAbi, kKernelTable, {"gtest/", "runtime/", "backend/", "tests/layers/", "tests/unit/"}})},
+       together(
+           {kAbi, kKernelTable, {"gtest/", "runtime/", "backend/", "tests/layers/", "tests/support/", "tests/unit/"}})},
       // The layers of models, for all who plan; and what asks vendors' compilers, through the library's own pipelines.
       {"tests/layers/", true, true, false, together({kAbi, kKernelTable, {"runtime/", "tests/layers/"}})},
       {"tests/vendor/", true, true, true,

@@ -10,8 +10,12 @@
 #include <map>
 #include <optional>
 
+#include "tests/support/system.h"
+
 namespace moevk::unit {
 namespace {
+
+using moe_tests::set_environment, moe_tests::unset_environment;
 
 class OptionsTest : public ::testing::Test {
  protected:
@@ -20,15 +24,15 @@ class OptionsTest : public ::testing::Test {
                              "MOEVK_CACHE", "MOEVK_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"}) {
       const char* value = std::getenv(name);
       before_[name] = value != nullptr ? std::optional<std::string>(value) : std::nullopt;
-      unsetenv(name);
+      unset_environment(name);
     }
   }
   void TearDown() override {
     for (const auto& [name, value] : before_) {
       if (value)
-        setenv(name.c_str(), value->c_str(), 1);
+        set_environment(name.c_str(), value->c_str());
       else
-        unsetenv(name.c_str());
+        unset_environment(name.c_str());
     }
   }
 
@@ -38,14 +42,14 @@ class OptionsTest : public ::testing::Test {
     return options.ok() ? options.value() : Options{};
   }
   static void expect_refused(const char* name, const char* value, const char* word) {
-    setenv(name, value, 1);
+    set_environment(name, value);
     Result<Options> options = options_from_environment();
     EXPECT_FALSE(options.ok()) << name << "=" << value;
     EXPECT_EQ(options.status().code(), MOE_ERROR_INVALID_ARGUMENT);
     EXPECT_EQ(options.status().argument(), name);
     EXPECT_NE(options.status().text().find("\"" + std::string(word) + "\""), std::string::npos)
         << options.status().text();
-    unsetenv(name);
+    unset_environment(name);
   }
 
  private:
@@ -65,7 +69,7 @@ TEST_F(OptionsTest, Trace) {
        {std::tuple{"plan", true, false, false}, std::tuple{"timing", false, true, false},
         std::tuple{"memory", false, false, true}, std::tuple{" plan, memory,,", true, false, true},
         std::tuple{"", false, false, false}}) {
-    setenv("MOEVK_TRACE", value, 1);
+    set_environment("MOEVK_TRACE", value);
     const Options o = read();
     EXPECT_EQ(o.trace_plan, plan) << value;
     EXPECT_EQ(o.trace_timing, timing) << value;
@@ -76,48 +80,48 @@ TEST_F(OptionsTest, Trace) {
 }
 
 TEST_F(OptionsTest, Disable) {
-  setenv("MOEVK_DISABLE", "bda, push_descriptors,unified", 1);
+  set_environment("MOEVK_DISABLE", "bda, push_descriptors,unified");
   const Options o = read();
   for (const char* name : {"bda", "push_descriptors", "unified"}) EXPECT_TRUE(o.disabled(name)) << name;
   EXPECT_EQ(o.disable.size(), 3u);
-  setenv("MOEVK_DISABLE", "unified", 1);
+  set_environment("MOEVK_DISABLE", "unified");
   EXPECT_FALSE(read().disabled("bda"));
   expect_refused("MOEVK_DISABLE", "bda,subgroups", "subgroups");
   expect_refused("MOEVK_DISABLE", "BDA", "BDA");
 }
 
 TEST_F(OptionsTest, Names) {
-  setenv("MOEVK_DEVICE", "llvmpipe (LLVM", 1);
-  setenv("MOEVK_LIMITS", "max_bound_sets=2", 1);
+  set_environment("MOEVK_DEVICE", "llvmpipe (LLVM");
+  set_environment("MOEVK_LIMITS", "max_bound_sets=2");
   EXPECT_EQ(read().device, "llvmpipe (LLVM");
   EXPECT_EQ(read().limits, "max_bound_sets=2");
 }
 
 TEST_F(OptionsTest, Limits) {
-  setenv("MOEVK_LIMITS", " max_storage_buffer_range = 1048576,, timestamps=0", 1);
+  set_environment("MOEVK_LIMITS", " max_storage_buffer_range = 1048576,, timestamps=0");
   EXPECT_FALSE(read().limits.empty());
   expect_refused("MOEVK_LIMITS", "timestamps=0,no_such=1", "no_such");
   expect_refused("MOEVK_LIMITS", "timestamps=no", "no");
   expect_refused("MOEVK_LIMITS", "timestamps", "");
   for (const char* fixed : {"name=x", "kind=0", "storage_offset_alignment=4"}) {
-    setenv("MOEVK_LIMITS", fixed, 1);
+    set_environment("MOEVK_LIMITS", fixed);
     EXPECT_EQ(options_from_environment().status().argument(), "MOEVK_LIMITS") << fixed;
   }
 }
 
 TEST_F(OptionsTest, Flags) {
   for (const char* value : {"1", "on", "true"}) {
-    setenv("MOEVK_VALIDATION", value, 1);
+    set_environment("MOEVK_VALIDATION", value);
     EXPECT_TRUE(read().validation) << value;
   }
   for (const char* value : {"0", "off", "false"}) {
-    setenv("MOEVK_VALIDATION", value, 1);
-    setenv("MOEVK_CACHE", value, 1);
+    set_environment("MOEVK_VALIDATION", value);
+    set_environment("MOEVK_CACHE", value);
     EXPECT_FALSE(read().validation) << value;
     EXPECT_FALSE(read().cache) << value;
   }
-  setenv("MOEVK_VALIDATION", "", 1);
-  setenv("MOEVK_CACHE", "", 1);
+  set_environment("MOEVK_VALIDATION", "");
+  set_environment("MOEVK_CACHE", "");
   EXPECT_FALSE(read().validation);
   EXPECT_TRUE(read().cache);
   expect_refused("MOEVK_VALIDATION", "yes", "yes");
@@ -125,14 +129,16 @@ TEST_F(OptionsTest, Flags) {
 }
 
 TEST_F(OptionsTest, CacheFolder) {
-  setenv("HOME", "/h", 1);
+  set_environment("HOME", "/h");
   EXPECT_EQ(read().cache_dir, "/h/.cache/moevk");
-  setenv("LOCALAPPDATA", "/l", 1);
+  set_environment("LOCALAPPDATA", "/l");
   EXPECT_EQ(read().cache_dir, "/l/moevk");
-  setenv("XDG_CACHE_HOME", "/x", 1);
+  set_environment("XDG_CACHE_HOME", "/x");
   EXPECT_EQ(read().cache_dir, "/x/moevk");
-  setenv("MOEVK_CACHE_DIR", "/c", 1);
+  set_environment("MOEVK_CACHE_DIR", "/c");
   EXPECT_EQ(read().cache_dir, "/c");
+  set_environment("MOEVK_CACHE_DIR", "/Größe/重み");  // outside of any code page
+  EXPECT_EQ(read().cache_dir, "/Größe/重み");
 }
 
 }  // namespace

@@ -201,7 +201,7 @@ TEST(PlanProperties, PassesShareTheEstimate) {
       }
       return sum;
     };
-    const LayerShape& shape = layer_shape(name);
+    const LayerShape shape = layer_shape(name);
     const double slots = shape.top_k + shape.shared / shape.intermediate;
     const double by_hand = 2.0 * 2 * slots * 3 * shape.hidden * shape.intermediate;  // 2 tokens
     EXPECT_NEAR(flops(device("wide-discrete")), by_hand, 1e-6 * by_hand) << name;

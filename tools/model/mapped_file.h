@@ -17,7 +17,7 @@ namespace moevk::model {
 
 class MappedFile {
  public:
-  // Refuses what is not a regular file. The error's message holds the path and errno's text.
+  // Refuses what is not a regular file. The error's message holds the path and the system's text.
   static Result<MappedFile> open(const std::string& path);
 
   MappedFile() = default;

@@ -13,6 +13,7 @@
 
 #include "tools/model/half.h"
 #include "tools/model/mapped_file.h"
+#include "tools/model/utf8_path.h"
 
 namespace moevk::model {
 namespace {

@@ -12,6 +12,7 @@
 #include <numeric>
 
 #include "tools/model/json_text.h"
+#include "tools/model/utf8_path.h"
 #include "tools/moevk/commands.h"
 #include "tools/moevk/forward.h"
 #include "tools/moevk/layer_options.h"
@@ -173,7 +174,7 @@ int bench(const GlobalOptions& globals, const BenchOptions& options) {
   }
   FILE* json_file = nullptr;
   if (!options.json.empty() && options.json != "-") {  // before the long work: the path may be wrong
-    json_file = std::fopen(options.json.c_str(), "wb");
+    json_file = model::create_file(options.json);
     if (json_file == nullptr) throw UsageError("--json", options.json + " cannot be written");
   }
   const std::unique_ptr<FILE, int (*)(FILE*)> closer(

@@ -11,6 +11,7 @@
 #include <streambuf>
 
 #include "tests/conformance/conformance.h"
+#include "tools/model/utf8_path.h"
 #include "tools/moevk/commands.h"
 #include "tools/moevk/terminal.h"
 
@@ -80,7 +81,7 @@ int check(const GlobalOptions& globals, const CheckOptions& options) {
   suite.device = device_to_check(host, options.device);
   std::ofstream report_file;
   if (!options.report.empty()) {  // before the long work: the path may be wrong
-    report_file.open(options.report, std::ios::binary);
+    report_file.open(model::path_of(options.report), std::ios::binary);
     if (!report_file) throw UsageError("--report", options.report + " cannot be written");
   }
   Progress progress("check");

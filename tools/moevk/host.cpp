@@ -15,11 +15,15 @@ namespace moevk::cli {
 namespace {
 
 std::string beside_program() {
+#if defined(_WIN32)
+  return {};  // where Windows looks for moevk.dll first
+#else
   std::error_code failed;
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", failed);
   if (failed) return {};
   const auto library = program.parent_path().parent_path() / "lib" / MOE_LIBRARY_DEFAULT_NAME;
   return std::filesystem::exists(library, failed) ? library.string() : std::string();
+#endif
 }
 
 moe::Library load(const GlobalOptions& options) {

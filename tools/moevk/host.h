@@ -36,7 +36,7 @@ struct GlobalOptions {
 class Host {
  public:
   // The library named by the options, else by MOEVK_LIBRARY, else ../lib beside the program, else
-  // the loader's default.
+  // the loader's default (on Windows: beside the program first).
   explicit Host(const GlobalOptions& options);
 
   const moe::Library& library() const { return library_; }

@@ -6,13 +6,18 @@
 #include <cstdio>
 #include <exception>
 
+#include "tools/moevk/arguments.h"
 #include "tools/moevk/commands.h"
+#include "tools/moevk/terminal.h"
 
 int main(int argc, char** argv) {
   using namespace moevk::cli;
+  prepare_terminal();
+  const Arguments arguments(argc, argv);
   CLI::App app("moevk - Mixture-of-Experts layers on Vulkan: devices, models, plans, checks, benchmarks");
-  app.require_subcommand(0, 1);  // none: see below; a message of our own, and better ones for misspelt ones
-  app.fallthrough();             // --library may stand after the command, too
+  app.allow_windows_style_options(false);  // or /a/path would be one, on Windows
+  app.require_subcommand(0, 1);            // none: see below; a message of our own, and better ones for misspelt ones
+  app.fallthrough();                       // --library may stand after the command, too
   app.footer(
       "Examples:\n"
       "  moevk devices\n"
@@ -36,7 +41,7 @@ int main(int argc, char** argv) {
   register_check(app, globals, exit_code);
   register_bench(app, globals, exit_code);
   try {
-    app.parse(argc, argv);
+    app.parse(arguments.count(), arguments.values());
     if (app.get_subcommands().empty()) {
       throw UsageError("COMMAND", "is missing: devices, info, run, plan, check or bench (see: moevk --help)");
     }

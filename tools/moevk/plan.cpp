@@ -7,6 +7,7 @@
 #include <memory>
 #include <sstream>
 
+#include "tools/model/utf8_path.h"
 #include "tools/moevk/commands.h"
 #include "tools/moevk/layer_options.h"
 #include "tools/moevk/terminal.h"
@@ -23,7 +24,7 @@ struct PlanOptions {
 };
 
 std::string read_caps(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
+  std::ifstream file(model::path_of(path), std::ios::binary);
   std::ostringstream text;
   if (!file || !(text << file.rdbuf())) throw UsageError("--caps", path + " cannot be read");
   return text.str();

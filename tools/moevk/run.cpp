@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 
+#include "tools/model/utf8_path.h"
 #include "tools/moevk/commands.h"
 #include "tools/moevk/compare.h"
 #include "tools/moevk/forward.h"
@@ -60,10 +61,10 @@ std::filesystem::path oracle_directory(const RunOptions& options) {
   if (options.oracle == "none") return {};
   const bool named = !options.oracle.empty();
   const std::filesystem::path directory =
-      named ? std::filesystem::path(options.oracle) : std::filesystem::path(options.file).parent_path() / "oracle";
+      named ? model::path_of(options.oracle) : model::path_of(options.file).parent_path() / "oracle";
   std::error_code ignored;
   if (std::filesystem::is_directory(directory, ignored)) return directory;
-  if (named) throw UsageError("--oracle", "there is no folder " + directory.string());
+  if (named) throw UsageError("--oracle", "there is no folder " + model::utf8_of(directory));
   return {};
 }
 
@@ -78,8 +79,8 @@ Question make_question(const RunOptions& options, const model::MoeLayer& layer) 
   const std::filesystem::path oracle =
       options.tokens > 0 && options.oracle.empty() ? std::filesystem::path() : oracle_directory(options);
   const std::string prefix = "l" + std::to_string(layer.block) + ".";
-  const auto path = [&](const char* what) { return (oracle / (prefix + what + ".npy")).string(); };
-  if (!oracle.empty() && std::filesystem::exists(path("moe_in"))) {
+  const auto path = [&](const char* what) { return model::utf8_of(oracle / (prefix + what + ".npy")); };
+  if (!oracle.empty() && std::filesystem::exists(model::path_of(path("moe_in")))) {
     question.x = read_npy_matrix("--oracle", path("moe_in"), 0, hidden).to_f32();
     question.origin = path("moe_in");
     const uint64_t rows = question.x.size() / hidden;

@@ -6,7 +6,11 @@
 #include "tools/moevk/terminal.h"
 
 #if defined(_WIN32)
+#if !defined(NOMINMAX)
+#define NOMINMAX
+#endif
 #include <io.h>
+#include <windows.h>
 #else
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -52,7 +56,10 @@ std::string three_digits(double number) {
 
 size_t terminal_width() {
   int columns = 0;
-#if !defined(_WIN32)
+#if defined(_WIN32)
+  CONSOLE_SCREEN_BUFFER_INFO facts{};
+  if (GetConsoleScreenBufferInfo(GetStdHandle(STD_OUTPUT_HANDLE), &facts) != 0) columns = facts.dwSize.X;
+#else
   winsize size{};
   if (ioctl(1, TIOCGWINSZ, &size) == 0) columns = size.ws_col;
 #endif
@@ -64,6 +71,17 @@ size_t terminal_width() {
 }
 
 bool stderr_is_terminal() { return is_terminal(2); }
+
+void prepare_terminal() {
+#if defined(_WIN32)
+  SetConsoleOutputCP(CP_UTF8);
+  for (const DWORD stream : {STD_OUTPUT_HANDLE, STD_ERROR_HANDLE}) {  // consoles before Windows 10 print escapes
+    DWORD mode = 0;
+    const HANDLE console = GetStdHandle(stream);
+    if (GetConsoleMode(console, &mode) != 0) SetConsoleMode(console, mode | ENABLE_VIRTUAL_TERMINAL_PROCESSING);
+  }
+#endif
+}
 
 std::string good(std::string_view text) { return coloured("32", text); }
 std::string bad(std::string_view text) { return coloured("1;31", text); }

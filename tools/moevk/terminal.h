@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,8 @@ namespace moevk::cli {
 // Columns of the terminal behind stdout, else $COLUMNS, else 80; from 40 to 160.
 size_t terminal_width();
 bool stderr_is_terminal();
+// Once, before anything is printed: what is printed is UTF-8, which a Windows console has to be told.
+void prepare_terminal();
 
 // Colours for the words "ok", "FAIL", headings and side remarks; plain text without colour.
 std::string good(std::string_view text);
@@ -28,8 +31,14 @@ std::string remark(std::string_view text);
 // Printed columns of UTF-8 text; colour codes count nothing.
 size_t display_width(std::string_view text);
 
+#if defined(__MINGW_PRINTF_FORMAT)
+#define MOEVK_PRINTF __MINGW_PRINTF_FORMAT  // the printf that <cstdio> gives there, not Microsoft's
+#else
+#define MOEVK_PRINTF printf
+#endif
+
 // printf into a string.
-[[gnu::format(printf, 1, 2)]] std::string formatted(const char* format, ...);
+[[gnu::format(MOEVK_PRINTF, 1, 2)]] std::string formatted(const char* format, ...);
 
 // "12.3 MiB"; "7.22 M"; 1234567 as "1,234,567".
 std::string bytes_text(double bytes);
