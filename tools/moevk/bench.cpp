@@ -149,21 +149,23 @@ Row measure(BenchCase& bench, const BenchOptions& options, const moe_layer_desc&
   return row;
 }
 
-std::string json_text(const std::vector<Row>& rows, const BenchOptions& options, const moe_device_info& device) {
-  std::string text = "[";
-  for (const Row& row : rows) {
-    text += text.size() > 1 ? ",\n " : "\n ";
-    text +=
-        "{\"shape\": " + model::json_string(options.layer.shape) +
-        formatted(", \"shared\": %u, \"tokens\": %llu, \"format\": \"%s\", \"routing\": \"%s\"", options.layer.shared,
-                  static_cast<unsigned long long>(row.tokens), row.format.c_str(), options.routing.c_str()) +
-        formatted(", \"median_ms\": %.6g, \"p95_ms\": %.6g, \"gbps\": %.6g, \"gflops\": %.6g", row.median_ms,
-                  row.p95_ms, row.gbps, row.gflops) +
-        formatted(", \"distinct_experts\": %.6g, \"repeats\": %zu, \"calls_per_submit\": %u", row.experts, row.repeats,
-                  options.per_submit) +
-        ", \"device\": " + model::json_string(device.name) + ", \"driver\": " + model::json_string(device.driver) + "}";
+std::string json_object(const Row& row, const BenchOptions& options, const moe_device_info& device) {
+  return "{\"shape\": " + model::json_string(options.layer.shape) +
+         formatted(", \"shared\": %u, \"tokens\": %llu, \"format\": \"%s\", \"routing\": \"%s\"", options.layer.shared,
+                   static_cast<unsigned long long>(row.tokens), row.format.c_str(), options.routing.c_str()) +
+         formatted(", \"median_ms\": %.6g, \"p95_ms\": %.6g, \"gbps\": %.6g, \"gflops\": %.6g", row.median_ms,
+                   row.p95_ms, row.gbps, row.gflops) +
+         formatted(", \"distinct_experts\": %.6g, \"repeats\": %zu, \"calls_per_submit\": %u", row.experts, row.repeats,
+                   options.per_submit) +
+         ", \"device\": " + model::json_string(device.name) + ", \"driver\": " + model::json_string(device.driver) +
+         "}";
+}
+
+void write_json(FILE* file, const std::string& text) {
+  if (file == nullptr) return;
+  if (std::fwrite(text.data(), 1, text.size(), file) != text.size() || std::fflush(file) != 0) {
+    throw UsageError("--json", "could not be written");
   }
-  return text + "\n]\n";
 }
 
 int bench(const GlobalOptions& globals, const BenchOptions& options) {
@@ -188,6 +190,8 @@ int bench(const GlobalOptions& globals, const BenchOptions& options) {
     std::printf("layer   %s, %s routing\n", layer_text(first).c_str(), options.routing.c_str());
     std::fflush(stdout);
   }
+  // Each row as soon as it is known: whoever ends a long run keeps what was measured.
+  FILE* const json = options.json == "-" ? stdout : json_file;
   std::vector<Row> rows;
   for (const std::string& format : options.formats) {
     moe_layer_desc desc = describe_layer(options.layer, format);
@@ -197,8 +201,10 @@ int bench(const GlobalOptions& globals, const BenchOptions& options) {
     for (const uint64_t tokens : options.tokens) {
       BenchCase bench_case(host, device, layer, desc, tokens, options.seed);
       rows.push_back(measure(bench_case, options, desc, format, tokens));
+      write_json(json, (rows.size() == 1 ? "[\n " : ",\n ") + json_object(rows.back(), options, info));
     }
   }
+  write_json(json, "\n]\n");
   if (table_wanted) {
     Table table({"format", ">T", ">experts", ">median ms", ">p95 ms", ">GB/s", ">GFLOP/s", ">repeats"});
     for (const Row& row : rows) {
@@ -207,13 +213,6 @@ int bench(const GlobalOptions& globals, const BenchOptions& options) {
                  formatted("%.2f", row.gflops), std::to_string(row.repeats)});
     }
     table.print();
-  }
-  if (!options.json.empty()) {
-    const std::string text = json_text(rows, options, info);
-    FILE* out = json_file != nullptr ? json_file : stdout;
-    if (std::fwrite(text.data(), 1, text.size(), out) != text.size() || std::fflush(out) != 0) {
-      throw UsageError("--json", "could not be written");
-    }
   }
   return kExitOk;
 }
