@@ -13,6 +13,7 @@ function field(name, text) {  # of a line of JSON
 }
 function number(value) {  # three digits, or all before the point
   if (value == "") return "–"
+  value += 0
   return sprintf(value >= 100 ? "%.0f" : value >= 10 ? "%.1f" : value >= 1 ? "%.2f" : "%.3f", value)
 }
 function percent(value, of) { return value == "" || of <= 0 ? "–" : sprintf("%.1f %%", 100 * value / of) }
