@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// encode_cost [--repeat N]: what recording one layer costs the host's CPU, the plugin's own time apart from the
-// driver's. In: a layer shape and token counts. Out: a row each with medians in microseconds and the driver calls.
+// encode_cost [--library PATH] [--repeat N]: what recording one layer costs the host's CPU, the plugin's own time apart
+// from the driver's, on the device that the library would choose. In: a layer shape and token counts. Out: a row each
+// with medians in microseconds and the driver calls.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
+#include <cstdlib>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -83,13 +85,28 @@ void measure(const moe::Library& library, moe_device* device, VulkanHost& host, 
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const int repeat = argc == 3 && std::strcmp(argv[1], "--repeat") == 0 ? std::max(1, std::atoi(argv[2])) : 1000;
-  const moe::Library library(MOEVK_LIBRARY_PATH);
+  const char* path = MOEVK_LIBRARY_PATH;
+  int repeat = 1000;
+  for (int i = 1; i < argc; i += 2) {
+    const std::string name = argv[i];
+    if (i + 1 == argc || (name != "--library" && name != "--repeat")) {
+      std::fprintf(stderr, "usage: encode_cost [--library PATH] [--repeat N]\n");
+      return 2;
+    }
+    if (name == "--library") path = argv[i + 1];
+    if (name == "--repeat") repeat = std::max(1, std::atoi(argv[i + 1]));
+  }
+  const moe::Library library(path);
   const auto* interop = library.extension<moe_vulkan_interop>(MOE_EXTENSION_VULKAN_INTEROP);
   const moe::Instance instance = moe::create_instance(library);
+  uint32_t index = 0;
+  moe_device_info info = moe_init<moe_device_info>();
+  moe::check([&](moe_error* error) { return library->choose_device(instance, &index, error); });
+  moe::check([&](moe_error* error) { return library->get_device_info(instance, index, &info, error); });
+  if (info.kind == MOE_DEVICE_KIND_REFERENCE) throw std::runtime_error(library->why_no_gpu(instance));
   moe_interop::HostOptions options;
   options.get_instance_proc_addr = moe_interop::counting_get_instance_proc_addr;
-  VulkanHost host(interop, options);
+  VulkanHost host(interop, options, info.device_uuid);
   const moe::Device device(library, host.import(instance));
   std::printf("%8s %12s %10s %12s %12s %8s\n", "tokens", "dispatches", "barriers", "own us", "driver us", "calls");
   for (const uint64_t tokens : {1, 9, 64, 512}) measure(library, device, host, tokens, repeat);

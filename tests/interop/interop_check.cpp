@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// interop_check imported|recorded [--count N] [--seed N] [--report FILE]: the conformance suite on a host's device,
-// through contexts or through recordings into the host's command buffers. Ends with the line of `moevk check`.
+// interop_check imported|recorded [--count N] [--seed N] [--report FILE] [--library PATH]: the conformance suite on a
+// host's device, through contexts or through recordings into the host's command buffers. Ends with the line of
+// `moevk check`. The library is the one of the same build, if none is named.
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -16,22 +17,23 @@ int main(int argc, char** argv) try {
   const std::string mode = argc > 1 ? argv[1] : "";
   moe_conformance::Options options;
   options.count = 100;
-  std::string report_path;
+  std::string report_path, library_path = MOEVK_TEST_LIBRARY;
   for (int i = 2; i + 1 < argc; i += 2) {
     const std::string name = argv[i];
     if (name == "--count") options.count = static_cast<uint32_t>(std::stoul(argv[i + 1]));
     if (name == "--seed") options.seed = std::stoull(argv[i + 1]);
     if (name == "--report") report_path = argv[i + 1];
     if (name == "--index") options.index = static_cast<uint32_t>(std::stoul(argv[i + 1]));
+    if (name == "--library") library_path = argv[i + 1];
     if (name == "--case") options.case_name = argv[i + 1];
   }
   if (argc % 2 != 0 || (mode != "imported" && mode != "recorded")) {
     std::fprintf(stderr,
                  "usage: interop_check imported|recorded [--count N] [--seed N] [--index N] [--case NAME] "
-                 "[--report FILE]\n");
+                 "[--report FILE] [--library PATH]\n");
     return 2;
   }
-  const moe::Library library(MOEVK_TEST_LIBRARY);
+  const moe::Library library(library_path.c_str());
   options.api = moe_interop::host_api(
       library.api(), mode == "imported" ? moe_interop::HostMode::kImported : moe_interop::HostMode::kRecorded);
   moe_conformance::Report report = moe_conformance::run(options, std::cout);

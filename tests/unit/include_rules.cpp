@@ -148,6 +148,7 @@ const std::vector<Rule>& rules() {
       {"bench/", true, true, true, together({host, {"bench/"}})},
       // Hosts that run on Vulkan themselves.
       {"bench/encode_cost.cpp", true, true, true, together({host, kVulkanAbi, kVulkan, {"bench/", "tests/"}})},
+      {"bench/device_peak", true, true, true, together({host, kVulkanAbi, kVulkan, {"device_peak_comp.h", "tests/"}})},
       {"tests/interop/", true, true, true, together({host, kVulkanAbi, kVulkan, {"gtest/", "tools/", "tests/"}})},
       {"tests/conformance/", true, true, true, together({host, {"tests/conformance/", "tests/support/"}})},
       {"tests/support/", true, true, true, {}},

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <memory>
 #include <numeric>
+#include <utility>
 
 #include "tools/model/json_text.h"
 #include "tools/model/utf8_path.h"
@@ -30,7 +31,7 @@ struct BenchOptions {
   std::vector<std::string> formats = {"f16"};
   std::string device;
   uint32_t repeat = 0;  // 0: for about a second, 5 to 200 times
-  uint32_t per_submit = 1;
+  std::vector<uint32_t> per_submit = {1};
   std::string routing = "uniform";
   uint64_t seed = 1;
   std::string json;  // "-": stdout
@@ -45,6 +46,7 @@ struct Row {
   double gbps = 0;
   double gflops = 0;
   size_t repeats = 0;
+  uint32_t calls = 1;  // in one submit
 };
 
 // Added to the logits, whose spread is 1: nothing, the logarithm of Zipf's law, or k experts for
@@ -116,8 +118,17 @@ class BenchCase {
   moe_call_args args_ = moe_init<moe_call_args>();
 };
 
+// So many calls in a submit that it does not last half a second: some systems end longer ones.
+uint32_t fitting_calls(BenchCase& bench, uint32_t calls) {
+  constexpr double kMostSubmitMs = 500;
+  if (calls == 1) return calls;
+  const double cold = bench.time(1), warm = bench.time(1);
+  while (calls > 1 && calls * std::min(cold, warm) > kMostSubmitMs) calls /= 2;
+  return calls;
+}
+
 Row measure(BenchCase& bench, const BenchOptions& options, const moe_layer_desc& desc, const std::string& format,
-            uint64_t tokens) {
+            uint64_t tokens, uint32_t calls) {
   constexpr double kSeconds = 1;
   constexpr size_t kLeast = 5;
   constexpr size_t kMost = 200;
@@ -126,8 +137,8 @@ Row measure(BenchCase& bench, const BenchOptions& options, const moe_layer_desc&
   row.tokens = tokens;
   std::optional<double> distinct;
   if (options.routing != "uniform") distinct = bench.count_experts();
-  bench.time(options.per_submit);  // warm-up
-  bench.time(options.per_submit);
+  bench.time(calls);  // warm-up
+  bench.time(calls);
 
   Progress progress(format + " T=" + std::to_string(tokens));
   std::vector<double> samples;
@@ -136,7 +147,7 @@ Row measure(BenchCase& bench, const BenchOptions& options, const moe_layer_desc&
     return samples.size() >= kMost || (samples.size() >= kLeast && progress.seconds() >= kSeconds);
   };
   while (!enough()) {
-    samples.push_back(bench.time(options.per_submit));
+    samples.push_back(bench.time(calls));
     progress.update(samples.size(), options.repeat > 0 ? options.repeat : kMost);
   }
   const uint32_t bits = 8 * dtype_bytes(dtype_of_format(format));
@@ -147,24 +158,27 @@ Row measure(BenchCase& bench, const BenchOptions& options, const moe_layer_desc&
   row.gbps = work.bytes / row.median_ms * 1e-6;
   row.gflops = work.flops / row.median_ms * 1e-6;
   row.repeats = samples.size();
+  row.calls = calls;
   return row;
 }
 
-std::string json_text(const std::vector<Row>& rows, const BenchOptions& options, const moe_device_info& device) {
-  std::string text = "[";
-  for (const Row& row : rows) {
-    text += text.size() > 1 ? ",\n " : "\n ";
-    text +=
-        "{\"shape\": " + model::json_string(options.layer.shape) +
-        formatted(", \"shared\": %u, \"tokens\": %llu, \"format\": \"%s\", \"routing\": \"%s\"", options.layer.shared,
-                  static_cast<unsigned long long>(row.tokens), row.format.c_str(), options.routing.c_str()) +
-        formatted(", \"median_ms\": %.6g, \"p95_ms\": %.6g, \"gbps\": %.6g, \"gflops\": %.6g", row.median_ms,
-                  row.p95_ms, row.gbps, row.gflops) +
-        formatted(", \"distinct_experts\": %.6g, \"repeats\": %zu, \"calls_per_submit\": %u", row.experts, row.repeats,
-                  options.per_submit) +
-        ", \"device\": " + model::json_string(device.name) + ", \"driver\": " + model::json_string(device.driver) + "}";
+std::string json_object(const Row& row, const BenchOptions& options, const moe_device_info& device) {
+  return "{\"shape\": " + model::json_string(options.layer.shape) +
+         formatted(", \"shared\": %u, \"tokens\": %llu, \"format\": \"%s\", \"routing\": \"%s\"", options.layer.shared,
+                   static_cast<unsigned long long>(row.tokens), row.format.c_str(), options.routing.c_str()) +
+         formatted(", \"median_ms\": %.6g, \"p95_ms\": %.6g, \"gbps\": %.6g, \"gflops\": %.6g", row.median_ms,
+                   row.p95_ms, row.gbps, row.gflops) +
+         formatted(", \"distinct_experts\": %.6g, \"repeats\": %zu, \"calls_per_submit\": %u", row.experts, row.repeats,
+                   row.calls) +
+         ", \"device\": " + model::json_string(device.name) + ", \"driver\": " + model::json_string(device.driver) +
+         "}";
+}
+
+void write_json(FILE* file, const std::string& text) {
+  if (file == nullptr) return;
+  if (std::fwrite(text.data(), 1, text.size(), file) != text.size() || std::fflush(file) != 0) {
+    throw UsageError("--json", "could not be written");
   }
-  return text + "\n]\n";
 }
 
 int bench(const GlobalOptions& globals, const BenchOptions& options) {
@@ -189,6 +203,8 @@ int bench(const GlobalOptions& globals, const BenchOptions& options) {
     std::printf("layer   %s, %s routing\n", layer_text(first).c_str(), options.routing.c_str());
     std::fflush(stdout);
   }
+  // Each row as soon as it is known: whoever ends a long run keeps what was measured.
+  FILE* const json = options.json == "-" ? stdout : json_file;
   std::vector<Row> rows;
   for (const std::string& format : options.formats) {
     moe_layer_desc desc = describe_layer(options.layer, format);
@@ -197,24 +213,24 @@ int bench(const GlobalOptions& globals, const BenchOptions& options) {
     const moe::Layer layer = upload_random_layer(host, device, desc, options.seed, bias, format + ": random weights");
     for (const uint64_t tokens : options.tokens) {
       BenchCase bench_case(host, device, layer, desc, tokens, options.seed);
-      rows.push_back(measure(bench_case, options, desc, format, tokens));
+      uint32_t last = 0;
+      for (const uint32_t wanted : options.per_submit) {
+        const uint32_t calls = fitting_calls(bench_case, wanted);
+        if (calls == std::exchange(last, calls)) continue;
+        rows.push_back(measure(bench_case, options, desc, format, tokens, calls));
+        write_json(json, (rows.size() == 1 ? "[\n " : ",\n ") + json_object(rows.back(), options, info));
+      }
     }
   }
+  write_json(json, "\n]\n");
   if (table_wanted) {
-    Table table({"format", ">T", ">experts", ">median ms", ">p95 ms", ">GB/s", ">GFLOP/s", ">repeats"});
+    Table table({"format", ">T", ">experts", ">calls", ">median ms", ">p95 ms", ">GB/s", ">GFLOP/s", ">repeats"});
     for (const Row& row : rows) {
-      table.add({row.format, std::to_string(row.tokens), formatted("%.1f", row.experts),
+      table.add({row.format, std::to_string(row.tokens), formatted("%.1f", row.experts), std::to_string(row.calls),
                  formatted("%.3f", row.median_ms), formatted("%.3f", row.p95_ms), formatted("%.2f", row.gbps),
                  formatted("%.2f", row.gflops), std::to_string(row.repeats)});
     }
     table.print();
-  }
-  if (!options.json.empty()) {
-    const std::string text = json_text(rows, options, info);
-    FILE* out = json_file != nullptr ? json_file : stdout;
-    if (std::fwrite(text.data(), 1, text.size(), out) != text.size() || std::fflush(out) != 0) {
-      throw UsageError("--json", "could not be written");
-    }
   }
   return kExitOk;
 }
@@ -242,7 +258,10 @@ void register_bench(CLI::App& app, const GlobalOptions& globals, int& exit_code)
   command->add_option("--device", options->device, "index, part of a name, or reference (default: the best)");
   command->add_option("--repeat", options->repeat, "measurements of each row (0: for about a second)")
       ->capture_default_str();
-  command->add_option("--per-submit", options->per_submit, "calls in one submit, whose time is divided by it")
+  command
+      ->add_option("--per-submit", options->per_submit,
+                   "calls in one submit, whose time is divided by it; fewer where it would last half a second")
+      ->delimiter(',')
       ->check(CLI::Range(1u, 1000u))
       ->capture_default_str();
   command->add_option("--routing", options->routing, "how tokens spread over experts (onehot: all on the same k)")
