@@ -83,7 +83,8 @@ typedef struct moe_vulkan_device_desc {
   uint32_t reserved;
   const VkPhysicalDeviceFeatures2* enabled_features;
   /* Called around every vkQueueSubmit to `queue`, on the submitting thread: both, or neither where the host submits
-   * to this queue from no other thread at the same time. Must not call the library. */
+   * to this queue from no other thread at the same time, and lends it to no second moe_device. Must not call the
+   * library; a thread that holds the lock must not either. */
   void* user;
   void(MOE_CALL* lock_queue)(void* user);
   void(MOE_CALL* unlock_queue)(void* user);
