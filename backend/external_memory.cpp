@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
 // Import and export. A file descriptor is duplicated before the driver sees it, so that a failure at any point
-// leaves the caller's as it was; after success the caller's is closed.
+// leaves the caller's as it was; the entry closes the caller's when all is done.
 #include "backend/external_memory.h"
 
 #include <algorithm>
 #include <cstring>
-
-#include "backend/os_handle.h"
 
 namespace moevk {
 namespace {
@@ -43,13 +41,17 @@ const char* missing_extension(const VulkanDevice& device, uint32_t kind) {
   }
 }
 
-// The first allowed memory type, device-local before others.
-Result<uint32_t> choose_memory_type(const VulkanDevice& device, uint32_t allowed) {
+// The first allowed memory type that has `required`, device-local before others; none that needs a feature.
+Result<uint32_t> choose_memory_type(const VulkanDevice& device, uint32_t allowed, VkMemoryPropertyFlags required = 0) {
+  constexpr VkMemoryPropertyFlags kNever = VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT |
+                                           VK_MEMORY_PROPERTY_DEVICE_COHERENT_BIT_AMD;
   VkPhysicalDeviceMemoryProperties memory;
   device.instance_vk().vkGetPhysicalDeviceMemoryProperties(device.probed().handle, &memory);
   for (const VkMemoryPropertyFlags wanted : {VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, VkMemoryPropertyFlagBits(0)}) {
     for (uint32_t i = 0; i < memory.memoryTypeCount; ++i) {
-      if ((allowed >> i & 1) != 0 && (memory.memoryTypes[i].propertyFlags & wanted) == wanted) return uint32_t{i};
+      const VkMemoryPropertyFlags flags = memory.memoryTypes[i].propertyFlags;
+      const VkMemoryPropertyFlags needed = wanted | required;
+      if ((allowed >> i & 1) != 0 && (flags & needed) == needed && (flags & kNever) == 0) return uint32_t{i};
     }
   }
   return unsupported("desc", "no memory type of the device can hold a buffer on this memory");
@@ -88,7 +90,10 @@ ExternalBuffer::~ExternalBuffer() {
     vk.vkFreeMemory(device_->handle(), memory_, nullptr);
     device_->state().driver_freed(allocation_bytes_);
   }
-  device_->state().allocated_bytes -= held_;
+  if (held_ != 0) {
+    device_->allocator()->uncharge(held_);
+    device_->state().allocated_bytes -= held_;
+  }
 }
 
 Status ExternalBuffer::create_buffer(uint32_t kind, uint64_t bytes) {
@@ -106,7 +111,7 @@ Status ExternalBuffer::create_buffer(uint32_t kind, uint64_t bytes) {
 }
 
 // Allocates (or imports) the memory and binds the buffer to it.
-Status ExternalBuffer::bind(const VkMemoryAllocateInfo& wanted) {
+Status ExternalBuffer::bind(const VkMemoryAllocateInfo& wanted, OsHandle* imported) {
   VkMemoryDedicatedAllocateInfo dedicated{};
   dedicated.sType = VK_STRUCTURE_TYPE_MEMORY_DEDICATED_ALLOCATE_INFO;
   dedicated.buffer = buffer_;
@@ -126,6 +131,7 @@ Status ExternalBuffer::bind(const VkMemoryAllocateInfo& wanted) {
   memory_type_ = info.memoryTypeIndex;
   MOEVK_TRY(device_->vk().vkAllocateMemory(device_->handle(), &info, nullptr, &memory_));
   device_->state().driver_allocated(allocation_bytes_);
+  if (imported != nullptr) imported->taken_by_driver();
   MOEVK_TRY(device_->vk().vkBindBufferMemory(device_->handle(), buffer_, memory_, 0));
   return {};
 }
@@ -158,11 +164,18 @@ Result<std::unique_ptr<ExternalBuffer>> ExternalBuffer::import(std::shared_ptr<V
     host.pHostPointer = desc.from.host.pointer;
     VkMemoryRequirements needs;
     vk.vkGetBufferMemoryRequirements(handle, out->buffer_, &needs);
-    MOE_ASSIGN_OR_RETURN(info.memoryTypeIndex,
-                         choose_memory_type(*device, needs.memoryTypeBits & properties.memoryTypeBits));
+    if (needs.size > desc.bytes) {
+      return unsupported("desc.bytes", "is " + std::to_string(desc.bytes) + "; the driver needs " +
+                                           std::to_string(needs.size) + " for such a buffer");
+    }
+    // Coherent: nobody flushes what either side writes.
+    MOE_ASSIGN_OR_RETURN(
+        info.memoryTypeIndex,
+        choose_memory_type(*device, needs.memoryTypeBits & properties.memoryTypeBits,
+                           VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT));
     info.allocationSize = desc.bytes;
     info.pNext = &host;
-    MOE_RETURN_IF_ERROR(out->bind(info));
+    MOE_RETURN_IF_ERROR(out->bind(info, nullptr));
     return out;
   }
 
@@ -172,13 +185,15 @@ Result<std::unique_ptr<ExternalBuffer>> ExternalBuffer::import(std::shared_ptr<V
     return invalid("desc.bytes", "the buffer ends at byte " + std::to_string(end) + " of an allocation of " +
                                      std::to_string(info.allocationSize));
   }
-  // The buffer covers the allocation from its start, as the exporter's did; the offset is in the buffer.
-  MOE_RETURN_IF_ERROR(out->create_buffer(desc.kind, end));
-  out->dedicated_ = out->dedicated_ || desc.from.handle.dedicated != 0;
+  // The buffer covers the allocation from its start, as the exporter's did (a dedicated one wholly); the offset is in
+  // the buffer.
+  const bool dedicated = desc.from.handle.dedicated != 0;
+  MOE_RETURN_IF_ERROR(out->create_buffer(desc.kind, dedicated ? info.allocationSize : end));
+  out->dedicated_ = out->dedicated_ || dedicated;
   VkMemoryRequirements needs;
   vk.vkGetBufferMemoryRequirements(handle, out->buffer_, &needs);
   allowed = needs.memoryTypeBits;
-  if (needs.size > info.allocationSize) {
+  if (needs.size > info.allocationSize || (dedicated && needs.size != info.allocationSize)) {
     return invalid("desc.from.handle.allocation_bytes", "is " + std::to_string(info.allocationSize) +
                                                             "; the driver needs " + std::to_string(needs.size) +
                                                             " for the buffer");
@@ -207,9 +222,7 @@ Result<std::unique_ptr<ExternalBuffer>> ExternalBuffer::import(std::shared_ptr<V
   MOE_ASSIGN_OR_RETURN(OsHandle copy, OsHandle::duplicate(desc.from.handle.handle));
   HandleImport import(handle_type(desc.kind), copy);
   info.pNext = import.chain();
-  MOE_RETURN_IF_ERROR(out->bind(info));
-  copy.taken_by_driver();
-  OsHandle::close(desc.from.handle.handle);
+  MOE_RETURN_IF_ERROR(out->bind(info, &copy));
   return out;
 }
 
@@ -222,9 +235,16 @@ Result<std::unique_ptr<ExternalBuffer>> ExternalBuffer::create_exportable(std::s
   if (support.can_export == 0) return unsupported("kind", support.reason);
   auto out = std::make_unique<ExternalBuffer>(device);
   const uint64_t size = (bytes + 15) / 16 * 16;
+  if (size > device->caps().max_allocation_bytes) {
+    return unsupported("bytes", "is " + std::to_string(bytes) + ", more than max_allocation_bytes = " +
+                                    std::to_string(device->caps().max_allocation_bytes));
+  }
   MOE_RETURN_IF_ERROR(out->create_buffer(kind, size));
   VkMemoryRequirements needs;
   device->vk().vkGetBufferMemoryRequirements(device->handle(), out->buffer_, &needs);
+  MOE_RETURN_IF_ERROR(device->allocator()->charge(needs.size, "memory to be exported"));
+  out->held_ = needs.size;
+  device->state().allocated_bytes += needs.size;
   VkExportMemoryAllocateInfo exported{};
   exported.sType = VK_STRUCTURE_TYPE_EXPORT_MEMORY_ALLOCATE_INFO;
   exported.handleTypes = static_cast<VkExternalMemoryHandleTypeFlags>(handle_type(kind));
@@ -233,10 +253,8 @@ Result<std::unique_ptr<ExternalBuffer>> ExternalBuffer::create_exportable(std::s
   info.pNext = &exported;
   info.allocationSize = needs.size;
   MOE_ASSIGN_OR_RETURN(info.memoryTypeIndex, choose_memory_type(*device, needs.memoryTypeBits));
-  MOE_RETURN_IF_ERROR(out->bind(info));
+  MOE_RETURN_IF_ERROR(out->bind(info, nullptr));
   out->export_kind_ = kind;
-  out->held_ = needs.size;
-  device->state().allocated_bytes += needs.size;
   return out;
 }
 

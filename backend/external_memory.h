@@ -4,6 +4,7 @@
 // such memory is one allocation for one buffer.
 #pragma once
 
+#include "backend/os_handle.h"
 #include "backend/vulkan_device.h"
 #include "plugin_api/moe_plugin_memory.h"
 
@@ -12,7 +13,7 @@ namespace moevk {
 // Owns a VkBuffer and its memory.
 class ExternalBuffer {
  public:
-  // What of a moe_memory_desc is a handle or pointer. On failure the handle is still the caller's.
+  // What of a moe_memory_desc is a handle or pointer. The caller's handle is not closed, whatever happens.
   static Result<std::unique_ptr<ExternalBuffer>> import(std::shared_ptr<VulkanDevice> device,
                                                         const moe_memory_desc& desc);
   static Result<std::unique_ptr<ExternalBuffer>> create_exportable(std::shared_ptr<VulkanDevice> device, uint32_t kind,
@@ -27,12 +28,13 @@ class ExternalBuffer {
 
  private:
   Status create_buffer(uint32_t kind, uint64_t bytes);
-  Status bind(const VkMemoryAllocateInfo& info);
+  // imported: a handle that belongs to the driver once the memory exists, or null.
+  Status bind(const VkMemoryAllocateInfo& info, OsHandle* imported);
 
   std::shared_ptr<VulkanDevice> device_;
   VkBuffer buffer_ = VK_NULL_HANDLE;
   VkDeviceMemory memory_ = VK_NULL_HANDLE;
-  uint64_t held_ = 0;  // bytes counted as allocated
+  uint64_t held_ = 0;  // bytes of the budget
   uint32_t export_kind_ = UINT32_MAX;
   uint64_t allocation_bytes_ = 0;
   uint32_t memory_type_ = 0;

@@ -63,6 +63,21 @@ Status GpuAllocator::open(const Desc& desc, const DeviceCaps& caps, std::shared_
   return {};
 }
 
+Status GpuAllocator::full(uint64_t bytes, const char* what, int32_t vk_result) const {
+  const std::string budget = budget_bytes_ != 0 ? "; the budget is " + std::to_string(budget_bytes_) + " bytes" : "";
+  return {MOE_ERROR_OUT_OF_DEVICE_MEMORY, "",
+          "no room for " + std::to_string(bytes) + " bytes of " + what + " beside the " + std::to_string(used_bytes_) +
+              " in use" + budget,
+          vk_result};
+}
+
+Status GpuAllocator::charge(uint64_t bytes, const char* what) {
+  const uint64_t before = used_bytes_.fetch_add(bytes);
+  if (bytes == 0 || budget_bytes_ == 0 || (bytes <= budget_bytes_ && before <= budget_bytes_ - bytes)) return {};
+  used_bytes_ -= bytes;
+  return full(bytes, what, 0);
+}
+
 GpuBuffer::~GpuBuffer() {
   if (buffer_ == VK_NULL_HANDLE) return;
   vmaDestroyBuffer(allocator_->vma_, buffer_, allocation_);
@@ -84,22 +99,9 @@ Result<GpuBuffer> GpuBuffer::create(std::shared_ptr<GpuAllocator> allocator, uin
                                     const char* what) {
   GpuAllocator& a = *allocator;
   const uint64_t size = std::min(bytes, uint64_t{1} << 60) / 16 * 16 + (bytes % 16 != 0 ? 16 : 0);
-  const std::string budget_text =
-      a.budget_bytes_ != 0 ? "; the budget is " + std::to_string(a.budget_bytes_) + " bytes" : "";
-  const auto full = [&](int32_t vk_result) {
-    return Status(MOE_ERROR_OUT_OF_DEVICE_MEMORY, "",
-                  "no room for " + std::to_string(size) + " bytes of " + what + " beside the " +
-                      std::to_string(a.used_bytes_) + " in use" + budget_text,
-                  vk_result);
-  };
-  // Charged before the driver is asked, so that two threads cannot share the last bytes.
-  if (size >= uint64_t{1} << 60) return full(0);
+  if (size >= uint64_t{1} << 60) return a.full(size, what, 0);
   const uint64_t charged = use == Use::kStaging || use == Use::kTwin ? 0 : size;
-  const uint64_t before = a.used_bytes_.fetch_add(charged);
-  if (charged != 0 && a.budget_bytes_ != 0 && (size > a.budget_bytes_ || before > a.budget_bytes_ - size)) {
-    a.used_bytes_ -= charged;
-    return full(0);
-  }
+  MOE_RETURN_IF_ERROR(a.charge(charged, what));
   VkBufferCreateInfo info{};
   info.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO;
   info.size = size;
@@ -116,7 +118,7 @@ Result<GpuBuffer> GpuBuffer::create(std::shared_ptr<GpuAllocator> allocator, uin
                                                        &buffer.allocation_, &placed);
   if (result != VK_SUCCESS) {
     a.used_bytes_ -= charged;
-    if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY) return full(result);
+    if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY) return a.full(size, what, result);
     return vk_status(result, "vkAllocateMemory(", "vmaCreateBuffer", 0);
   }
   buffer.mapped_ = static_cast<std::byte*>(placed.pMappedData);

@@ -33,10 +33,14 @@ class GpuAllocator {
     bool memory_budget;
     uint64_t heap_limit_bytes;  // of the device-local heap, lowered by the user; 0: as it is
   };
+  // Bytes of the budget; charged before the driver is asked, so that two threads cannot share the last ones.
+  Status charge(uint64_t bytes, const char* what);
+  void uncharge(uint64_t bytes) { used_bytes_ -= bytes; }
   Status open(const Desc& desc, const DeviceCaps& caps, std::shared_ptr<SharedState> state, uint64_t budget_bytes);
 
  private:
   friend class GpuBuffer;
+  Status full(uint64_t bytes, const char* what, int32_t vk_result) const;
   VmaAllocator vma_ = nullptr;
   std::shared_ptr<SharedState> state_;
   bool unified_ = false;

@@ -254,7 +254,8 @@ bool VulkanDevice::strike(KernelId kernel, const Status& why) {
   const bool passes = why.code() == MOE_ERROR_DEVICE_LOST || why.code() == MOE_ERROR_OUT_OF_HOST_MEMORY ||
                       why.code() == MOE_ERROR_OUT_OF_DEVICE_MEMORY;
   const uint32_t bit = 1u << static_cast<uint32_t>(kernel);
-  if (passes || (struck_.fetch_or(bit) & bit) != 0) return false;
+  if (passes) return false;
+  if ((struck_.fetch_or(bit) & bit) != 0) return true;  // another thread was first
   state_->log(MOE_LOG_WARNING, probed_.caps.name + " cannot compile the kernel " +
                                    kKernels[static_cast<size_t>(kernel)].name +
                                    ", plans do without it from now on: " + why.text());

@@ -93,8 +93,8 @@ class VulkanDevice final : public Device {
 
   const DeviceCaps& caps() const override { return probed_.caps; }
   DeviceCaps planning_caps() const override;
-  // A kernel that failed to compile is not planned with again. False: it was struck before, or may work next time
-  // (no memory, a lost device).
+  // A kernel that failed to compile is not planned with again. False: it may work next time (no memory, a lost
+  // device).
   bool strike(KernelId kernel, const Status& why);
   Status check_limits(const LayerSpec& spec) const override;
   Result<moe_estimate> estimate(const std::vector<LayerSpec>& specs, uint64_t max_tokens) const override;

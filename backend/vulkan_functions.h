@@ -12,50 +12,51 @@
 
 namespace moevk {
 
-#define MOEVK_INSTANCE_FUNCTIONS(X)                                                                        \
-  X(vkDestroyInstance)                                                                                     \
-  X(vkEnumeratePhysicalDevices)                                                                            \
-  X(vkGetPhysicalDeviceProperties)                                                                         \
-  X(vkGetPhysicalDeviceProperties2)                                                                        \
-  X(vkGetPhysicalDeviceFeatures2)                                                                          \
-  X(vkGetPhysicalDeviceMemoryProperties2)                                                                  \
-  X(vkGetPhysicalDeviceQueueFamilyProperties)                                                              \
-  X(vkGetPhysicalDeviceMemoryProperties)                                                                   \
-  X(vkGetPhysicalDeviceExternalBufferProperties) X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) \
-      X(vkGetDeviceProcAddr)
+#define MOEVK_INSTANCE_FUNCTIONS(X)              \
+  X(vkDestroyInstance)                           \
+  X(vkEnumeratePhysicalDevices)                  \
+  X(vkGetPhysicalDeviceProperties)               \
+  X(vkGetPhysicalDeviceProperties2)              \
+  X(vkGetPhysicalDeviceFeatures2)                \
+  X(vkGetPhysicalDeviceMemoryProperties2)        \
+  X(vkGetPhysicalDeviceQueueFamilyProperties)    \
+  X(vkGetPhysicalDeviceMemoryProperties)         \
+  X(vkGetPhysicalDeviceExternalBufferProperties) \
+  X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) X(vkGetDeviceProcAddr)
 
-#define MOEVK_DEVICE_FUNCTIONS(X)                                                                                     \
-  X(vkDestroyDevice)                                                                                                  \
-  X(vkGetDeviceQueue)                                                                                                 \
-  X(vkQueueSubmit)                                                                                                    \
-  X(vkCreateCommandPool)                                                                                              \
-  X(vkDestroyCommandPool)                                                                                             \
-  X(vkResetCommandPool)                                                                                               \
-  X(vkAllocateCommandBuffers)                                                                                         \
-  X(vkBeginCommandBuffer)                                                                                             \
-  X(vkEndCommandBuffer) X(vkCmdPipelineBarrier) X(vkCmdBindPipeline) X(vkCmdBindDescriptorSets) X(vkCmdPushConstants) \
-      X(vkCmdDispatch) X(vkCmdDispatchIndirect) X(vkCmdCopyBuffer) X(vkCmdFillBuffer) X(vkCmdWriteTimestamp)          \
-          X(vkCmdResetQueryPool) X(vkCreateQueryPool) X(vkDestroyQueryPool) X(vkGetQueryPoolResults)                  \
-              X(vkCreateDescriptorPool) X(vkDestroyDescriptorPool) X(vkAllocateDescriptorSets)                        \
-                  X(vkUpdateDescriptorSets) X(vkCreateDescriptorSetLayout) X(vkDestroyDescriptorSetLayout)            \
-                      X(vkCreatePipelineLayout) X(vkDestroyPipelineLayout) X(vkCreateShaderModule)                    \
-                          X(vkDestroyShaderModule) X(vkCreateComputePipelines) X(vkDestroyPipeline)                   \
-                              X(vkCreatePipelineCache) X(vkDestroyPipelineCache) X(vkGetPipelineCacheData)            \
-                                  X(vkCreateSemaphore) X(vkDestroySemaphore) X(vkCreateBuffer) X(vkDestroyBuffer)     \
-                                      X(vkGetBufferMemoryRequirements) X(vkAllocateMemory) X(vkFreeMemory)            \
+#define MOEVK_DEVICE_FUNCTIONS(X)                                                                                  \
+  X(vkDestroyDevice)                                                                                               \
+  X(vkGetDeviceQueue)                                                                                              \
+  X(vkQueueSubmit)                                                                                                 \
+  X(vkCreateCommandPool)                                                                                           \
+  X(vkDestroyCommandPool)                                                                                          \
+  X(vkResetCommandPool)                                                                                            \
+  X(vkAllocateCommandBuffers)                                                                                      \
+  X(vkBeginCommandBuffer)                                                                                          \
+  X(vkEndCommandBuffer)                                                                                            \
+  X(vkCmdPipelineBarrier) X(vkCmdBindPipeline) X(vkCmdBindDescriptorSets) X(vkCmdPushConstants) X(vkCmdDispatch)   \
+      X(vkCmdDispatchIndirect) X(vkCmdCopyBuffer) X(vkCmdFillBuffer) X(vkCmdWriteTimestamp) X(vkCmdResetQueryPool) \
+          X(vkCreateQueryPool) X(vkDestroyQueryPool) X(vkGetQueryPoolResults) X(vkCreateDescriptorPool)            \
+              X(vkDestroyDescriptorPool) X(vkAllocateDescriptorSets) X(vkUpdateDescriptorSets)                     \
+                  X(vkCreateDescriptorSetLayout) X(vkDestroyDescriptorSetLayout) X(vkCreatePipelineLayout)         \
+                      X(vkDestroyPipelineLayout) X(vkCreateShaderModule) X(vkDestroyShaderModule)                  \
+                          X(vkCreateComputePipelines) X(vkDestroyPipeline) X(vkCreatePipelineCache)                \
+                              X(vkDestroyPipelineCache) X(vkGetPipelineCacheData) X(vkCreateSemaphore)             \
+                                  X(vkDestroySemaphore) X(vkCreateBuffer) X(vkDestroyBuffer)                       \
+                                      X(vkGetBufferMemoryRequirements) X(vkAllocateMemory) X(vkFreeMemory)         \
                                           X(vkBindBufferMemory)
 
 // Core in Vulkan 1.2, with a KHR suffix before; absent ones are null.
 #define MOEVK_PROMOTED_FUNCTIONS(X) X(vkGetSemaphoreCounterValue) X(vkWaitSemaphores) X(vkGetBufferDeviceAddress)
 
 // Of extensions that a device need not have; absent ones are null.
-#define MOEVK_OPTIONAL_FUNCTIONS(X)                                               \
-  X(vkCmdPushDescriptorSetKHR)                                                    \
-  X(vkGetMemoryFdKHR)                                                             \
-  X(vkGetMemoryFdPropertiesKHR)                                                   \
-  X(vkGetMemoryHostPointerPropertiesEXT)                                          \
-  X(vkGetPipelineExecutablePropertiesKHR) X(vkGetPipelineExecutableStatisticsKHR) \
-      X(vkGetPipelineExecutableInternalRepresentationsKHR)
+#define MOEVK_OPTIONAL_FUNCTIONS(X)       \
+  X(vkCmdPushDescriptorSetKHR)            \
+  X(vkGetMemoryFdKHR)                     \
+  X(vkGetMemoryFdPropertiesKHR)           \
+  X(vkGetMemoryHostPointerPropertiesEXT)  \
+  X(vkGetPipelineExecutablePropertiesKHR) \
+  X(vkGetPipelineExecutableStatisticsKHR) X(vkGetPipelineExecutableInternalRepresentationsKHR)
 
 struct InstanceFunctions {
   PFN_vkGetInstanceProcAddr vkGetInstanceProcAddr = nullptr;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The extension "moe.external_memory": arguments checked here, the work done by the device.
+#include "backend/os_handle.h"
 #include "plugin_api/entries.h"
 
 namespace moevk {
@@ -63,6 +64,9 @@ moe_status MOE_CALL import_buffer(moe_device* device, const moe_memory_desc* des
     MOE_ASSIGN_OR_RETURN(std::shared_ptr<Buffer> buffer, device->object->import_buffer(d, &result));
     if (info != nullptr) MOE_RETURN_IF_ERROR(write_struct(result, info, "info"));
     *out = new_handle<moe_buffer>(device->state, std::move(buffer));
+    // Last, since nothing can fail any more: the memory has a handle of its own.
+    const bool owns = d.kind == MOE_MEMORY_OPAQUE_FD || d.kind == MOE_MEMORY_DMA_BUF || d.kind == MOE_MEMORY_WIN32;
+    if (owns) OsHandle::close(d.from.handle.handle);
     return {};
   });
 }

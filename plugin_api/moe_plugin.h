@@ -394,8 +394,9 @@ typedef struct moe_tensor_source {
 } moe_tensor_source;
 
 /* A tensor that already lies in a buffer of the device, all experts packed as they would be in host memory. It stays
- * there (gate, up, down; [out, in] order; columns a multiple of 16; from a multiple of 16 bytes on; not interleaved),
- * else it is copied. The layer holds the buffer; what it uses in place must not change while it may run. */
+ * there (gate, up, down; [out, in] order; columns a multiple of 16; from a multiple of 16 bytes on; not interleaved;
+ * shared experts only where they do not join the routed ones), else it is copied (a host's VkBuffer then needs
+ * TRANSFER_SRC usage). The layer holds the buffer; what it uses in place must not change while it may run. */
 typedef struct moe_tensor_binding {
   uint64_t struct_size;
   const moe_chain* next;
@@ -412,8 +413,9 @@ typedef struct moe_upload_desc {
   uint64_t struct_size;
   const moe_chain* next;
   void* user;
-  /* Called on the caller's thread during add_tensor and commit; non-zero asks to stop: the call returns
-   * MOE_ERROR_CANCELLED and the transaction can only be cancelled. */
+  /* Called on the caller's thread during add_tensor and commit, and during begin_weights for what bindings copy;
+   * non-zero asks to stop: the call returns MOE_ERROR_CANCELLED, and the transaction can only be cancelled (begin_weights
+   * then gives none). */
   int32_t(MOE_CALL* progress)(void* user, uint64_t done_bytes, uint64_t total_bytes);
   /* Tensors that need no add_tensor. What is copied of them is read during begin_weights: it must be complete then. */
   const moe_tensor_binding* bindings;

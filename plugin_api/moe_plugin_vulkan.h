@@ -18,13 +18,14 @@
  *              point. Nothing else.
  *   Entry      Begins with a barrier COMPUTE_SHADER | DRAW_INDIRECT (SHADER_WRITE) -> COMPUTE_SHADER (SHADER_READ |
  *              SHADER_WRITE), so that calls and the host's dispatches chain without a barrier between them. Inputs
- *              written by other stages need the host's barrier to COMPUTE_SHADER / SHADER_READ. With
- *              MOE_RECORD_NO_ENTRY_BARRIER that barrier is the host's to give.
+ *              written by other stages need the host's barrier to COMPUTE_SHADER / SHADER_READ; outputs that other
+ *              stages still read (copies, indirect use) need its barrier from these stages to COMPUTE_SHADER. With
+ *              MOE_RECORD_NO_ENTRY_BARRIER all of it is the host's to give.
  *   Exit       Outputs were written in COMPUTE_SHADER by SHADER_WRITE and are not yet visible to anybody. The
  *              workspace was read in COMPUTE_SHADER and DRAW_INDIRECT.
  *   Replay     Nothing is read back: a command buffer may be submitted any number of times, each time with new
- *              contents in its buffers. The entry barrier orders submissions to one queue after each other, so
- *              SIMULTANEOUS_USE is fine there. On two queues, or without the entry barrier, two submissions that
+ *              contents in its buffers. The entry barrier orders the calls of submissions to one queue after each
+ *              other, so SIMULTANEOUS_USE is fine there as far as buffers are used by compute shaders alone. On two queues, or without the entry barrier, two submissions that
  *              use one workspace or one output must not overlap.
  *   Lifetime   Recording, layer, buffers and workspace must stay until no command buffer that holds them is pending.
  *              destroy_recording does not wait.

@@ -37,9 +37,12 @@ class WindowPacker {
   void place(std::initializer_list<Piece> pieces) {
     uint32_t windows = passes_->back().windows;
     uint64_t used = open_.count(kNumberNone) != 0 ? used_ : capacity_;
+    uint32_t missed = kNumberNone;  // a piece of this buffer opens a window, so the next may not find the old one
     for (const Piece& piece : pieces) {
       if (piece.host_buffer != kNumberNone) {
-        windows += find_host_window(piece) == nullptr ? 1 : 0;
+        if (piece.host_buffer != missed && find_host_window(piece) != nullptr) continue;
+        missed = piece.host_buffer;
+        ++windows;
         continue;
       }
       if (used + piece.bytes > capacity_) {

@@ -84,28 +84,39 @@ Result<std::shared_ptr<WeightUpload>> WeightUpload::begin(std::shared_ptr<Device
                                                           Progress progress) {
   auto upload = std::make_shared<WeightUpload>(std::move(state), spec, nullptr, progress);
   InPlaceWeights in_place;
-  std::vector<const TensorBinding*> copied;
+  std::vector<const TensorBinding*> copied, kept;
   for (const TensorBinding& binding : bindings) {
     MOE_ASSIGN_OR_RETURN(Tensor* const tensor, upload->find_tensor(binding.tensor, "upload.bindings.tensor"));
     MOE_RETURN_IF_ERROR(check_binding(binding, *tensor, device.get()));
+    tensor->present.assign(tensor->present.size(), true);  // found again: bound twice
     Status fits = check_in_place(spec, tensor->spec, binding, device->caps());
-    if (!fits.ok()) {
-      if (!binding.may_copy) return fits;
-      copied.push_back(&binding);
-      continue;
-    }
+    if (!fits.ok() && !binding.may_copy) return fits;
+    (fits.ok() ? kept : copied).push_back(&binding);
+  }
+  for (const TensorBinding* binding : kept) {
+    MOE_ASSIGN_OR_RETURN(const Tensor* const tensor, upload->find_tensor(binding->tensor, "upload.bindings.tensor"));
     for (const InPlaceMatrix& matrix :
-         matrices_in_place(spec, tensor->spec, binding, static_cast<uint32_t>(in_place.buffers.size()))) {
+         matrices_in_place(spec, tensor->spec, *binding, static_cast<uint32_t>(in_place.buffers.size()))) {
       in_place.matrices.push_back(matrix);
     }
-    in_place.buffers.push_back(binding.buffer);
-    const uint64_t bytes =
-        tensor->present.size() * tensor->spec.elements_per_expert() * dtype_bytes(tensor->spec.dtype);
-    in_place.bytes += bytes;
-    upload->done_bytes_ += bytes;
-    tensor->present.assign(tensor->present.size(), true);
+    in_place.buffers.push_back(binding->buffer);
+    in_place.bytes += tensor->present.size() * tensor->spec.elements_per_expert() * dtype_bytes(tensor->spec.dtype);
   }
-  MOE_ASSIGN_OR_RETURN(upload->sink_, device->begin_weights(spec, in_place));
+  Result<std::unique_ptr<WeightSink>> sink = device->begin_weights(spec, in_place);
+  const bool may_copy = std::all_of(kept.begin(), kept.end(), [](const TensorBinding* b) { return b->may_copy; });
+  if (!sink.ok() && sink.status().code() == MOE_ERROR_UNSUPPORTED && !kept.empty() && may_copy) {
+    // What only the device can tell, an odd address of a buffer for one, stands in the way.
+    copied.insert(copied.end(), kept.begin(), kept.end());
+    in_place = {};
+    sink = device->begin_weights(spec, in_place);
+  }
+  if (!sink.ok()) return std::move(sink.status());
+  upload->sink_ = std::move(sink.value());
+  upload->done_bytes_ = in_place.bytes;
+  for (const TensorBinding* binding : copied) {
+    MOE_ASSIGN_OR_RETURN(Tensor* const tensor, upload->find_tensor(binding->tensor, "upload.bindings.tensor"));
+    tensor->present.assign(tensor->present.size(), false);
+  }
   for (const TensorBinding* binding : copied) {
     MOE_ASSIGN_OR_RETURN(const Tensor* const tensor, upload->find_tensor(binding->tensor, "upload.bindings.tensor"));
     MOE_RETURN_IF_ERROR(upload->copy_binding(*binding, tensor->spec));

@@ -91,10 +91,7 @@ TEST_F(Import, WhatIsNotEnabledIsRefusedByName) {
 }
 
 TEST_F(Import, AnOldHostMustNameTheExtension) {
-  HostOptions old;
-  old.api_version = VK_API_VERSION_1_1;
-  const moe_vulkan_device_desc good = host_->import_desc();
-  moe_vulkan_device_desc desc = good;  // says 1.1, so that nothing of 1.2 may be taken for granted
+  moe_vulkan_device_desc desc = host_->import_desc();  // says 1.1, so that nothing of 1.2 may be taken for granted
   desc.api_version = VK_API_VERSION_1_1;
   desc.enabled_extension_count = 0;
   moe_device* device = nullptr;

@@ -18,26 +18,26 @@ namespace {
   X(vkGetDeviceQueue)                                                                                                  \
   X(vkQueueSubmit)                                                                                                     \
   X(vkCreateCommandPool)                                                                                               \
-  X(vkDestroyCommandPool) X(vkResetCommandPool) X(vkAllocateCommandBuffers) X(vkBeginCommandBuffer)                    \
-      X(vkEndCommandBuffer) X(vkCmdPipelineBarrier) X(vkCmdBindPipeline) X(vkCmdBindDescriptorSets) X(                 \
-          vkCmdPushConstants) X(vkCmdDispatch) X(vkCmdDispatchIndirect) X(vkCmdCopyBuffer) X(vkCmdFillBuffer)          \
-          X(vkCmdWriteTimestamp) X(vkCmdResetQueryPool) X(vkCreateQueryPool) X(vkDestroyQueryPool) X(                  \
-              vkGetQueryPoolResults) X(vkCreateDescriptorPool) X(vkDestroyDescriptorPool) X(vkResetDescriptorPool)     \
-              X(vkAllocateDescriptorSets) X(vkUpdateDescriptorSets) X(vkCreateDescriptorSetLayout) X(                  \
-                  vkDestroyDescriptorSetLayout) X(vkCreatePipelineLayout) X(vkDestroyPipelineLayout)                   \
-                  X(vkCreateShaderModule) X(vkDestroyShaderModule) X(vkCreateComputePipelines) X(vkDestroyPipeline) X( \
-                      vkCreatePipelineCache) X(vkDestroyPipelineCache) X(vkGetPipelineCacheData) X(vkCreateSemaphore)  \
-                      X(vkDestroySemaphore) X(vkGetSemaphoreCounterValue) X(vkGetSemaphoreCounterValueKHR)             \
-                          X(vkWaitSemaphores) X(vkWaitSemaphoresKHR) X(vkGetBufferDeviceAddress) X(                    \
-                              vkGetBufferDeviceAddressKHR) X(vkCmdPushDescriptorSetKHR) X(vkGetMemoryFdKHR)            \
-                              X(vkGetMemoryFdPropertiesKHR) X(vkGetMemoryHostPointerPropertiesEXT) X(vkAllocateMemory) \
-                                  X(vkFreeMemory) X(vkMapMemory) X(vkUnmapMemory) X(vkFlushMappedMemoryRanges)         \
-                                      X(vkInvalidateMappedMemoryRanges) X(vkBindBufferMemory) X(vkBindImageMemory) X(  \
-                                          vkGetBufferMemoryRequirements) X(vkGetImageMemoryRequirements)               \
-                                          X(vkCreateBuffer) X(vkDestroyBuffer) X(vkCreateImage) X(vkDestroyImage) X(   \
-                                              vkGetBufferMemoryRequirements2) X(vkGetBufferMemoryRequirements2KHR)     \
-                                              X(vkGetImageMemoryRequirements2) X(vkGetImageMemoryRequirements2KHR) X(  \
-                                                  vkBindBufferMemory2) X(vkBindBufferMemory2KHR) X(vkBindImageMemory2) \
+  X(vkDestroyCommandPool)                                                                                              \
+  X(vkResetCommandPool) X(vkAllocateCommandBuffers) X(vkBeginCommandBuffer) X(vkEndCommandBuffer) X(                   \
+      vkCmdPipelineBarrier) X(vkCmdBindPipeline) X(vkCmdBindDescriptorSets) X(vkCmdPushConstants) X(vkCmdDispatch)     \
+      X(vkCmdDispatchIndirect) X(vkCmdCopyBuffer) X(vkCmdFillBuffer) X(vkCmdWriteTimestamp) X(vkCmdResetQueryPool) X(  \
+          vkCreateQueryPool) X(vkDestroyQueryPool) X(vkGetQueryPoolResults) X(vkCreateDescriptorPool)                  \
+          X(vkDestroyDescriptorPool) X(vkResetDescriptorPool) X(vkAllocateDescriptorSets) X(vkUpdateDescriptorSets) X( \
+              vkCreateDescriptorSetLayout) X(vkDestroyDescriptorSetLayout) X(vkCreatePipelineLayout)                   \
+              X(vkDestroyPipelineLayout) X(vkCreateShaderModule) X(vkDestroyShaderModule) X(vkCreateComputePipelines)  \
+                  X(vkDestroyPipeline) X(vkCreatePipelineCache) X(vkDestroyPipelineCache) X(vkGetPipelineCacheData) X( \
+                      vkCreateSemaphore) X(vkDestroySemaphore) X(vkGetSemaphoreCounterValue)                           \
+                      X(vkGetSemaphoreCounterValueKHR) X(vkWaitSemaphores) X(vkWaitSemaphoresKHR) X(                   \
+                          vkGetBufferDeviceAddress) X(vkGetBufferDeviceAddressKHR) X(vkCmdPushDescriptorSetKHR)        \
+                          X(vkGetMemoryFdKHR) X(vkGetMemoryFdPropertiesKHR) X(vkGetMemoryHostPointerPropertiesEXT) X(  \
+                              vkAllocateMemory) X(vkFreeMemory) X(vkMapMemory) X(vkUnmapMemory)                        \
+                              X(vkFlushMappedMemoryRanges) X(vkInvalidateMappedMemoryRanges) X(vkBindBufferMemory) X(  \
+                                  vkBindImageMemory) X(vkGetBufferMemoryRequirements) X(vkGetImageMemoryRequirements)  \
+                                  X(vkCreateBuffer) X(vkDestroyBuffer) X(vkCreateImage) X(vkDestroyImage)              \
+                                      X(vkGetBufferMemoryRequirements2) X(vkGetBufferMemoryRequirements2KHR)           \
+                                          X(vkGetImageMemoryRequirements2) X(vkGetImageMemoryRequirements2KHR)         \
+                                              X(vkBindBufferMemory2) X(vkBindBufferMemory2KHR) X(vkBindImageMemory2)   \
                                                   X(vkBindImageMemory2KHR) X(vkGetDeviceBufferMemoryRequirements)      \
                                                       X(vkGetDeviceImageMemoryRequirements)                            \
                                                           X(vkGetDeviceBufferMemoryRequirementsKHR) X(                 \

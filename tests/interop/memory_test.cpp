@@ -176,6 +176,29 @@ TEST_P(SharedHandle, TwoDevicesExchangeMemory) {
   api().destroy_buffer(made);
 }
 
+TEST_P(SharedHandle, ExportedMemoryCountsInTheBudget) {
+  moe_device_desc desc = MOE_INIT(moe_device_desc);
+  EXPECT_OK(api().choose_device(instance_, &desc.index, &error));
+  desc.memory_budget_bytes = 1 << 20;
+  moe_device* device = nullptr;
+  EXPECT_OK(api().open_device(instance_, &desc, &device, &error));
+  const moe_memory_support support = support_of(device, GetParam());
+  moe_buffer* buffer = nullptr;
+  if (support.can_export != 0) {
+    EXPECT_REFUSED(MOE_ERROR_OUT_OF_DEVICE_MEMORY, "the budget is 1048576",
+                   memory().create_exportable_buffer(device, GetParam(), 2 << 20, &buffer, &error));
+    EXPECT_OK(memory().create_exportable_buffer(device, GetParam(), 900'000, &buffer, &error));
+    moe_buffer* second = nullptr;
+    EXPECT_REFUSED(MOE_ERROR_OUT_OF_DEVICE_MEMORY, "no room",
+                   memory().create_exportable_buffer(device, GetParam(), 900'000, &second, &error));
+    api().destroy_buffer(buffer);
+    EXPECT_OK(memory().create_exportable_buffer(device, GetParam(), 900'000, &second, &error));
+    api().destroy_buffer(second);
+  }
+  api().close_device(device);
+  if (support.can_export == 0) GTEST_SKIP() << support.reason;
+}
+
 TEST_P(SharedHandle, ABadDescriptorIsRefused) {
   const moe_memory_support to = support_of(imported_, GetParam());
   if (to.can_import == 0) GTEST_SKIP() << to.reason;
