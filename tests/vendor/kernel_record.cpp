@@ -28,6 +28,9 @@ class Comparison {
   std::vector<std::string> run() {
     const double* spills = now_.find("spills");
     if (spills != nullptr && *spills > 0) say("spills", *spills, "none are allowed");
+    if (spills == nullptr && before_.find("spills") != nullptr) {
+      problems_.push_back(now_.name + ": spills is no longer reported");
+    }
     not_below("waves", "fewer subgroups at a time");
     not_below("subgroup", "narrower subgroups");
     const double *scratch = now_.find("scratch"), *before = before_.find("scratch");  // no word of it: none

@@ -59,6 +59,7 @@ TEST(KernelRecord, EachWayToBeWorse) {
     const char* said;
   } cases[] = {
       {"spills", "1", "down_tile{DOWN_FORMAT=1}: spills 1, none are allowed"},
+      {"spills", "", "down_tile{DOWN_FORMAT=1}: spills is no longer reported"},
       {"waves", "11", "down_tile{DOWN_FORMAT=1}: waves 11, was 12: fewer subgroups at a time"},
       {"subgroup", "32", "down_tile{DOWN_FORMAT=1}: subgroup 32, was 64: narrower subgroups"},
       {"scratch", "16", "down_tile{DOWN_FORMAT=1}: scratch 16, was 0: more private memory"},
