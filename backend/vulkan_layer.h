@@ -35,6 +35,7 @@ class VulkanLayer final : public Layer {
 
   uint64_t weight_bytes() const override { return memory_.bytes; }
   uint64_t in_place_bytes() const override { return memory_.in_place_bytes; }
+  uint64_t max_stage_tokens() const override { return chunk_limit(spec(), vulkan().planning_caps()); }
   Status prepare(uint64_t first_tokens, uint64_t last_tokens) override;
   // Without pipelines: compiles nothing.
   Result<Plan> plan_only(const CallShape& shape) const {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Entries for layers: what a device supports, estimates, weight transactions.
+#include <algorithm>
+
 #include "plugin_api/entries.h"
 
 namespace moevk {
@@ -134,6 +136,7 @@ moe_status MOE_CALL get_layer_info(moe_layer* layer, moe_layer_info* out, moe_er
     info.experts_total = spec.experts_total;
     info.weight_bytes = layer->object->weight_bytes();
     info.in_place_bytes = layer->object->in_place_bytes();
+    info.max_stage_tokens = std::min(layer->object->max_stage_tokens(), kMostTokens);
     return write_struct(info, out, "out");
   });
 }

@@ -439,10 +439,11 @@ typedef struct moe_layer_info {
   const moe_chain* next;
   uint32_t slots_per_token; /* k + shared slots */
   uint32_t shared_slots;
-  uint32_t experts_total;   /* E + shared experts as the device holds them */
+  uint32_t experts_total; /* E + shared experts as the device holds them */
   uint32_t reserved;
-  uint64_t weight_bytes;    /* device memory held */
-  uint64_t in_place_bytes;  /* used where they lie, in buffers of moe_upload_desc.bindings */
+  uint64_t weight_bytes;     /* device memory held */
+  uint64_t in_place_bytes;   /* used where they lie, in buffers of moe_upload_desc.bindings */
+  uint64_t max_stage_tokens; /* that plan_dispatch and experts take in one call; forward takes any number */
 } moe_layer_info;
 
 /* ---- tensors as views ------------------------------------------------------------------------- */
@@ -496,8 +497,8 @@ typedef struct moe_call_args {
  * plan_dispatch  ids [T,slots]                               -> order, offsets, counts?
  * experts        x, ids, weights [T,slots], order, offsets   -> expert_out
  * combine        ids [T,slots], expert_out, residual?        -> y
- * Entries of order past offsets[experts_total] (as many as routes are skipped) are -1. A device may limit the tokens
- * that plan_dispatch and experts take in one piece, and refuses more with the number.
+ * Entries of order past offsets[experts_total] (as many as routes are skipped) are -1. plan_dispatch and experts
+ * take moe_layer_info.max_stage_tokens tokens in one call; a host with more calls the stages piece by piece.
  * The stages one after another give the same bits as forward. Between experts a host may put a transport
  * of its own: route on one device, experts on another with the tokens it was sent. */
 

@@ -31,6 +31,7 @@ class Layer {
   Device* device() const { return device_.get(); }
   virtual uint64_t weight_bytes() const = 0;    // device memory held
   virtual uint64_t in_place_bytes() const = 0;  // in the host's buffers
+  virtual uint64_t max_stage_tokens() const = 0;
   virtual Status prepare(uint64_t first_tokens, uint64_t last_tokens) = 0;
 
  private:

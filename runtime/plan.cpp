@@ -38,8 +38,8 @@ Status check_stage_size(const CallShape& shape, uint64_t limit) {
   const bool whole = shape.stage == Stage::kPlanDispatch || shape.stage == Stage::kExperts;
   if (!whole || shape.tokens <= limit) return {};
   return unsupported("args.tokens", std::to_string(shape.tokens) +
-                                        " tokens are more than this device takes in one piece (" +
-                                        std::to_string(limit) + "); call the stages per piece, or forward");
+                                        " tokens are more than moe_layer_info.max_stage_tokens (" +
+                                        std::to_string(limit) + "); call the stages piece by piece, or forward");
 }
 
 // A kernel that nothing can stand in for.

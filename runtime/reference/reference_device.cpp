@@ -59,6 +59,7 @@ class ReferenceLayer final : public Layer {
         bytes_(bytes) {}
   uint64_t weight_bytes() const override { return bytes_; }
   uint64_t in_place_bytes() const override { return 0; }
+  uint64_t max_stage_tokens() const override { return UINT64_MAX; }
   Status prepare(uint64_t, uint64_t) override { return {}; }
   const ReferenceWeights& weights() const { return weights_; }
 

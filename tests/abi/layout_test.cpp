@@ -183,7 +183,7 @@ PIN(moe_tensor_info, columns, 88);
 PIN(moe_tensor_info, dtype, 92);
 PIN(moe_tensor_info, bytes, 96);
 
-PIN_SIZE(moe_layer_info, 48);
+PIN_SIZE(moe_layer_info, 56);
 PIN(moe_layer_info, struct_size, 0);
 PIN(moe_layer_info, next, 8);
 PIN(moe_layer_info, slots_per_token, 16);
@@ -192,6 +192,7 @@ PIN(moe_layer_info, experts_total, 24);
 PIN(moe_layer_info, reserved, 28);
 PIN(moe_layer_info, weight_bytes, 32);
 PIN(moe_layer_info, in_place_bytes, 40);
+PIN(moe_layer_info, max_stage_tokens, 48);
 
 PIN_SIZE(moe_view, 72);
 PIN(moe_view, struct_size, 0);

@@ -46,15 +46,20 @@ void same_route(CaseResult& result, const char* when, const LayerCase& c, const 
   same_bits(result, "score", when, all.scores, experts, first, part.scores, experts, count, experts);
 }
 
-void same_y(CaseResult& result, const char* when, const std::vector<std::byte>& a, const std::vector<std::byte>& b) {
-  if (a == b) return;
-  const size_t at = static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
-  fail(result, "%s: y has other bits, first at byte %zu of %zu", when, at, a.size());
+// `part` against the bytes of `all` from `first` on.
+void same_y(CaseResult& result, const char* when, const std::vector<std::byte>& all, const std::vector<std::byte>& part,
+            size_t first = 0) {
+  if (part.empty() || all.size() < first + part.size()) return fail(result, "%s: y is missing", when);
+  const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first);
+  const auto end = begin + static_cast<std::ptrdiff_t>(part.size());
+  const auto differs = std::mismatch(begin, end, part.begin()).first;
+  if (differs == end) return;
+  fail(result, "%s: y has other bits, first at byte %td of %zu", when, differs - all.begin(), all.size());
 }
 
 void check_counts(CaseResult& result, const char* when, const LayerCase& c, const CallResult& call) {
   std::vector<int32_t> histogram(c.desc.experts, 0);
-  for (size_t t = 0; t < c.tokens; ++t) {
+  for (size_t t = 0; t * call.route_columns < call.ids.size(); ++t) {
     for (size_t slot = 0; slot < c.desc.top_k; ++slot) {
       const int32_t id = call.ids[t * call.route_columns + slot];
       if (id >= 0 && id < static_cast<int32_t>(c.desc.experts)) ++histogram[static_cast<size_t>(id)];
@@ -109,15 +114,19 @@ void check_invariants(DeviceRunner& runner, const LayerCase& c, const CallResult
   same_y(result, "second call", first.y, again.y);
   same_y(result, "without route outputs", first.y, runner.forward_y_alone(c.inputs, c.tokens, c.arrangement));
 
-  const CallResult staged = runner.staged(c.inputs, c.tokens, c.arrangement);
-  problems("stages", staged);
-  same_route(result, "stages", c, first, 0, staged, c.tokens);
-  same_y(result, "stages", first.y, staged.y);
-  check_counts(result, "stages", c, staged);
-  check_order(result, staged);
+  const size_t tokens = static_cast<size_t>(c.tokens);
+  const size_t piece = static_cast<size_t>(std::min(c.tokens, runner.info().max_stage_tokens));
+  for (size_t begin = 0; begin < tokens; begin += piece) {
+    const size_t count = std::min(piece, tokens - begin);
+    const CallResult staged = runner.staged(slice_tokens(c, begin, count), count, c.arrangement);
+    problems("stages", staged);
+    same_route(result, "stages", c, first, begin, staged, count);
+    same_y(result, "stages", first.y, staged.y, first.y.size() / tokens * begin);
+    check_counts(result, "stages", c, staged);
+    check_order(result, staged);
+  }
 
   if (c.tokens == 1) return;
-  const size_t tokens = static_cast<size_t>(c.tokens);
   std::vector<std::pair<size_t, size_t>> parts = {{0, 1}, {tokens / 2, 1}, {tokens - 1, 1}};
   parts.emplace_back(tokens / 3, std::min(tokens - tokens / 3, tokens > 40 ? size_t{18} : size_t{5}));
   for (const auto& [begin, count] : parts) {

@@ -4,6 +4,7 @@
 // recorded) is kept beside them in maps by handle.
 #include "tests/interop/host_api.h"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -49,6 +50,8 @@ std::mutex mutex;
 std::map<moe_device*, std::shared_ptr<VulkanHost>> hosts;
 std::map<moe_buffer*, std::unique_ptr<HostBuffer>> buffers;
 std::map<moe_context*, Stream> streams;
+// Destroyed while a call that is encoded may still hold them.
+std::vector<std::unique_ptr<HostBuffer>> ended;
 
 moe_status failed(moe_status status, const char* text, moe_error* error) {
   if (error != nullptr) {
@@ -131,15 +134,21 @@ moe_status MOE_CALL create_buffer(moe_device* device, uint64_t bytes, moe_buffer
   });
 }
 
+// With the mutex held. Drivers hold few allocations at a time, so what can be freed is.
+void free_ended() {
+  const bool held =
+      std::any_of(streams.begin(), streams.end(), [](const auto& s) { return !s.second.recordings.empty(); });
+  if (!held) ended.clear();
+}
+
 void MOE_CALL destroy_buffer(moe_buffer* buffer) {
   library->destroy_buffer(buffer);
   const std::lock_guard lock(mutex);
   const auto found = buffers.find(buffer);
   if (found == buffers.end()) return;
-  // Calls that are encoded may still hold it: it ends with the process, like the host's device.
-  static std::vector<std::unique_ptr<HostBuffer>> kept;
-  kept.push_back(std::move(found->second));
+  ended.push_back(std::move(found->second));
   buffers.erase(found);
+  free_ended();
 }
 
 moe_status MOE_CALL create_context(moe_device* device, const moe_context_desc* desc, moe_context** out,
@@ -164,8 +173,10 @@ Stream* stream_of(moe_context* context) {
 void release(Stream& stream) {
   for (moe_recording* recording : stream.recordings) interop->destroy_recording(recording);
   for (const Staged& one : stream.staged) destroy_buffer(one.buffer);
-  stream.recordings.clear();
   stream.staged.clear();
+  const std::lock_guard lock(mutex);
+  stream.recordings.clear();
+  free_ended();
 }
 
 void MOE_CALL destroy_context(moe_context* context) {
