@@ -11,6 +11,10 @@
 
 namespace moevk {
 
+// Allocates `sets`, each of `buffers` storage buffers, from a pool of their own, which is the caller's even on an error.
+Status make_sets(const VulkanDevice& device, VkDescriptorSetLayout layout, uint32_t buffers, VkDescriptorPool* pool,
+                 std::span<VkDescriptorSet> sets);
+
 class DescriptorSets {
  public:
   explicit DescriptorSets(VulkanDevice* device) : device_(device) {}

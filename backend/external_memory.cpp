@@ -140,45 +140,50 @@ Result<std::unique_ptr<ExternalBuffer>> ExternalBuffer::import(std::shared_ptr<V
                                                                const moe_memory_desc& desc) {
   const moe_memory_support support = external_memory_support(*device, desc.kind);
   if (support.can_import == 0) return unsupported("desc.kind", support.reason);
-  const DeviceFunctions& vk = device->vk();
-  const VkDevice handle = device->handle();
   auto out = std::make_unique<ExternalBuffer>(device);
-  uint32_t allowed = UINT32_MAX;
+  MOE_RETURN_IF_ERROR(desc.kind == MOE_MEMORY_HOST_POINTER ? out->import_pages(desc) : out->import_handle(desc));
+  return out;
+}
+
+Status ExternalBuffer::import_pages(const moe_memory_desc& desc) {
+  const DeviceFunctions& vk = device_->vk();
+  const VkDevice handle = device_->handle();
   VkMemoryAllocateInfo info{};
   info.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO;
-
-  if (desc.kind == MOE_MEMORY_HOST_POINTER) {
-    const uint64_t alignment = support.alignment_bytes;
-    if (reinterpret_cast<uintptr_t>(desc.from.host.pointer) % alignment != 0 || desc.bytes % alignment != 0) {
-      return unsupported("desc.from.host", "pointer and bytes must be multiples of " + std::to_string(alignment) +
-                                               " to be used without a copy");
-    }
-    MOE_RETURN_IF_ERROR(out->create_buffer(desc.kind, desc.bytes));
-    VkMemoryHostPointerPropertiesEXT properties{};
-    properties.sType = VK_STRUCTURE_TYPE_MEMORY_HOST_POINTER_PROPERTIES_EXT;
-    MOEVK_TRY(
-        vk.vkGetMemoryHostPointerPropertiesEXT(handle, handle_type(desc.kind), desc.from.host.pointer, &properties));
-    VkImportMemoryHostPointerInfoEXT host{};
-    host.sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_HOST_POINTER_INFO_EXT;
-    host.handleType = handle_type(desc.kind);
-    host.pHostPointer = desc.from.host.pointer;
-    VkMemoryRequirements needs;
-    vk.vkGetBufferMemoryRequirements(handle, out->buffer_, &needs);
-    if (needs.size > desc.bytes) {
-      return unsupported("desc.bytes", "is " + std::to_string(desc.bytes) + "; the driver needs " +
-                                           std::to_string(needs.size) + " for such a buffer");
-    }
-    // Coherent: nobody flushes what either side writes.
-    MOE_ASSIGN_OR_RETURN(
-        info.memoryTypeIndex,
-        choose_memory_type(*device, needs.memoryTypeBits & properties.memoryTypeBits,
-                           VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT));
-    info.allocationSize = desc.bytes;
-    info.pNext = &host;
-    MOE_RETURN_IF_ERROR(out->bind(info, nullptr));
-    return out;
+  const uint64_t alignment = device_->probed().external.host_pointer_alignment;
+  if (reinterpret_cast<uintptr_t>(desc.from.host.pointer) % alignment != 0 || desc.bytes % alignment != 0) {
+    return unsupported("desc.from.host", "pointer and bytes must be multiples of " + std::to_string(alignment) +
+                                             " to be used without a copy");
   }
+  MOE_RETURN_IF_ERROR(create_buffer(desc.kind, desc.bytes));
+  VkMemoryHostPointerPropertiesEXT properties{};
+  properties.sType = VK_STRUCTURE_TYPE_MEMORY_HOST_POINTER_PROPERTIES_EXT;
+  MOEVK_TRY(
+      vk.vkGetMemoryHostPointerPropertiesEXT(handle, handle_type(desc.kind), desc.from.host.pointer, &properties));
+  VkImportMemoryHostPointerInfoEXT host{};
+  host.sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_HOST_POINTER_INFO_EXT;
+  host.handleType = handle_type(desc.kind);
+  host.pHostPointer = desc.from.host.pointer;
+  VkMemoryRequirements needs;
+  vk.vkGetBufferMemoryRequirements(handle, buffer_, &needs);
+  if (needs.size > desc.bytes) {
+    return unsupported("desc.bytes", "is " + std::to_string(desc.bytes) + "; the driver needs " +
+                                         std::to_string(needs.size) + " for such a buffer");
+  }
+  // Coherent: nobody flushes what either side writes.
+  MOE_ASSIGN_OR_RETURN(info.memoryTypeIndex,
+                       choose_memory_type(*device_, needs.memoryTypeBits & properties.memoryTypeBits,
+                                          VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT));
+  info.allocationSize = desc.bytes;
+  info.pNext = &host;
+  return bind(info, nullptr);
+}
 
+Status ExternalBuffer::import_handle(const moe_memory_desc& desc) {
+  const DeviceFunctions& vk = device_->vk();
+  const VkDevice handle = device_->handle();
+  VkMemoryAllocateInfo info{};
+  info.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO;
   const uint64_t end = desc.offset_bytes + desc.bytes;
   info.allocationSize = desc.from.handle.allocation_bytes != 0 ? desc.from.handle.allocation_bytes : end;
   if (end > info.allocationSize) {
@@ -188,11 +193,11 @@ Result<std::unique_ptr<ExternalBuffer>> ExternalBuffer::import(std::shared_ptr<V
   // The buffer covers the allocation from its start, as the exporter's did (a dedicated one wholly); the offset is in
   // the buffer.
   const bool dedicated = desc.from.handle.dedicated != 0;
-  MOE_RETURN_IF_ERROR(out->create_buffer(desc.kind, dedicated ? info.allocationSize : end));
-  out->dedicated_ = out->dedicated_ || dedicated;
+  MOE_RETURN_IF_ERROR(create_buffer(desc.kind, dedicated ? info.allocationSize : end));
+  dedicated_ = dedicated_ || dedicated;
   VkMemoryRequirements needs;
-  vk.vkGetBufferMemoryRequirements(handle, out->buffer_, &needs);
-  allowed = needs.memoryTypeBits;
+  vk.vkGetBufferMemoryRequirements(handle, buffer_, &needs);
+  uint32_t allowed = needs.memoryTypeBits;
   if (needs.size > info.allocationSize || (dedicated && needs.size != info.allocationSize)) {
     return invalid("desc.from.handle.allocation_bytes", "is " + std::to_string(info.allocationSize) +
                                                             "; the driver needs " + std::to_string(needs.size) +
@@ -215,15 +220,14 @@ Result<std::unique_ptr<ExternalBuffer>> ExternalBuffer::import(std::shared_ptr<V
     }
     info.memoryTypeIndex = type;
   } else if (desc.kind == MOE_MEMORY_DMA_BUF) {
-    MOE_ASSIGN_OR_RETURN(info.memoryTypeIndex, choose_memory_type(*device, allowed));
+    MOE_ASSIGN_OR_RETURN(info.memoryTypeIndex, choose_memory_type(*device_, allowed));
   } else {
     return invalid("desc.from.handle.memory_type", "must be the exporter's for this kind of handle");
   }
   MOE_ASSIGN_OR_RETURN(OsHandle copy, OsHandle::duplicate(desc.from.handle.handle));
   HandleImport import(handle_type(desc.kind), copy);
   info.pNext = import.chain();
-  MOE_RETURN_IF_ERROR(out->bind(info, &copy));
-  return out;
+  return bind(info, &copy);
 }
 
 Result<std::unique_ptr<ExternalBuffer>> ExternalBuffer::create_exportable(std::shared_ptr<VulkanDevice> device,

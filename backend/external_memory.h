@@ -27,6 +27,8 @@ class ExternalBuffer {
   Result<moe_memory_handle> export_handle(uint64_t bytes) const;
 
  private:
+  Status import_pages(const moe_memory_desc& desc);
+  Status import_handle(const moe_memory_desc& desc);
   Status create_buffer(uint32_t kind, uint64_t bytes);
   // imported: a handle that belongs to the driver once the memory exists, or null.
   Status bind(const VkMemoryAllocateInfo& info, OsHandle* imported);

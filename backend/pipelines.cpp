@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Creates pipelines on demand. Workgroups are WORKGROUP invocations and shared memory is at most 16 KiB everywhere, so any
-// device above the floor takes every kernel.
+// Creates pipelines on demand. Workgroups are WORKGROUP invocations and shared memory is at most 16 KiB everywhere, so
+// any device above the floor takes every kernel.
 #include "backend/pipelines.h"
 
 #include <chrono>

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "backend/descriptor_sets.h"
 #include "runtime/plan_text.h"
 
 namespace moevk {
@@ -60,21 +61,9 @@ Status VulkanLayer::open() {
   std::vector<BindingPass> passes = layout_.gate_up_passes;
   passes.insert(passes.end(), layout_.down_passes.begin(), layout_.down_passes.end());
   const auto count = static_cast<uint32_t>(passes.size());
-  const VkDescriptorPoolSize size{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, count * kNumberMaxBoundWindows};
-  VkDescriptorPoolCreateInfo pool{};
-  pool.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO;
-  pool.maxSets = count;
-  pool.poolSizeCount = 1;
-  pool.pPoolSizes = &size;
-  MOEVK_TRY(vk.vkCreateDescriptorPool(vulkan().handle(), &pool, nullptr, &pool_));
-  const std::vector<VkDescriptorSetLayout> layouts(count, vulkan().pipelines().windows_layout());
   window_sets_.resize(count);
-  VkDescriptorSetAllocateInfo sets{};
-  sets.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO;
-  sets.descriptorPool = pool_;
-  sets.descriptorSetCount = count;
-  sets.pSetLayouts = layouts.data();
-  MOEVK_TRY(vk.vkAllocateDescriptorSets(vulkan().handle(), &sets, window_sets_.data()));
+  MOE_RETURN_IF_ERROR(
+      make_sets(vulkan(), vulkan().pipelines().windows_layout(), kNumberMaxBoundWindows, &pool_, window_sets_));
   for (uint32_t i = 0; i < count; ++i) {
     VkDescriptorBufferInfo buffers[kNumberMaxBoundWindows];
     for (uint32_t w = 0; w < kNumberMaxBoundWindows; ++w) {  // every element must be valid: the last window repeats
@@ -135,22 +124,23 @@ Status VulkanLayer::prepare(uint64_t first_tokens, uint64_t last_tokens) {
 Status VulkanLayer::plan_and_compile(const CallShape& shape, ExecutablePlan* out) {
   for (;;) {
     MOE_ASSIGN_OR_RETURN(out->plan, plan_only(shape));
-    out->pipelines.clear();
-    bool again = false;
-    for (const Step& step : out->plan.steps) {
-      for (const Dispatch& dispatch : step.dispatches) {
-        if (again) break;
-        Result<Pipeline> pipeline = vulkan().pipelines().get(dispatch);
-        if (pipeline.ok()) {
-          out->pipelines.push_back(pipeline.value());
-          continue;
-        }
-        again = vulkan().strike(dispatch.kernel, pipeline.status());
-        if (!again) return std::move(pipeline.status());
-      }
-    }
-    if (!again) return {};
+    KernelId failed{};
+    Status status = compile(out, &failed);
+    // What the driver cannot compile is struck, and the next plan does without it.
+    if (status.ok() || !vulkan().strike(failed, status)) return status;
   }
+}
+
+Status VulkanLayer::compile(ExecutablePlan* plan, KernelId* failed) {
+  plan->pipelines.clear();
+  for (const Step& step : plan->plan.steps) {
+    for (const Dispatch& dispatch : step.dispatches) {
+      *failed = dispatch.kernel;
+      MOE_ASSIGN_OR_RETURN(const Pipeline pipeline, vulkan().pipelines().get(dispatch));
+      plan->pipelines.push_back(pipeline);
+    }
+  }
+  return {};
 }
 
 // No region of a plan shrinks when a chunk has more tokens, so the largest chunk bounds them all.

@@ -55,6 +55,8 @@ class VulkanLayer final : public Layer {
  private:
   // Plans until every pipeline compiles; kernels that do not are struck on the way.
   Status plan_and_compile(const CallShape& shape, ExecutablePlan* out);
+  // The pipelines of plan->plan; on an error `failed` is the kernel that did not compile.
+  Status compile(ExecutablePlan* plan, KernelId* failed);
 
   WeightLayout layout_;
   Memory memory_;

@@ -26,6 +26,9 @@ constexpr uint32_t kLoops = 512;          // of multiply_add
 constexpr uint64_t kMostBytes = 1 << 30;  // beyond the caches of every device of today
 constexpr double kLeastSeconds = 0.02;    // of one submit, so that its own cost vanishes
 
+constexpr VkBufferUsageFlags kUsage =
+    VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT;
+
 struct Push {
   uint32_t vectors;
   float factor;
@@ -34,37 +37,11 @@ struct Push {
 // A buffer in the device's own memory.
 struct DeviceBuffer {
   VulkanHost& host;
-  VkBuffer handle = VK_NULL_HANDLE;
-  VkDeviceMemory memory = VK_NULL_HANDLE;
+  VulkanHost::Buffer buffer;
 
-  DeviceBuffer(VulkanHost& lender, uint64_t bytes) : host(lender) {
-    VkBufferCreateInfo info{};
-    info.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO;
-    info.size = bytes;
-    info.usage =
-        VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT;
-    MOE_VK(host.vk().vkCreateBuffer(host.device(), &info, nullptr, &handle));
-    VkMemoryRequirements needs;
-    host.vk().vkGetBufferMemoryRequirements(host.device(), handle, &needs);
-    VkPhysicalDeviceMemoryProperties types;
-    vkGetPhysicalDeviceMemoryProperties(host.physical(), &types);
-    VkMemoryAllocateInfo allocate{};
-    allocate.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO;
-    allocate.allocationSize = needs.size;
-    while ((needs.memoryTypeBits >> allocate.memoryTypeIndex & 1) == 0 ||
-           (types.memoryTypes[allocate.memoryTypeIndex].propertyFlags & VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT) == 0) {
-      if (++allocate.memoryTypeIndex == types.memoryTypeCount) throw std::runtime_error("no device-local memory");
-    }
-    if (host.vk().vkAllocateMemory(host.device(), &allocate, nullptr, &memory) != VK_SUCCESS) {
-      host.vk().vkDestroyBuffer(host.device(), handle, nullptr);
-      throw std::runtime_error("no memory for a buffer of " + std::to_string(bytes) + " bytes");
-    }
-    MOE_VK(host.vk().vkBindBufferMemory(host.device(), handle, memory, 0));
-  }
-  ~DeviceBuffer() {
-    host.vk().vkDestroyBuffer(host.device(), handle, nullptr);
-    host.vk().vkFreeMemory(host.device(), memory, nullptr);
-  }
+  DeviceBuffer(VulkanHost& lender, uint64_t bytes)
+      : host(lender), buffer(lender.create_buffer(bytes, kUsage, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT)) {}
+  ~DeviceBuffer() { host.destroy_buffer(buffer); }
   DeviceBuffer(const DeviceBuffer&) = delete;
   DeviceBuffer& operator=(const DeviceBuffer&) = delete;
 };
@@ -96,7 +73,8 @@ class Kernels {
     allocate.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO;
     allocate.descriptorPool = pool_, allocate.descriptorSetCount = 1, allocate.pSetLayouts = &set_layout_;
     MOE_VK(host.vk().vkAllocateDescriptorSets(host.device(), &allocate, &set_));
-    const VkDescriptorBufferInfo buffers[2] = {{source.handle, 0, VK_WHOLE_SIZE}, {target.handle, 0, VK_WHOLE_SIZE}};
+    const VkDescriptorBufferInfo buffers[2] = {{source.buffer.handle, 0, VK_WHOLE_SIZE},
+                                               {target.buffer.handle, 0, VK_WHOLE_SIZE}};
     for (uint32_t i = 0; i < 2; ++i) {
       VkWriteDescriptorSet write{};
       write.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET;
@@ -186,11 +164,7 @@ int run(const char* path, double seconds) {
   const moe::Library library(path);
   const auto* interop = library.extension<moe_vulkan_interop>(MOE_EXTENSION_VULKAN_INTEROP);
   const moe::Instance instance = moe::create_instance(library);
-  uint32_t index = 0;
-  moe_device_info info = moe_init<moe_device_info>();
-  moe::check([&](moe_error* error) { return library->choose_device(instance, &index, error); });
-  moe::check([&](moe_error* error) { return library->get_device_info(instance, index, &info, error); });
-  if (info.kind == MOE_DEVICE_KIND_REFERENCE) throw std::runtime_error(library->why_no_gpu(instance));
+  const moe_device_info info = moe_interop::chosen_gpu(library, instance);
   VulkanHost host(interop, {}, info.device_uuid);
   VkPhysicalDeviceProperties properties;
   vkGetPhysicalDeviceProperties(host.physical(), &properties);
@@ -200,7 +174,7 @@ int run(const char* path, double seconds) {
   const DeviceBuffer source(host, bytes), target(host, bytes);
   const VkCommandBuffer fill = host.allocate_commands();
   host.begin(fill);
-  host.vk().vkCmdFillBuffer(fill, source.handle, 0, bytes, 0x3c5a69a5);
+  host.vk().vkCmdFillBuffer(fill, source.buffer.handle, 0, bytes, 0x3c5a69a5);
   host.end(fill);
   host.submit_and_wait(fill);
 
@@ -220,7 +194,7 @@ int run(const char* path, double seconds) {
       best_rate(host, 2 * static_cast<double>(bytes), seconds, 4096, [&](VkCommandBuffer commands, uint32_t count) {
         const VkBufferCopy region{0, 0, bytes};
         for (uint32_t i = 0; i < count; ++i) {
-          host.vk().vkCmdCopyBuffer(commands, source.handle, target.handle, 1, &region);
+          host.vk().vkCmdCopyBuffer(commands, source.buffer.handle, target.buffer.handle, 1, &region);
         }
       });
   kernels.choose(1, kChains, kLoops);

@@ -99,11 +99,7 @@ int main(int argc, char** argv) try {
   const moe::Library library(path);
   const auto* interop = library.extension<moe_vulkan_interop>(MOE_EXTENSION_VULKAN_INTEROP);
   const moe::Instance instance = moe::create_instance(library);
-  uint32_t index = 0;
-  moe_device_info info = moe_init<moe_device_info>();
-  moe::check([&](moe_error* error) { return library->choose_device(instance, &index, error); });
-  moe::check([&](moe_error* error) { return library->get_device_info(instance, index, &info, error); });
-  if (info.kind == MOE_DEVICE_KIND_REFERENCE) throw std::runtime_error(library->why_no_gpu(instance));
+  const moe_device_info info = moe_interop::chosen_gpu(library, instance);
   moe_interop::HostOptions options;
   options.get_instance_proc_addr = moe_interop::counting_get_instance_proc_addr;
   VulkanHost host(interop, options, info.device_uuid);

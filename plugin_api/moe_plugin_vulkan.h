@@ -25,8 +25,9 @@
  *              workspace was read in COMPUTE_SHADER and DRAW_INDIRECT.
  *   Replay     Nothing is read back: a command buffer may be submitted any number of times, each time with new
  *              contents in its buffers. The entry barrier orders the calls of submissions to one queue after each
- *              other, so SIMULTANEOUS_USE is fine there as far as buffers are used by compute shaders alone. On two queues, or without the entry barrier, two submissions that
- *              use one workspace or one output must not overlap.
+ *              other, so SIMULTANEOUS_USE is fine there as far as buffers are used by compute shaders alone. On two
+ *              queues, or without the entry barrier, two submissions that use one workspace or one output must not
+ *              overlap.
  *   Lifetime   Recording, layer, buffers and workspace must stay until no command buffer that holds them is pending.
  *              destroy_recording does not wait.
  */

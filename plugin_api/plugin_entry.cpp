@@ -4,16 +4,15 @@
 // implement.
 #include "kernel_table.h"
 #include "plugin_api/entries.h"
+#include "plugin_api/moe_plugin_vulkan.h"
 
 namespace moevk {
 namespace {
 
-constexpr const char* kVulkanInterop = "moe.vulkan_interop";  // moe_plugin_vulkan.h needs Vulkan's headers
-
 const void* MOE_CALL get_extension(const char* name) {
   if (name != nullptr && std::strcmp(name, MOE_EXTENSION_INTROSPECTION) == 0) return introspection_table();
   if (name != nullptr && std::strcmp(name, MOE_EXTENSION_EXTERNAL_MEMORY) == 0) return external_memory_table();
-  if (name != nullptr && std::strcmp(name, kVulkanInterop) == 0) return vulkan_interop_table();
+  if (name != nullptr && std::strcmp(name, MOE_EXTENSION_VULKAN_INTEROP) == 0) return vulkan_interop_table();
   return nullptr;
 }
 

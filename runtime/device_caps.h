@@ -49,7 +49,8 @@ std::string caps_text(const DeviceCaps& caps);
 Result<DeviceCaps> caps_from_text(const std::string& text);
 // MOEVK_LIMITS, "name=value,...": whether every fact named exists, can be lowered, and has a value; needs no device.
 Status check_limits(const std::string& limits);
-// The same on a device, where facts may only go down (struck_kernels, names joined by '+', may only grow); on an error `caps` stays as it is.
+// The same on a device, where facts may only go down (struck_kernels, names joined by '+', may only grow). On an error
+// `caps` stays as it is.
 Status lower_caps(const std::string& limits, DeviceCaps* caps);
 // The Vulkan version that MOEVK_LIMITS allows: instances are made with no higher one. UINT32_MAX: any.
 uint32_t api_version_limit(const std::string& limits);

@@ -92,20 +92,7 @@ moe_error dirty_error() {
   return error;
 }
 
-LayerCase small_layer() {
-  LayerCase c;
-  c.desc = MOE_INIT(moe_layer_desc);
-  c.desc.experts = 4;
-  c.desc.top_k = 2;
-  c.desc.hidden = 8;
-  c.desc.intermediate = 6;
-  c.desc.score = MOE_SCORE_SOFTMAX;
-  c.tokens = 5;
-  moe_conformance::Random random(11);
-  moe_conformance::draw_weights(c, random);
-  moe_conformance::draw_inputs(c, random, 1);
-  return c;
-}
+LayerCase small_layer() { return moe_conformance::softmax_layer(4, 2, 8, 6, 5, moe_conformance::Random(11)); }
 
 void AbiTest::open_instance(const moe_instance_desc* given) {
   moe_instance_desc desc = MOE_INIT(moe_instance_desc);

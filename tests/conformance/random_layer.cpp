@@ -250,6 +250,22 @@ bool well_conditioned(const LayerCase& c) {
 
 }  // namespace
 
+LayerCase softmax_layer(uint32_t experts, uint32_t top_k, uint32_t hidden, uint32_t intermediate, uint64_t tokens,
+                        Random random, uint32_t dtype) {
+  LayerCase c;
+  c.desc = MOE_INIT(moe_layer_desc);
+  c.desc.experts = experts;
+  c.desc.top_k = top_k;
+  c.desc.hidden = hidden;
+  c.desc.intermediate = intermediate;
+  c.desc.score = MOE_SCORE_SOFTMAX;
+  c.desc.gate_format = c.desc.up_format = c.desc.down_format = plain_format(dtype);
+  c.tokens = tokens;
+  draw_weights(c, random);
+  draw_inputs(c, random, 1);
+  return c;
+}
+
 void draw_weights(LayerCase& c, Random& random) {
   const moe_layer_desc& d = c.desc;
   LayerWeights& w = c.weights;

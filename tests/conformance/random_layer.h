@@ -17,6 +17,10 @@ namespace moe_conformance {
 // anything.
 LayerCase random_layer(uint64_t seed, uint32_t index, bool long_run);
 
+// The plainest layer of this shape: softmax router, silu, no biases; weights of `dtype`, x of f32.
+LayerCase softmax_layer(uint32_t experts, uint32_t top_k, uint32_t hidden, uint32_t intermediate, uint64_t tokens,
+                        Random random, uint32_t dtype = MOE_DTYPE_F32);
+
 // Weights that c.desc asks for, of size 1 / sqrt(inputs), rounded to the formats of c.desc and to
 // c.weights.router_dtype.
 void draw_weights(LayerCase& c, Random& random);

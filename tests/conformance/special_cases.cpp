@@ -20,19 +20,7 @@ namespace {
 
 LayerCase small_layer(uint32_t experts, uint32_t top_k, uint32_t hidden, uint32_t intermediate, uint64_t tokens,
                       uint64_t seed, uint32_t dtype = MOE_DTYPE_F32) {
-  LayerCase c;
-  c.desc = MOE_INIT(moe_layer_desc);
-  c.desc.experts = experts;
-  c.desc.top_k = top_k;
-  c.desc.hidden = hidden;
-  c.desc.intermediate = intermediate;
-  c.desc.score = MOE_SCORE_SOFTMAX;
-  c.desc.gate_format = c.desc.up_format = c.desc.down_format = plain_format(dtype);
-  c.tokens = tokens;
-  Random random(seed, 78, tokens);
-  draw_weights(c, random);
-  draw_inputs(c, random, 1);
-  return c;
+  return softmax_layer(experts, top_k, hidden, intermediate, tokens, Random(seed, 78, tokens), dtype);
 }
 
 Owner<moe_context> make_context(Session& s, uint64_t tokens, uint32_t in_flight) {

@@ -27,18 +27,9 @@ const moe_introspection& introspection() {
 
 moe_conformance::LayerCase make_case(uint32_t experts, uint32_t top_k, uint32_t hidden, uint32_t intermediate,
                                      uint64_t tokens, uint64_t seed) {
-  moe_conformance::LayerCase c;
-  c.desc = MOE_INIT(moe_layer_desc);
-  c.desc.experts = experts;
-  c.desc.top_k = top_k;
-  c.desc.hidden = hidden;
-  c.desc.intermediate = intermediate;
-  c.desc.score = MOE_SCORE_SOFTMAX;
+  moe_conformance::LayerCase c =
+      moe_conformance::softmax_layer(experts, top_k, hidden, intermediate, tokens, moe_conformance::Random(seed));
   c.desc.normalize = MOE_NORMALIZE_SUM_EPS;
-  c.tokens = tokens;
-  moe_conformance::Random random(seed);
-  moe_conformance::draw_weights(c, random);
-  moe_conformance::draw_inputs(c, random, 1);
   return c;
 }
 
@@ -125,12 +116,18 @@ InteropTest::Shared InteropTest::share(uint64_t bytes, VkBufferUsageFlags usage)
 
 moe_recording* InteropTest::record_forward(moe_layer* layer, const moe_conformance::LayerCase& c, const Shared& x,
                                            const Shared& y, moe_buffer* workspace, uint64_t workspace_bytes) {
-  const moe_view x_view = moe::buffer_view(x.buffer, 0, MOE_DTYPE_F32, c.tokens, c.desc.hidden);
-  const moe_view y_view = moe::buffer_view(y.buffer, 0, MOE_DTYPE_F32, c.tokens, c.desc.hidden);
+  return record_on(layer, moe::buffer_view(x.buffer, 0, MOE_DTYPE_F32, c.tokens, c.desc.hidden),
+                   moe::buffer_view(y.buffer, 0, MOE_DTYPE_F32, c.tokens, c.desc.hidden), nullptr, workspace,
+                   workspace_bytes);
+}
+
+moe_recording* InteropTest::record_on(moe_layer* layer, const moe_view& x, const moe_view& y, const moe_view* ids,
+                                      moe_buffer* workspace, uint64_t workspace_bytes) {
   moe_call_args args = MOE_INIT(moe_call_args);
-  args.tokens = c.tokens;
-  args.x = &x_view;
-  args.y = &y_view;
+  args.tokens = x.rows;
+  args.x = &x;
+  args.y = &y;
+  args.ids = ids;
   moe_recording_desc desc = MOE_INIT(moe_recording_desc);
   desc.args = &args;
   desc.workspace = workspace;

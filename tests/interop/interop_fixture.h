@@ -58,6 +58,9 @@ class InteropTest : public ::testing::Test {
   Shared share(uint64_t bytes, VkBufferUsageFlags usage = 0);
   moe_recording* record_forward(moe_layer* layer, const moe_conformance::LayerCase& c, const Shared& x, const Shared& y,
                                 moe_buffer* workspace = nullptr, uint64_t workspace_bytes = 0);
+  // forward on these views; the recording is gone with the test.
+  moe_recording* record_on(moe_layer* layer, const moe_view& x, const moe_view& y, const moe_view* ids = nullptr,
+                           moe_buffer* workspace = nullptr, uint64_t workspace_bytes = 0);
 
   moe_instance* instance_ = nullptr;
   moe_device* owned_ = nullptr;

@@ -53,17 +53,9 @@ TEST_F(Memory, HostPointersAreUsedInPlaceOrRefusedOrCopiedAndSaidSo) {
   auto* y = x + block.bytes / 8;
   std::memcpy(x, c.inputs.x.data(), bytes);
   std::memset(y, 0x55, bytes);
-  Shared in, out;
   const moe_view x_view = moe::buffer_view(buffer, 0, MOE_DTYPE_F32, c.tokens, 64);
   const moe_view y_view = moe::buffer_view(buffer, block.bytes / 2, MOE_DTYPE_F32, c.tokens, 64);
-  moe_call_args args = MOE_INIT(moe_call_args);
-  args.tokens = c.tokens;
-  args.x = &x_view;
-  args.y = &y_view;
-  moe_recording_desc recording_desc = MOE_INIT(moe_recording_desc);
-  recording_desc.args = &args;
-  moe_recording* recording = nullptr;
-  EXPECT_OK(interop().create_recording(upload(imported_, c), &recording_desc, &recording, &error));
+  moe_recording* recording = record_on(upload(imported_, c), x_view, y_view);
   VkCommandBuffer commands = host_->allocate_commands();
   host_->begin(commands);
   EXPECT_OK(interop().record(recording, commands, 0, &error));
@@ -71,7 +63,6 @@ TEST_F(Memory, HostPointersAreUsedInPlaceOrRefusedOrCopiedAndSaidSo) {
   host_->end(commands);
   host_->submit_and_wait(commands);
   EXPECT_EQ(std::vector<float>(y, y + expected.size()), expected);
-  interop().destroy_recording(recording);
   api().destroy_buffer(buffer);
 
   desc.from.host.pointer = x + 1;  // not aligned: only by a copy
@@ -112,20 +103,21 @@ TEST_F(Memory, TheReferenceTakesHostPointersToo) {
   api().close_device(reference);
 }
 
+moe_memory_desc import_desc(uint32_t kind, const moe_memory_handle& handle) {
+  moe_memory_desc desc = MOE_INIT(moe_memory_desc);
+  desc.kind = kind;
+  desc.bytes = handle.bytes;
+  desc.offset_bytes = handle.offset_bytes;
+  desc.from.handle.handle = handle.handle;
+  desc.from.handle.allocation_bytes = handle.allocation_bytes;
+  desc.from.handle.memory_type = handle.memory_type;
+  desc.from.handle.dedicated = handle.dedicated;
+  return desc;
+}
+
 class SharedHandle : public InteropTest, public ::testing::WithParamInterface<uint32_t> {
  protected:
   static constexpr uint64_t kBytes = 10000;
-  moe_memory_desc import_desc(const moe_memory_handle& handle) const {
-    moe_memory_desc desc = MOE_INIT(moe_memory_desc);
-    desc.kind = GetParam();
-    desc.bytes = handle.bytes;
-    desc.offset_bytes = handle.offset_bytes;
-    desc.from.handle.handle = handle.handle;
-    desc.from.handle.allocation_bytes = handle.allocation_bytes;
-    desc.from.handle.memory_type = handle.memory_type;
-    desc.from.handle.dedicated = handle.dedicated;
-    return desc;
-  }
 };
 
 // What one device writes the other reads, both ways; descriptors change hands as documented.
@@ -145,7 +137,7 @@ TEST_P(SharedHandle, TwoDevicesExchangeMemory) {
   ASSERT_TRUE(is_open(handle.handle));
 
   moe_buffer* other = nullptr;
-  moe_memory_desc desc = import_desc(handle);
+  moe_memory_desc desc = import_desc(GetParam(), handle);
   const auto fails = [&](const char* words) {
     EXPECT_REFUSED(MOE_ERROR_INVALID_ARGUMENT, words,
                    memory().import_buffer(imported_, &desc, &other, nullptr, &error));
@@ -153,13 +145,13 @@ TEST_P(SharedHandle, TwoDevicesExchangeMemory) {
   };
   desc.from.handle.allocation_bytes = 64;
   fails("desc.bytes");
-  desc = import_desc(handle);
+  desc = import_desc(GetParam(), handle);
   desc.from.handle.memory_type = 31;
   fails("memory_type");
-  desc = import_desc(handle);
+  desc = import_desc(GetParam(), handle);
   desc.offset_bytes = 2;
   fails("desc.offset_bytes");
-  desc = import_desc(handle);
+  desc = import_desc(GetParam(), handle);
   EXPECT_OK(memory().import_buffer(imported_, &desc, &other, nullptr, &error));
   EXPECT_FALSE(is_open(handle.handle)) << "after success the library has closed or keeps it";
   ASSERT_NE(other, nullptr);
@@ -259,13 +251,7 @@ moe_memory_handle receive_handle(int socket) {
   if (api().create_instance(&desc, &instance, nullptr) != MOE_OK) std::_Exit(11);
   if (api().choose_device(instance, &open.index, nullptr) != MOE_OK) std::_Exit(12);
   if (api().open_device(instance, &open, &device, nullptr) != MOE_OK) std::_Exit(13);
-  moe_memory_desc import = MOE_INIT(moe_memory_desc);
-  import.kind = MOE_MEMORY_OPAQUE_FD;
-  import.bytes = handle.bytes;
-  import.from.handle.handle = handle.handle;
-  import.from.handle.allocation_bytes = handle.allocation_bytes;
-  import.from.handle.memory_type = handle.memory_type;
-  import.from.handle.dedicated = handle.dedicated;
+  const moe_memory_desc import = import_desc(MOE_MEMORY_OPAQUE_FD, handle);
   moe_buffer* buffer = nullptr;
   if (memory().import_buffer(device, &import, &buffer, nullptr, nullptr) != MOE_OK) std::_Exit(14);
   std::vector<float> values(handle.bytes / 4);

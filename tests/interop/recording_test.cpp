@@ -53,19 +53,7 @@ TEST_F(Recording, ReplaysAThousandTimesWithChangingRouting) {
   const moe_view x_view = view(x), middle_view = view(middle), y_view = view(y), fresh_view = view(fresh_y);
   const moe_view ids_view = moe::buffer_view(ids.buffer, 0, MOE_DTYPE_I32, tokens, 2);
   const auto make = [&](moe_layer* layer, const moe_view& in, const moe_view& out, const moe_view* chosen) {
-    moe_call_args args = MOE_INIT(moe_call_args);
-    args.tokens = tokens;
-    args.x = &in;
-    args.y = &out;
-    args.ids = chosen;
-    moe_recording_desc desc = MOE_INIT(moe_recording_desc);
-    desc.args = &args;
-    desc.workspace = workspace.buffer;
-    desc.workspace_bytes = 1 << 20;
-    moe_recording* recording = nullptr;
-    EXPECT_OK(interop().create_recording(layer, &desc, &recording, &error));
-    recordings_.push_back(recording);
-    return recording;
+    return record_on(layer, in, out, chosen, workspace.buffer, 1 << 20);
   };
   moe_recording* const first = make(layer_a, x_view, middle_view, &ids_view);
   moe_recording* const second = make(layer_b, middle_view, y_view, nullptr);

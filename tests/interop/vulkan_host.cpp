@@ -194,7 +194,7 @@ moe_vulkan_device_desc VulkanHost::import_desc() {
   return desc;
 }
 
-VulkanHost::Buffer VulkanHost::create_buffer(uint64_t bytes, VkBufferUsageFlags usage) {
+VulkanHost::Buffer VulkanHost::create_buffer(uint64_t bytes, VkBufferUsageFlags usage, VkMemoryPropertyFlags memory) {
   Buffer buffer;
   buffer.bytes = bytes;
   buffer.usage = usage != 0 ? usage
@@ -208,9 +208,8 @@ VulkanHost::Buffer VulkanHost::create_buffer(uint64_t bytes, VkBufferUsageFlags 
   MOE_VK(vk_.vkCreateBuffer(device_, &info, nullptr, &buffer.handle));
   VkMemoryRequirements needs;
   vk_.vkGetBufferMemoryRequirements(device_, buffer.handle, &needs);
-  VkPhysicalDeviceMemoryProperties memory;
-  vkGetPhysicalDeviceMemoryProperties(physical_, &memory);
-  constexpr VkMemoryPropertyFlags kWanted = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+  VkPhysicalDeviceMemoryProperties types;
+  vkGetPhysicalDeviceMemoryProperties(physical_, &types);
   VkMemoryAllocateFlagsInfo flags{};
   flags.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO;
   flags.flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT;
@@ -219,11 +218,14 @@ VulkanHost::Buffer VulkanHost::create_buffer(uint64_t bytes, VkBufferUsageFlags 
   if ((buffer.usage & VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT) != 0) allocate.pNext = &flags;
   allocate.allocationSize = needs.size;
   while ((needs.memoryTypeBits >> allocate.memoryTypeIndex & 1) == 0 ||
-         (memory.memoryTypes[allocate.memoryTypeIndex].propertyFlags & kWanted) != kWanted) {
-    if (++allocate.memoryTypeIndex == memory.memoryTypeCount) throw std::runtime_error("no host-visible memory");
+         (types.memoryTypes[allocate.memoryTypeIndex].propertyFlags & memory) != memory) {
+    if (++allocate.memoryTypeIndex == types.memoryTypeCount) {
+      throw std::runtime_error("no memory type with the properties " + std::to_string(memory));
+    }
   }
   MOE_VK(vk_.vkAllocateMemory(device_, &allocate, nullptr, &buffer.memory));
   MOE_VK(vk_.vkBindBufferMemory(device_, buffer.handle, buffer.memory, 0));
+  if ((memory & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) == 0) return buffer;
   void* mapped = nullptr;
   MOE_VK(vk_.vkMapMemory(device_, buffer.memory, 0, VK_WHOLE_SIZE, 0, &mapped));
   buffer.mapped = static_cast<std::byte*>(mapped);
@@ -290,6 +292,15 @@ moe_device* VulkanHost::import(moe_instance* instance) {
   moe_device* device = nullptr;
   moe::check([&](moe_error* error) { return interop_->import_device(instance, &desc, &device, error); });
   return device;
+}
+
+moe_device_info chosen_gpu(const moe::Library& library, moe_instance* instance) {
+  uint32_t index = 0;
+  moe_device_info info = moe_init<moe_device_info>();
+  moe::check([&](moe_error* error) { return library->choose_device(instance, &index, error); });
+  moe::check([&](moe_error* error) { return library->get_device_info(instance, index, &info, error); });
+  if (info.kind == MOE_DEVICE_KIND_REFERENCE) throw std::runtime_error(library->why_no_gpu(instance));
+  return info;
 }
 
 moe_buffer* import_buffer(const moe_external_memory* memory, moe_device* device, const VulkanHost::Buffer& buffer,

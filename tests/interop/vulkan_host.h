@@ -64,8 +64,10 @@ class VulkanHost {
     uint64_t bytes = 0;
     VkBufferUsageFlags usage = 0;
   };
-  // Host-visible and coherent. `usage` 0: all that a moe_buffer may be used for.
-  Buffer create_buffer(uint64_t bytes, VkBufferUsageFlags usage = 0);
+  // `usage` 0: all that a moe_buffer may be used for. Zero-filled and mapped if `memory` is host-visible.
+  static constexpr VkMemoryPropertyFlags kHostMemory =
+      VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+  Buffer create_buffer(uint64_t bytes, VkBufferUsageFlags usage = 0, VkMemoryPropertyFlags memory = kHostMemory);
   void destroy_buffer(Buffer& buffer);
 
   VkCommandBuffer allocate_commands(VkCommandBufferLevel level = VK_COMMAND_BUFFER_LEVEL_PRIMARY);
@@ -99,6 +101,9 @@ class VulkanHost {
   std::mutex queue_mutex_;
   std::atomic<uint64_t> locks_{0};
 };
+
+// The Vulkan device that the library would choose. Throws where there is none.
+moe_device_info chosen_gpu(const moe::Library& library, moe_instance* instance);
 
 // Messages of validation layers since the program began, of all hosts; and whether there are any layers.
 uint64_t validation_messages();
