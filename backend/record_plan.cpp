@@ -97,6 +97,7 @@ CallShape shape_of(const Call& call, const PlanBuffers& buffers) {
     shape.x_direct = shape.x_dtype == MOE_DTYPE_F32 && !spec.has(MOE_LAYER_INPUT_NORM) &&
                      spec.hidden_padded == spec.desc.hidden && x.offset % 16 == 0 && x.stride % 16 == 0;
   }
+  if (call.has(ViewId::kRouterX)) shape.router_x_dtype = call.view(ViewId::kRouterX).dtype;
   if (call.has(ViewId::kY)) shape.y_dtype = call.view(ViewId::kY).dtype;
   if (call.has(ViewId::kResidual)) shape.residual_dtype = call.view(ViewId::kResidual).dtype;
   for (ViewId id : {ViewId::kIds, ViewId::kWeights, ViewId::kLogits, ViewId::kScores, ViewId::kCounts}) {

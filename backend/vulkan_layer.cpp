@@ -42,7 +42,7 @@ CallShape fullest_shape(const LayerSpec& spec, Stage stage, uint64_t tokens) {
   if (stage != Stage::kForward && stage != Stage::kRoute) return shape;
   for (ViewId id : {ViewId::kIds, ViewId::kWeights, ViewId::kCounts}) want(id);
   if (spec.desc.route_source <= MOE_ROUTE_FROM_SCORES) want(ViewId::kScores);
-  if (spec.desc.route_source == MOE_ROUTE_FROM_ROUTER) want(ViewId::kLogits);
+  if (spec.computes_logits()) want(ViewId::kLogits);
   return shape;
 }
 
@@ -110,7 +110,7 @@ Status VulkanLayer::prepare(uint64_t first_tokens, uint64_t last_tokens) {
     for (uint32_t x_dtype : {MOE_DTYPE_F32, MOE_DTYPE_F16, MOE_DTYPE_BF16}) {
       for (Stage stage : kStages) {
         CallShape shape = fullest_shape(spec(), stage, tokens);
-        shape.x_dtype = x_dtype;
+        shape.x_dtype = shape.router_x_dtype = x_dtype;
         MOE_RETURN_IF_ERROR(plan_and_compile(shape, &made));
         shape.outputs = 0;  // asking for less takes other variants of a kernel
         MOE_RETURN_IF_ERROR(plan_and_compile(shape, &made));

@@ -96,13 +96,16 @@ class VulkanSink final : public WeightSink {
       }
       return {};
     }
-    const uint32_t at[] = {0,
-                           layout_.router_bias,
-                           layout_.selection_bias,
-                           layout_.norm,
-                           layout_.gate_bias,
-                           layout_.up_bias,
-                           layout_.down_bias};
+    const uint32_t at[kVectorKinds] = {0,
+                                       layout_.router_bias,
+                                       layout_.selection_bias,
+                                       layout_.norm,
+                                       layout_.gate_bias,
+                                       layout_.up_bias,
+                                       layout_.down_bias,
+                                       layout_.router_scale,
+                                       layout_.expert_scale,
+                                       layout_.token_table};
     std::copy_n(values, count, aux_.begin() + static_cast<ptrdiff_t>(at[static_cast<size_t>(kind)] + first));
     return {};
   }

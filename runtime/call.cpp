@@ -23,8 +23,8 @@ constexpr Use kUses[kViewCount] = {
     {"weights", 'o', 'w', '-', 'r', '-'},    {"logits", 'o', 'o', '-', '-', '-'},
     {"scores", 'o', 'o', '-', '-', '-'},     {"counts", 'o', 'o', 'o', '-', '-'},
     {"order", '-', '-', 'w', 'r', '-'},      {"offsets", '-', '-', 'w', 'r', '-'},
-    {"expert_out", '-', '-', '-', 'w', 'r'}, {"router_x", '-', '-', '-', '-', '-'},
-    {"token_ids", '-', '-', '-', '-', '-'},
+    {"expert_out", '-', '-', '-', 'w', 'r'}, {"router_x", 'i', 'i', '-', '-', '-'},
+    {"token_ids", 'i', 'i', '-', '-', '-'},
 };
 
 char use_of(Stage stage, ViewId id) {
@@ -50,6 +50,7 @@ bool source_needs(uint32_t source, ViewId id) {
     case ViewId::kScoresIn: return source == MOE_ROUTE_FROM_SCORES;
     case ViewId::kIdsIn: return source == MOE_ROUTE_FROM_IDS;
     case ViewId::kWeightsIn: return source == MOE_ROUTE_FROM_SCORES || source == MOE_ROUTE_FROM_IDS;
+    case ViewId::kTokenIds: return source == MOE_ROUTE_FROM_TOKEN_TABLE;
     default: return false;
   }
 }
@@ -57,9 +58,10 @@ bool source_needs(uint32_t source, ViewId id) {
 Status check_presence(const Call& call, ViewId id) {
   const moe_layer_desc& d = call.layer->spec().desc;
   char use = use_of(call.stage, id);
-  const bool route_input = id >= ViewId::kLogitsIn && id <= ViewId::kIdsIn;
+  const bool route_input = (id >= ViewId::kLogitsIn && id <= ViewId::kIdsIn) || id == ViewId::kTokenIds;
   if (route_input && use == 'i') use = source_needs(d.route_source, id) ? 'r' : '-';
-  if (id == ViewId::kLogits && use == 'o' && d.route_source != MOE_ROUTE_FROM_ROUTER) use = '-';
+  if (id == ViewId::kRouterX && use == 'i') use = (d.flags & MOE_LAYER_SEPARATE_ROUTER_INPUT) != 0 ? 'r' : '-';
+  if (id == ViewId::kLogits && use == 'o' && !call.layer->spec().computes_logits()) use = '-';
   if (id == ViewId::kScores && use == 'o' && d.route_source > MOE_ROUTE_FROM_SCORES) use = '-';
   const bool needed = use == 'r' || use == 'w';
   if (needed && !call.has(id)) return invalid(path(id), std::string("is needed by ") + stage_name(call.stage));
@@ -87,12 +89,12 @@ Shape shape_of(const Call& call, ViewId id) {
     case ViewId::kLogitsIn:
     case ViewId::kScoresIn:
     case ViewId::kLogits:
-    case ViewId::kScores: return {t, spec.desc.experts, 0};
-    case ViewId::kWeightsIn: return {t, spec.desc.route_source == MOE_ROUTE_FROM_SCORES ? spec.desc.experts : k, 0};
+    case ViewId::kScores: return {t, spec.candidates(), 0};
+    case ViewId::kWeightsIn: return {t, spec.desc.route_source == MOE_ROUTE_FROM_SCORES ? spec.candidates() : k, 0};
     case ViewId::kIdsIn: return {t, k, 0};
     case ViewId::kIds:
     case ViewId::kWeights: return {t, whole ? slots : k, whole ? 0 : slots};
-    case ViewId::kCounts: return {1, spec.desc.experts, 0};
+    case ViewId::kCounts: return {1, spec.candidates(), 0};
     case ViewId::kOrder: return {1, t * slots, 0};
     case ViewId::kOffsets: return {1, uint64_t{spec.experts_total} + 1, 0};
     case ViewId::kExpertOut: return {t * slots, spec.desc.hidden, 0};

@@ -70,6 +70,51 @@ Status validate_floats(const moe_layer_desc& d) {
   return {};
 }
 
+Status validate_groups(const moe_layer_desc& d) {
+  if (d.groups <= 1) return {};
+  const uint32_t candidates = d.experts + d.identity_experts;
+  if (d.route_source > MOE_ROUTE_FROM_SCORES) {
+    return invalid("desc.groups", "needs a selection: with this route_source the experts are given");
+  }
+  if (d.groups > kNumberMaxGroups || candidates % d.groups != 0) {
+    return invalid("desc.groups", "is " + number(d.groups) + "; it must divide the " + number(candidates) +
+                                      " experts, and be at most " + number(kNumberMaxGroups));
+  }
+  const uint32_t size = candidates / d.groups;
+  if (d.groups_kept == 0 || d.groups_kept > d.groups || d.groups_kept * size < d.top_k) {
+    return invalid("desc.groups_kept", "is " + number(d.groups_kept) + "; it must be within 1..groups, and that many" +
+                                           " groups of " + number(size) + " must hold top_k experts");
+  }
+  if (d.group_score == MOE_GROUP_SCORE_SUM_TOP_N && (d.group_top_n == 0 || d.group_top_n > size)) {
+    return invalid("desc.group_top_n",
+                   "is " + number(d.group_top_n) + "; a group of " + number(size) + " has 1.." + number(size));
+  }
+  return {};
+}
+
+Status validate_sparsemixer(const moe_layer_desc& d) {
+  if (d.selection != MOE_SELECT_SPARSEMIXER) return {};
+  if (d.route_source != MOE_ROUTE_FROM_ROUTER && d.route_source != MOE_ROUTE_FROM_LOGITS) {
+    return invalid("desc.selection", "MOE_SELECT_SPARSEMIXER needs logits: with this route_source there are none");
+  }
+  const bool other = d.score != MOE_SCORE_IDENTITY || d.logit_soft_cap != 0 || d.groups > 1 ||
+                     (d.flags & MOE_LAYER_SELECTION_BIAS) != 0;
+  if (!other) return {};
+  return invalid("desc.selection", "MOE_SELECT_SPARSEMIXER compares plain logits: no score, soft cap, groups or bias");
+}
+
+Status validate_router_input(const moe_layer_desc& d, bool computed) {
+  constexpr uint32_t kFlags =
+      MOE_LAYER_SEPARATE_ROUTER_INPUT | MOE_LAYER_ROUTER_INPUT_NORM | MOE_LAYER_ROUTER_INPUT_SCALE;
+  if (!computed && (d.flags & kFlags) != 0) {
+    return invalid("desc.flags", "MOE_LAYER_*ROUTER_INPUT* needs a router: route_source gives routes from elsewhere");
+  }
+  if (!computed && d.router_input_multiplier != 0) {
+    return invalid("desc.router_input_multiplier", "needs a router: route_source gives routes from elsewhere");
+  }
+  return {};
+}
+
 Status validate_routing(const moe_layer_desc& d) {
   const bool computed = d.route_source == MOE_ROUTE_FROM_ROUTER || d.route_source == MOE_ROUTE_FROM_TOKEN_TABLE;
   const bool scored = computed || d.route_source == MOE_ROUTE_FROM_LOGITS;
@@ -86,11 +131,67 @@ Status validate_routing(const moe_layer_desc& d) {
   if (d.route_source == MOE_ROUTE_DENSE && (d.experts != 1 || d.top_k != 1)) {
     return invalid("desc.route_source", "MOE_ROUTE_DENSE needs experts = 1 and top_k = 1");
   }
-  if (d.groups > 1 && (d.experts % d.groups != 0 || d.groups_kept == 0 || d.groups_kept > d.groups)) {
-    return invalid("desc.groups", "must divide experts, and groups_kept be within 1..groups");
-  }
   if (d.normalize == MOE_NORMALIZE_SUM_FLOOR && d.normalize_eps <= 0) {
     return invalid("desc.normalize_eps", "must be positive: it is the floor");
+  }
+  if (d.normalize == MOE_NORMALIZE_P_NORM && d.normalize_p <= 0) {
+    return invalid("desc.normalize_p", "must be positive: it is the p of the norm");
+  }
+  if (d.logit_soft_cap > 0 && !scored) {
+    return invalid("desc.logit_soft_cap", "needs logits: with this route_source there are none");
+  }
+  MOE_RETURN_IF_ERROR(validate_groups(d));
+  MOE_RETURN_IF_ERROR(validate_sparsemixer(d));
+  MOE_RETURN_IF_ERROR(validate_router_input(d, computed));
+  if ((d.route_source == MOE_ROUTE_FROM_TOKEN_TABLE) != (d.token_table_rows != 0)) {
+    return invalid("desc.token_table_rows", d.token_table_rows == 0
+                                                ? "is 0: route_source takes the experts from a table"
+                                                : "is set, but route_source takes no experts from a table");
+  }
+  if (d.route_source == MOE_ROUTE_FROM_TOKEN_TABLE && (d.flags & MOE_LAYER_SELECTION_BIAS) != 0) {
+    return invalid("desc.flags", "MOE_LAYER_SELECTION_BIAS has nothing to select: the table names the experts");
+  }
+  return {};
+}
+
+// A field that only another one gives a meaning.
+Status validate_dependent_fields(const moe_layer_desc& d) {
+  const bool clamps = d.activation >= MOE_ACTIVATION_SWIGLU_OAI && d.activation <= MOE_ACTIVATION_SWIGLU_CLAMP_POST;
+  const bool shaped = d.activation == MOE_ACTIVATION_SWIGLU_OAI || d.activation == MOE_ACTIVATION_SITU;
+  const struct {
+    bool set;
+    bool used;
+    const char* field;
+    const char* needs;
+  } fields[] = {
+      {d.normalize_p != 0, d.normalize == MOE_NORMALIZE_P_NORM, "normalize_p", "normalize = MOE_NORMALIZE_P_NORM"},
+      {d.normalize_eps != 0, d.normalize == MOE_NORMALIZE_SUM_EPS || d.normalize == MOE_NORMALIZE_SUM_FLOOR,
+       "normalize_eps", "MOE_NORMALIZE_SUM_EPS or _FLOOR"},
+      {d.sparsemixer_eps != 0, d.selection == MOE_SELECT_SPARSEMIXER, "sparsemixer_eps", "MOE_SELECT_SPARSEMIXER"},
+      {d.groups_kept != 0, d.groups > 1, "groups_kept", "groups > 1"},
+      {d.group_score != MOE_GROUP_SCORE_MAX, d.groups > 1, "group_score", "groups > 1"},
+      {d.group_top_n != 0, d.groups > 1 && d.group_score == MOE_GROUP_SCORE_SUM_TOP_N, "group_top_n",
+       "MOE_GROUP_SCORE_SUM_TOP_N"},
+      {d.capacity_factor != 0, d.capacity != MOE_CAPACITY_NONE, "capacity_factor", "capacity"},
+      {d.capacity_minimum != 0, d.capacity != MOE_CAPACITY_NONE, "capacity_minimum", "capacity"},
+      {d.noise_seed != 0, (d.flags & MOE_LAYER_NOISY_TOP_K) != 0, "noise_seed", "MOE_LAYER_NOISY_TOP_K"},
+      {d.activation_alpha != 0, shaped, "activation_alpha", "MOE_ACTIVATION_SWIGLU_OAI or _SITU"},
+      {d.activation_beta != 0, shaped, "activation_beta", "MOE_ACTIVATION_SWIGLU_OAI or _SITU"},
+      {d.activation_limit > 0, clamps, "activation_limit", "an activation that clamps"},
+      {d.lora_alpha != 0, d.lora_rank != 0, "lora_alpha", "lora_rank"},
+      {d.shared_constant != 0, d.shared_gate == MOE_SHARED_GATE_CONSTANT, "shared_constant",
+       "MOE_SHARED_GATE_CONSTANT"},
+      {(d.flags & MOE_LAYER_LATENT_NORM) != 0, d.latent != 0, "flags", "MOE_LAYER_LATENT_NORM: latent"},
+      {(d.flags & MOE_LAYER_NORMALIZE_SINGLE) != 0, d.normalize != MOE_NORMALIZE_NONE, "flags",
+       "MOE_LAYER_NORMALIZE_SINGLE: normalize"},
+      {d.identity_experts != 0, d.route_source != MOE_ROUTE_DENSE, "identity_experts", "routes"},
+      {(d.flags & MOE_LAYER_PER_EXPERT_SCALE) != 0, d.route_source != MOE_ROUTE_DENSE, "flags",
+       "MOE_LAYER_PER_EXPERT_SCALE: routes"},
+  };
+  for (const auto& one : fields) {
+    if (one.set && !one.used) {
+      return invalid(std::string("desc.") + one.field, std::string("is set, but has no meaning without ") + one.needs);
+    }
   }
   return {};
 }
@@ -133,36 +234,27 @@ Status validate_layer(const moe_layer_desc& d) {
   MOE_RETURN_IF_ERROR(validate_enums(d));
   MOE_RETURN_IF_ERROR(validate_floats(d));
   MOE_RETURN_IF_ERROR(validate_routing(d));
+  MOE_RETURN_IF_ERROR(validate_dependent_fields(d));
   return validate_ffn(d);
 }
 
 Status check_layer_supported(const moe_layer_desc& d) {
   const auto flag = [&](uint32_t bit) { return (d.flags & bit) != 0; };
+  // The gate's row is one of the router's, which all have the same input.
+  const bool own_router_input = flag(MOE_LAYER_SEPARATE_ROUTER_INPUT) || flag(MOE_LAYER_ROUTER_INPUT_NORM) ||
+                                flag(MOE_LAYER_ROUTER_INPUT_SCALE) ||
+                                (d.router_input_multiplier != 0 && d.router_input_multiplier != 1);
   const struct {
     bool asked;
     const char* field;
     const char* what;
   } wishes[] = {
-      {d.identity_experts != 0, "identity_experts", "identity experts are"},
-      {d.route_source == MOE_ROUTE_FROM_TOKEN_TABLE, "route_source", "routing by a token table is"},
-      {d.logit_soft_cap != 0, "logit_soft_cap", "a soft cap on logits is"},
-      {d.score == MOE_SCORE_SQRT_SOFTPLUS, "score", "square-root-softplus scores are"},
-      {d.selection == MOE_SELECT_SPARSEMIXER, "selection", "sparsemixer is"},
       {d.selection == MOE_SELECT_EXPERT_CHOICE, "selection", "expert choice is"},
-      {d.groups > 1, "groups", "group-limited selection is"},
-      {d.normalize == MOE_NORMALIZE_P_NORM, "normalize", "normalisation by a p-norm is"},
-      {d.router_input_multiplier != 0 && d.router_input_multiplier != 1, "router_input_multiplier",
-       "a router input multiplier is"},
       {d.capacity != MOE_CAPACITY_NONE, "capacity", "expert capacity is"},
-      {d.activation == MOE_ACTIVATION_SITU, "activation", "the SiTU activation is"},
       {d.latent != 0, "latent", "experts in a latent space are"},
       {d.lora_rank != 0, "lora_rank", "expert LoRA is"},
-      {flag(MOE_LAYER_WEIGHT_ON_INPUT), "flags", "MOE_LAYER_WEIGHT_ON_INPUT is"},
-      {flag(MOE_LAYER_PER_EXPERT_SCALE), "flags", "MOE_LAYER_PER_EXPERT_SCALE is"},
-      {flag(MOE_LAYER_LATENT_NORM), "flags", "MOE_LAYER_LATENT_NORM is"},
-      {flag(MOE_LAYER_SEPARATE_ROUTER_INPUT), "flags", "MOE_LAYER_SEPARATE_ROUTER_INPUT is"},
-      {flag(MOE_LAYER_ROUTER_INPUT_NORM), "flags", "MOE_LAYER_ROUTER_INPUT_NORM is"},
-      {flag(MOE_LAYER_ROUTER_INPUT_SCALE), "flags", "MOE_LAYER_ROUTER_INPUT_SCALE is"},
+      {d.shared_gate == MOE_SHARED_GATE_SIGMOID && own_router_input, "shared_gate",
+       "a sigmoid gate beside a router with an input of its own is"},
       {flag(MOE_LAYER_NOISY_TOP_K), "flags", "MOE_LAYER_NOISY_TOP_K is"},
       {flag(MOE_LAYER_BATCH_INVARIANT), "flags", "MOE_LAYER_BATCH_INVARIANT is"},
       {d.precision == MOE_PRECISION_MATRIX, "precision", "precision \"matrix\" is"},
@@ -182,9 +274,11 @@ Result<LayerSpec> make_layer_spec(const moe_layer_desc& desc) {
   spec.desc.next = nullptr;
   moe_layer_desc& d = spec.desc;
   if (d.routed_scale == 0) d.routed_scale = 1;
+  if (d.router_input_multiplier == 0) d.router_input_multiplier = 1;
   if (d.out_scale == 0) d.out_scale = 1;
   if (d.norm_eps == 0) d.norm_eps = 1e-6f;
   if (d.activation == MOE_ACTIVATION_SWIGLU_OAI && d.activation_alpha == 0) d.activation_alpha = 1.702f;
+  if (d.activation == MOE_ACTIVATION_SITU && d.activation_alpha == 0) d.activation_alpha = 4;
   spec.gated = !spec.has(MOE_LAYER_UNGATED);
 
   const auto pad = [](uint32_t columns) {
@@ -229,8 +323,11 @@ uint64_t total_parameters(const LayerSpec& spec) {
   const uint64_t matrices = spec.gated ? 3 : 2;
   uint64_t total = matrices * d.hidden * (uint64_t{d.experts} * d.intermediate + d.shared_intermediate);
   total += uint64_t{spec.router_rows()} * d.hidden;
-  if (spec.has(MOE_LAYER_ROUTER_BIAS)) total += d.experts;
-  if (spec.has(MOE_LAYER_SELECTION_BIAS)) total += d.experts;
+  for (const uint32_t bias : {MOE_LAYER_ROUTER_BIAS, MOE_LAYER_SELECTION_BIAS}) {
+    if (spec.has(bias)) total += spec.candidates();
+  }
+  if (spec.has(MOE_LAYER_PER_EXPERT_SCALE)) total += d.experts;
+  if (spec.has(MOE_LAYER_ROUTER_INPUT_SCALE)) total += d.hidden;
   if (spec.has(MOE_LAYER_INPUT_NORM)) total += d.hidden;
   if (spec.has(MOE_LAYER_EXPERT_BIAS)) total += uint64_t{d.experts} * ((matrices - 1) * d.intermediate + d.hidden);
   return total;
@@ -239,9 +336,10 @@ uint64_t total_parameters(const LayerSpec& spec) {
 uint64_t active_parameters(const LayerSpec& spec) {
   const moe_layer_desc& d = spec.desc;
   const uint64_t matrices = spec.gated ? 3 : 2;
-  uint64_t idle = matrices * d.hidden * uint64_t{d.intermediate} * (d.experts - d.top_k);
+  const uint32_t idle_experts = d.experts - std::min(d.top_k, d.experts);
+  uint64_t idle = matrices * d.hidden * uint64_t{d.intermediate} * idle_experts;
   if (spec.has(MOE_LAYER_EXPERT_BIAS)) {
-    idle += uint64_t{d.experts - d.top_k} * ((matrices - 1) * d.intermediate + d.hidden);
+    idle += uint64_t{idle_experts} * ((matrices - 1) * d.intermediate + d.hidden);
   }
   return total_parameters(spec) - idle;
 }

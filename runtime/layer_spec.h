@@ -32,9 +32,21 @@ struct LayerSpec {
 
   bool has(uint32_t flag) const { return (desc.flags & flag) != 0; }
   bool shared_router() const { return desc.shared_intermediate != 0 && desc.shared_gate == MOE_SHARED_GATE_SIGMOID; }
-  // Rows of the router matrix as the device holds it: the experts', then the shared gate's.
-  uint32_t router_rows() const {
-    return (desc.route_source == MOE_ROUTE_FROM_ROUTER ? desc.experts : 0) + (shared_router() ? 1 : 0);
+  bool computes_logits() const {
+    return desc.route_source == MOE_ROUTE_FROM_ROUTER || desc.route_source == MOE_ROUTE_FROM_TOKEN_TABLE;
+  }
+  // What the router chooses from: experts, then identity experts.
+  uint32_t candidates() const { return desc.experts + desc.identity_experts; }
+  // Ids as the host sees them: candidates, then shared experts. The device has the identity experts last, since they
+  // have no weights and are not sorted.
+  uint32_t host_ids() const { return candidates() + shared_slots; }
+  int32_t device_id(int32_t host) const { return turned(host, shared_slots); }
+  int32_t host_id(int32_t device) const { return turned(device, desc.identity_experts); }
+  // Rows of the router matrix as the device holds it: the candidates', then the shared gate's.
+  uint32_t router_rows() const { return (computes_logits() ? candidates() : 0) + (shared_router() ? 1 : 0); }
+  int32_t turned(int32_t id, uint32_t by) const {
+    const auto first = static_cast<int32_t>(desc.experts), last = static_cast<int32_t>(host_ids());
+    return id < first || id >= last ? id : first + (id - first + static_cast<int32_t>(by)) % (last - first);
   }
   uint32_t widest() const {  // padded
     return segments == 2 && segment[1].intermediate_padded > segment[0].intermediate_padded

@@ -21,6 +21,7 @@ struct CallShape {
   Stage stage = Stage::kForward;
   uint64_t tokens = 0;
   uint32_t x_dtype = MOE_DTYPE_F32;
+  uint32_t router_x_dtype = MOE_DTYPE_F32;  // of the router's own input, where it has one
   bool x_direct = false;  // f32 rows that kernels can read as they are: 16-byte offset and stride, no padding needed
   uint32_t y_dtype = MOE_DTYPE_F32;
   uint32_t residual_dtype = kNumberNone;

@@ -18,7 +18,7 @@ PlanBuilder::PlanBuilder(const LayerSpec& spec, const WeightLayout& layout, cons
       routes_(static_cast<uint32_t>(tokens * spec.slots)),
       small_(tokens <= kNumberMaxSmallTokens),
       one_sort_(routes_ <= kNumberMaxSortRoutes) {
-  const bool router = spec.desc.route_source == MOE_ROUTE_FROM_ROUTER;
+  const bool router = spec.computes_logits();
   small_ = small_ && compiles({KernelId::kGateUpSmall, KernelId::kDownSmall}, "small-token matmul");
   one_sort_ = one_sort_ && compiles({KernelId::kSortSmall}, "one-workgroup sort");
   split_ = one_sort_ && router && compiles({KernelId::kRouterLogits}, "split router");
@@ -47,7 +47,7 @@ void PlanBuilder::build() {
     case Stage::kRoute: route(); break;
     case Stage::kPlanDispatch: {
       step("import");
-      import_rows(ViewId::kIds, Region::kIds, tokens_, spec_.slots, spec_.experts_total);
+      import_ids();
       sort(true);
       const uint32_t total = spec_.experts_total;
       export_rows(Region::kOrder, 0, ViewId::kOrder, 1, routes_);
@@ -62,7 +62,7 @@ void PlanBuilder::build() {
       break;
     case Stage::kCombine:
       step("import");
-      import_rows(ViewId::kIds, Region::kIds, tokens_, spec_.slots, spec_.experts_total);
+      import_ids();
       combine();
       break;
   }
@@ -130,18 +130,32 @@ Dispatch PlanBuilder::copy_rows(Binding from, Binding to, uint32_t rows, uint32_
   return d;
 }
 
-void PlanBuilder::import_rows(ViewId from, Region to, uint32_t rows, uint32_t columns, uint32_t id_limit) {
+void PlanBuilder::import_rows(ViewId from, Region to, uint32_t rows, uint32_t columns) {
   Dispatch d = copy_rows(view(from), region(to, uint64_t{rows} * columns * 4), rows, columns,
                          std::string("the host's ") + view_name(from) + " into the workspace");
-  set_push(&d, CopyRowsPush{rows, columns, 0, 0, 0, columns, id_limit});
+  CopyRowsPush push{rows, columns, 0, 0, 0, columns, 0, 0, 0};
+  if (from == ViewId::kIds) {
+    push.id_limit = spec_.host_ids();
+    push.id_first = spec_.desc.experts;
+    push.id_shift = spec_.shared_slots;
+  }
+  set_push(&d, push);
   patch(&d, offsetof(CopyRowsPush, from_offset), from, Patch::Kind::kOffsetWords);
   patch(&d, offsetof(CopyRowsPush, from_stride), from, Patch::Kind::kStrideWords);
   add(std::move(d));
 }
 
+void PlanBuilder::import_ids() { import_rows(ViewId::kIds, Region::kIds, tokens_, spec_.slots); }
+
 void PlanBuilder::export_rows(Region from, uint32_t from_stride, ViewId to, uint32_t rows, uint32_t columns) {
   Dispatch d = copy_rows(region(from, 0), view(to), rows, columns, std::string(view_name(to)) + " for the host");
-  set_push(&d, CopyRowsPush{rows, columns, 0, from_stride, 0, 0, 0});
+  CopyRowsPush push{rows, columns, 0, from_stride, 0, 0, 0, 0, 0};
+  if (from == Region::kIds && spec_.desc.identity_experts != 0) {
+    push.id_limit = spec_.host_ids();
+    push.id_first = spec_.desc.experts;
+    push.id_shift = spec_.desc.identity_experts;
+  }
+  set_push(&d, push);
   patch(&d, offsetof(CopyRowsPush, to_offset), to, Patch::Kind::kOffsetWords);
   patch(&d, offsetof(CopyRowsPush, to_stride), to, Patch::Kind::kStrideWords);
   add_next(std::move(d));

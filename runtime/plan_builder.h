@@ -25,6 +25,7 @@ class PlanBuilder {
   void route();
   void router_logits();
   void route_tokens();
+  void set_router_input(Dispatch* d, RoutePush* push) const;
   void export_routes();
   void sort(bool from_ids);
   SortPush sort_push() const;
@@ -37,6 +38,7 @@ class PlanBuilder {
   void combine();
   void import_for_experts();
   void export_expert_out();
+  Binding identity_input(Dispatch* d, size_t x_offset, size_t x_stride) const;
   GateUpPush gate_up_push() const;
   DownPush down_push() const;
   bool fuses_combine();
@@ -50,7 +52,8 @@ class PlanBuilder {
   void add(Dispatch d);
   void add_next(Dispatch d);  // with the next step: nothing in between waits for it
   Dispatch copy_rows(Binding from, Binding to, uint32_t rows, uint32_t columns, std::string why) const;
-  void import_rows(ViewId from, Region to, uint32_t rows, uint32_t columns, uint32_t id_limit = 0);
+  void import_rows(ViewId from, Region to, uint32_t rows, uint32_t columns);
+  void import_ids();
   void export_rows(Region from, uint32_t from_stride, ViewId to, uint32_t rows, uint32_t columns);
   Binding region(Region r, uint64_t bytes);
   Binding unused();

@@ -19,7 +19,7 @@ uint32_t small_rows(uint32_t tokens_per_group) {
 
 // Distinct experts that `tokens` tokens meet under uniform routing: E (1 - (1 - k/E)^T).
 double distinct_experts(const moe_layer_desc& d, double tokens) {
-  const double share = static_cast<double>(d.top_k) / d.experts;
+  const double share = static_cast<double>(d.top_k) / (d.experts + d.identity_experts);
   return d.experts * (1 - std::pow(1 - share, tokens));
 }
 
@@ -49,7 +49,7 @@ void PlanBuilder::prepare() {
 void PlanBuilder::import_for_experts() {
   step("import");
   prepare();
-  import_rows(ViewId::kIds, Region::kIds, tokens_, spec_.slots, spec_.experts_total);
+  import_ids();
   import_rows(ViewId::kWeights, Region::kWeights, tokens_, spec_.slots);
   if (small_) return;  // no sort: the order is not needed
   import_rows(ViewId::kOrder, Region::kOrder, 1, routes_);
@@ -67,6 +67,8 @@ GateUpPush PlanBuilder::gate_up_push() const {
   GateUpPush push{};
   push.slots = spec_.slots;
   push.routes = routes_;
+  push.experts_total = spec_.experts_total;
+  push.input_weighted = spec_.has(MOE_LAYER_WEIGHT_ON_INPUT) ? spec_.desc.experts : 0;
   push.x_stride4 = spec_.hidden_padded / 4;
   push.chunks = spec_.hidden_padded / 8;
   push.h_stride = spec_.widest();
@@ -94,6 +96,9 @@ DownPush PlanBuilder::down_push() const {
   DownPush push{};
   push.slots = spec_.slots;
   push.routes = routes_;
+  push.experts_total = spec_.experts_total;
+  push.input_weighted = spec_.has(MOE_LAYER_WEIGHT_ON_INPUT) ? spec_.desc.experts : 0;
+  push.x_stride = spec_.hidden_padded;
   push.hidden = spec_.desc.hidden;
   push.h_stride4 = spec_.widest() / 4;
   push.out_stride = spec_.hidden_padded;
@@ -160,14 +165,14 @@ void PlanBuilder::gate_up() {
       patch(&d, offsetof(GateUpPush, x_stride4), ViewId::kX, Patch::Kind::kStrideVec4);
     }
     const Binding table = {Binding::Kind::kTable, 0, 0};
-    const Binding h = region(Region::kH, uint64_t{routes_} * rows * 4);
+    const Binding h = region(Region::kH, uint64_t{routes_} * rows * 4), weights = region(Region::kWeights, 0);
     if (small_) {
       const uint32_t together = small_tokens_per_group(tokens_);
       set(&d, Constant::kTokensPerGroup, together);
-      d.bindings = {table, x, region(Region::kIds, 0), aux(), h};
+      d.bindings = {table, x, region(Region::kIds, 0), aux(), weights, h};
       d.grid = {(rows + small_rows(together) - 1) / small_rows(together), routes_, 1};
     } else {
-      d.bindings = {table, x, region(Region::kOrder, 0), region(Region::kTiles, 0), aux(), h};
+      d.bindings = {table, x, region(Region::kOrder, 0), region(Region::kTiles, 0), aux(), weights, h};
       d.indirect = true;
     }
     d.weight_set = WeightSet::kGateUp;
@@ -202,6 +207,15 @@ void PlanBuilder::set_y(Dispatch* d, size_t y_offset, size_t y_stride, size_t re
   patch(d, beta, ViewId::kResidual, Patch::Kind::kBeta);
 }
 
+// x as identity experts give it back; set its offset and stride in words.
+Binding PlanBuilder::identity_input(Dispatch* d, size_t x_offset, size_t x_stride) const {
+  if (spec_.desc.identity_experts == 0) return aux();
+  if (!shape_.x_direct) return {Binding::Kind::kRegion, static_cast<uint8_t>(Region::kPrepared), 0};
+  patch(d, x_offset, ViewId::kX, Patch::Kind::kOffsetWords);
+  patch(d, x_stride, ViewId::kX, Patch::Kind::kStrideWords);
+  return view(ViewId::kX);
+}
+
 void PlanBuilder::down() {
   const bool fused = fuses_combine();
   const bool residual = fused && shape_.residual_dtype != kNumberNone;
@@ -229,7 +243,9 @@ void PlanBuilder::down() {
     if (small_) {
       const uint32_t together = small_tokens_per_group(tokens_);
       set(&d, Constant::kTokensPerGroup, together);
-      d.bindings = {table, h, region(Region::kIds, 0), weights, aux(), out, residual ? view(ViewId::kResidual) : aux()};
+      const Binding x = fused ? identity_input(&d, offsetof(DownPush, x_offset), offsetof(DownPush, x_stride)) : aux();
+      d.bindings = {table, h, region(Region::kIds, 0), weights, aux(), out, residual ? view(ViewId::kResidual) : aux(),
+                    x};
       d.grid = {(spec_.desc.hidden + small_rows(together) - 1) / small_rows(together), 1, 1};
     } else {
       d.bindings = {table, h, region(Region::kOrder, 0), weights, aux(), out, region(Region::kTiles, 0)};
@@ -255,6 +271,10 @@ void PlanBuilder::combine() {
   push.out_scale = spec_.desc.out_scale;
   push.y_dtype = shape_.y_dtype;
   push.residual_dtype = shape_.residual_dtype;
+  const bool identity = spec_.desc.identity_experts != 0 && !staged;  // the experts stage has done its part
+  push.identity_first = identity ? spec_.experts_total : kNumberNone;
+  push.x_stride = spec_.hidden_padded;
+  push.token_slots = spec_.slots;
   set_push(&d, push);
   Binding in = region(Region::kExpertOut, 0);
   if (staged) {
@@ -264,8 +284,14 @@ void PlanBuilder::combine() {
   }
   set_y(&d, offsetof(CombinePush, y_offset), offsetof(CombinePush, y_stride), offsetof(CombinePush, residual_offset),
         offsetof(CombinePush, residual_stride), offsetof(CombinePush, beta));
-  d.bindings = {in, region(Region::kIds, 0), shape_.residual_dtype != kNumberNone ? view(ViewId::kResidual) : aux(),
-                view(ViewId::kY)};
+  const Binding x =
+      identity ? identity_input(&d, offsetof(CombinePush, x_offset), offsetof(CombinePush, x_stride)) : aux();
+  d.bindings = {in,
+                region(Region::kIds, 0),
+                shape_.residual_dtype != kNumberNone ? view(ViewId::kResidual) : aux(),
+                view(ViewId::kY),
+                x,
+                identity ? region(Region::kWeights, 0) : aux()};
   d.grid = {(spec_.desc.hidden + 2 * kNumberWorkgroup - 1) / (2 * kNumberWorkgroup), tokens_, 1};
   d.bytes = 4.0 * spec_.desc.hidden * (routes_ + tokens_);
   add(std::move(d));
@@ -280,10 +306,20 @@ void PlanBuilder::export_expert_out() {
   push.in_stride = spec_.hidden_padded;
   push.out_scale = 1;
   push.residual_dtype = kNumberNone;
+  const bool identity = spec_.desc.identity_experts != 0;
+  push.identity_first = identity ? spec_.experts_total : kNumberNone;
+  push.x_stride = spec_.hidden_padded;
+  push.token_slots = spec_.slots;
   set_push(&d, push);
   patch(&d, offsetof(CombinePush, y_offset), ViewId::kExpertOut, Patch::Kind::kOffsetWords);
   patch(&d, offsetof(CombinePush, y_stride), ViewId::kExpertOut, Patch::Kind::kStrideWords);
-  d.bindings = {region(Region::kExpertOut, 0), region(Region::kIds, 0), aux(), view(ViewId::kExpertOut)};
+  const Binding x = identity_input(&d, offsetof(CombinePush, x_offset), offsetof(CombinePush, x_stride));
+  d.bindings = {region(Region::kExpertOut, 0),
+                region(Region::kIds, 0),
+                aux(),
+                view(ViewId::kExpertOut),
+                x,
+                identity ? region(Region::kWeights, 0) : aux()};
   d.grid = {(spec_.desc.hidden + 2 * kNumberWorkgroup - 1) / (2 * kNumberWorkgroup), routes_, 1};
   add_next(std::move(d));
 }

@@ -15,12 +15,13 @@ uint64_t histogram_bytes(uint32_t blocks, uint32_t experts) { return uint64_t{st
 
 uint32_t PlanBuilder::fused_tokens_per_group(const LayerSpec& spec, uint64_t tokens) {
   uint32_t block = 8;
-  while (block > 2 && (block * spec.desc.experts > kNumberLogitCapacity || tokens / block < 32)) block /= 2;
+  while (block > 2 && (block * spec.candidates() > kNumberLogitCapacity || tokens / block < 32)) block /= 2;
+  if (block * spec.candidates() > kNumberLogitCapacity) block = 1;
   return block;
 }
 
 void PlanBuilder::route() {
-  const bool router = spec_.desc.route_source == MOE_ROUTE_FROM_ROUTER;
+  const bool router = spec_.computes_logits();
   if (split_ || (has_logits_ && !router)) {
     router_logits();
   } else if (router) {
@@ -38,73 +39,91 @@ void PlanBuilder::router_logits() {
   prepare();
   const uint32_t rows = spec_.router_rows();
   const uint32_t block = tokens_ >= 8 ? 8 : tokens_ > 2 ? 4 : tokens_;
-  Dispatch d =
-      dispatch(KernelId::kRouterLogits, spec_.desc.route_source == MOE_ROUTE_FROM_ROUTER
-                                            ? "few tokens: the router is split over experts, the selection follows"
-                                            : "the shared experts' gate; the routes come from the host");
-  set(&d, Constant::kXDtype, shape_.x_dtype);
-  set(&d, Constant::kInputNorm, spec_.has(MOE_LAYER_INPUT_NORM) ? 1 : 0);
+  Dispatch d = dispatch(KernelId::kRouterLogits,
+                        spec_.computes_logits() ? "few tokens: the router is split over experts, the selection follows"
+                                                : "the shared experts' gate; the routes come from the host");
   set(&d, Constant::kTokensPerGroup, block);
   RoutePush push{};
   push.tokens = tokens_;
-  push.hidden = spec_.desc.hidden;
-  push.experts = spec_.desc.route_source == MOE_ROUTE_FROM_ROUTER ? spec_.desc.experts : 0;
-  push.router_stride = layout_.router_stride;
+  push.experts = spec_.computes_logits() ? spec_.candidates() : 0;
   push.router_bias = layout_.router_bias;
-  push.norm_offset = layout_.norm;
-  push.norm_eps = spec_.desc.norm_eps;
   push.logit_stride = rows;
+  set_router_input(&d, &push);
   set_push(&d, push);
-  patch(&d, offsetof(RoutePush, x_offset), ViewId::kX, Patch::Kind::kOffsetWords);
-  patch(&d, offsetof(RoutePush, x_stride), ViewId::kX, Patch::Kind::kStrideWords);
-  d.bindings = {
-      view(ViewId::kX), {Binding::Kind::kRouter, 0, 0}, aux(), region(Region::kLogits, uint64_t{tokens_} * rows * 4)};
+  d.bindings.push_back(region(Region::kLogits, uint64_t{tokens_} * rows * 4));
   d.grid = {(rows + kNumberGroups - 1) / kNumberGroups, (tokens_ + block - 1) / block, 1};
   d.flops = 2.0 * tokens_ * rows * spec_.desc.hidden;
   d.bytes = 4.0 * rows * spec_.desc.hidden * d.grid[1] + 4.0 * tokens_ * (spec_.desc.hidden + rows);
   add(std::move(d));
 }
 
+// What the router reads, and how; bindings 0 to 2 of both kernels that compute logits.
+void PlanBuilder::set_router_input(Dispatch* d, RoutePush* push) const {
+  const bool separate = spec_.has(MOE_LAYER_SEPARATE_ROUTER_INPUT);
+  const bool scaled = spec_.has(MOE_LAYER_ROUTER_INPUT_SCALE);
+  const ViewId x = separate ? ViewId::kRouterX : ViewId::kX;
+  set(d, Constant::kXDtype, separate ? shape_.router_x_dtype : shape_.x_dtype);
+  set(d, Constant::kInputNorm, spec_.has(MOE_LAYER_INPUT_NORM) && !separate ? 1 : 0);
+  set(d, Constant::kRouterNorm, spec_.has(MOE_LAYER_ROUTER_INPUT_NORM) ? 1 : 0);
+  set(d, Constant::kRouterScale, scaled ? 2 : spec_.desc.router_input_multiplier != 1 ? 1 : 0);
+  push->hidden = spec_.desc.hidden;
+  push->router_stride = layout_.router_stride;
+  push->norm_offset = layout_.norm;
+  push->norm_eps = spec_.desc.norm_eps;
+  push->router_scale = layout_.router_scale;
+  push->router_multiplier = spec_.desc.router_input_multiplier;
+  patch(d, offsetof(RoutePush, x_offset), x, Patch::Kind::kOffsetWords);
+  patch(d, offsetof(RoutePush, x_stride), x, Patch::Kind::kStrideWords);
+  d->bindings = {view(x), {Binding::Kind::kRouter, 0, 0}, aux()};
+}
+
 void PlanBuilder::route_tokens() {
   const moe_layer_desc& desc = spec_.desc;
-  const bool router = desc.route_source == MOE_ROUTE_FROM_ROUTER;
+  const bool router = spec_.computes_logits();
+  const bool table = desc.route_source == MOE_ROUTE_FROM_TOKEN_TABLE;
   const bool fused = router && !split_;
   step("route");
   if (!split_ && !(has_logits_ && !router)) prepare();
   const bool histogram = shape_.stage == Stage::kForward && !one_sort_;
-  const uint32_t wide = desc.experts * kNumberGroups <= kNumberLogitCapacity ? kNumberGroups : 2;
+  const uint32_t wide = spec_.candidates() * kNumberGroups <= kNumberLogitCapacity ? kNumberGroups : 1;
   const uint32_t block = histogram || fused ? fused_tokens_per_group(spec_, tokens_) : wide;
   Dispatch d = dispatch(KernelId::kRoute, fused ? "router and selection in one: no trip of the logits through a barrier"
                                           : router ? "selection from the logits of the step before"
                                                    : "selection from what the host gave");
-  set(&d, Constant::kXDtype, fused ? shape_.x_dtype : 0);
-  set(&d, Constant::kInputNorm, fused && spec_.has(MOE_LAYER_INPUT_NORM) ? 1 : 0);
   set(&d, Constant::kTokensPerGroup, block);
-  set(&d, Constant::kRouteSource, split_ ? MOE_ROUTE_FROM_LOGITS : desc.route_source);
+  // With a table the split logits are one more way to come by them.
+  set(&d, Constant::kRouteSource, !split_ ? desc.route_source : table ? desc.route_source + 1 : MOE_ROUTE_FROM_LOGITS);
   set(&d, Constant::kWriteScores, shape_.wants(ViewId::kScores) ? 1 : 0);
   set(&d, Constant::kWriteHistogram, histogram ? 1 : 0);
 
-  const uint32_t rows = spec_.router_rows();
+  const uint32_t rows = spec_.router_rows(), candidates = spec_.candidates();
   const uint32_t a_stride = rows;  // of the split logits; the host's are patched in
   RoutePush push{};
   push.tokens = tokens_;
-  push.hidden = desc.hidden;
-  push.experts = desc.experts;
+  push.experts = candidates;
+  push.routed_experts = desc.experts;
   push.experts_total = spec_.experts_total;
   push.top_k = desc.top_k;
   push.slots = spec_.slots;
   push.a_stride = a_stride;
-  push.router_stride = layout_.router_stride;
   push.router_bias = layout_.router_bias;
   push.selection_bias = layout_.selection_bias;
-  push.norm_offset = layout_.norm;
-  push.norm_eps = desc.norm_eps;
-  push.normalize_eps = desc.normalize_eps;
+  push.expert_scale = layout_.expert_scale;
+  push.token_table = layout_.token_table;
+  push.token_rows = desc.token_table_rows;
+  push.soft_cap = desc.logit_soft_cap;
+  push.sparsemixer_eps = desc.selection == MOE_SELECT_SPARSEMIXER ? 2 * desc.sparsemixer_eps : -1;
+  push.normalize_eps = desc.normalize == MOE_NORMALIZE_P_NORM ? desc.normalize_p : desc.normalize_eps;
   push.routed_scale = desc.routed_scale;
   push.shared_constant = desc.shared_constant;
+  if (desc.groups > 1) {
+    const uint32_t summed = desc.group_score == MOE_GROUP_SCORE_SUM_TOP_N ? desc.group_top_n : 0;
+    push.groups = desc.groups | desc.groups_kept << 8 | summed << 16;
+  }
   push.modes = desc.score | desc.weight << 4 | desc.normalize << 8 |
                (spec_.has(MOE_LAYER_NORMALIZE_SINGLE) ? 1u << 12 : 0u) | desc.shared_gate << 13;
   push.logit_stride = rows;
+  if (fused) set_router_input(&d, &push);
   set_push(&d, push);
 
   const uint64_t routes_bytes = uint64_t{routes_} * 4;
@@ -120,33 +139,30 @@ void PlanBuilder::route_tokens() {
   if (desc.route_source == MOE_ROUTE_FROM_LOGITS) input_a = take(ViewId::kLogitsIn, kAOffset, kAStride);
   if (desc.route_source == MOE_ROUTE_FROM_SCORES) input_a = take(ViewId::kScoresIn, kAOffset, kAStride);
   if (desc.route_source == MOE_ROUTE_FROM_IDS) input_a = take(ViewId::kIdsIn, kAOffset, kAStride);
-  if (desc.route_source == MOE_ROUTE_FROM_SCORES || desc.route_source == MOE_ROUTE_FROM_IDS) {
-    input_b = take(ViewId::kWeightsIn, offsetof(RoutePush, b_offset), offsetof(RoutePush, b_stride));
+  if (table || desc.route_source == MOE_ROUTE_FROM_SCORES || desc.route_source == MOE_ROUTE_FROM_IDS) {
+    input_b = take(table ? ViewId::kTokenIds : ViewId::kWeightsIn, offsetof(RoutePush, b_offset),
+                   offsetof(RoutePush, b_stride));
   }
-  Binding x = aux();
-  if (fused) x = take(ViewId::kX, offsetof(RoutePush, x_offset), offsetof(RoutePush, x_stride));
   const uint32_t blocks = (tokens_ + block - 1) / block;
-  d.bindings = {
-      x,
-      fused ? Binding{Binding::Kind::kRouter, 0, 0} : aux(),
-      aux(),
-      input_a,
-      input_b,
-      logits,
-      shape_.wants(ViewId::kScores) ? region(Region::kScores, uint64_t{tokens_} * desc.experts * 4) : unused(),
-      region(Region::kIds, routes_bytes),
-      region(Region::kWeights, routes_bytes),
-      histogram ? region(Region::kHistogram, histogram_bytes(blocks, spec_.experts_total)) : unused()};
+  d.bindings = {fused ? d.bindings[0] : aux(),
+                fused ? d.bindings[1] : aux(),
+                aux(),
+                input_a,
+                input_b,
+                logits,
+                shape_.wants(ViewId::kScores) ? region(Region::kScores, uint64_t{tokens_} * candidates * 4) : unused(),
+                region(Region::kIds, routes_bytes),
+                region(Region::kWeights, routes_bytes),
+                histogram ? region(Region::kHistogram, histogram_bytes(blocks, spec_.experts_total)) : unused()};
   d.grid = {blocks, 1, 1};
   d.flops = fused ? 2.0 * tokens_ * rows * desc.hidden : 0;
-  d.bytes =
-      8.0 * tokens_ * desc.experts + (fused ? 4.0 * rows * desc.hidden * blocks + 4.0 * tokens_ * desc.hidden : 0);
+  d.bytes = 8.0 * tokens_ * candidates + (fused ? 4.0 * rows * desc.hidden * blocks + 4.0 * tokens_ * desc.hidden : 0);
   add(std::move(d));
   export_routes();
 }
 
 void PlanBuilder::export_routes() {
-  const uint32_t experts = spec_.desc.experts;
+  const uint32_t experts = spec_.candidates();
   if (shape_.wants(ViewId::kIds)) export_rows(Region::kIds, spec_.slots, ViewId::kIds, tokens_, shape_.ids_columns);
   if (shape_.wants(ViewId::kWeights))
     export_rows(Region::kWeights, spec_.slots, ViewId::kWeights, tokens_, shape_.weights_columns);
@@ -157,10 +173,10 @@ void PlanBuilder::export_routes() {
 }
 
 Dispatch PlanBuilder::count_routes(uint32_t accumulate) {
-  const uint32_t experts = spec_.desc.experts;
+  const uint32_t experts = spec_.candidates();
   Dispatch d = dispatch(KernelId::kCounts, "routes per expert for the host");
   d.bindings = {region(Region::kIds, 0), view(ViewId::kCounts)};
-  set_push(&d, CountsPush{routes_, experts, 0, accumulate});
+  set_push(&d, CountsPush{routes_, experts, spec_.desc.experts, spec_.shared_slots, 0, accumulate});
   patch(&d, offsetof(CountsPush, out_offset), ViewId::kCounts, Patch::Kind::kOffsetWords);
   d.grid = {(experts + kNumberWorkgroup - 1) / kNumberWorkgroup, 1, 1};
   return d;

@@ -12,11 +12,23 @@ class Lister {
 
   std::vector<TensorSpec> list() {
     const moe_layer_desc& d = spec_.desc;
-    const bool router = d.route_source == MOE_ROUTE_FROM_ROUTER;
-    if (router) vector("router.weight", VectorKind::kRouter, d.experts, d.hidden, true);
-    if (spec_.has(MOE_LAYER_ROUTER_BIAS)) vector("router.bias", VectorKind::kRouterBias, d.experts, 1, true);
+    const bool router = spec_.computes_logits();
+    const uint32_t candidates = spec_.candidates();
+    if (router) vector("router.weight", VectorKind::kRouter, candidates, d.hidden, true);
+    if (spec_.has(MOE_LAYER_ROUTER_BIAS)) vector("router.bias", VectorKind::kRouterBias, candidates, 1, true);
     if (spec_.has(MOE_LAYER_SELECTION_BIAS)) {
-      vector("router.selection_bias", VectorKind::kSelectionBias, d.experts, 1, true);
+      vector("router.selection_bias", VectorKind::kSelectionBias, candidates, 1, true);
+    }
+    if (spec_.has(MOE_LAYER_ROUTER_INPUT_SCALE)) {
+      vector("router.input_scale", VectorKind::kRouterScale, 0, d.hidden, false);
+    }
+    if (spec_.has(MOE_LAYER_PER_EXPERT_SCALE)) {
+      vector("router.expert_scale", VectorKind::kExpertScale, d.experts, 1, true);
+    }
+    if (d.route_source == MOE_ROUTE_FROM_TOKEN_TABLE) {
+      vector("router.token_table", VectorKind::kTokenTable, 0, d.top_k, false);
+      tensors_.back().rows = d.token_table_rows;
+      tensors_.back().dtype = MOE_DTYPE_I32;
     }
     if (spec_.has(MOE_LAYER_INPUT_NORM)) vector("norm.weight", VectorKind::kNorm, 0, d.hidden, false);
     const Segment& routed = spec_.segment[0];
@@ -26,7 +38,7 @@ class Lister {
       feed_forward("shared", true, 0, d.shared_intermediate, spec_.segment[spec_.segments - 1]);
       if (spec_.shared_router()) {
         vector("shared.router", VectorKind::kRouter, 0, d.hidden, false);
-        tensors_.back().vector_first = uint64_t{router ? d.experts : 0} * d.hidden;
+        tensors_.back().vector_first = uint64_t{router ? candidates : 0} * d.hidden;
       }
     }
     return std::move(tensors_);

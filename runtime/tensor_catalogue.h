@@ -14,13 +14,17 @@ namespace moevk {
 // f32 vectors and the router, as the device holds them.
 enum class VectorKind : uint32_t {
   kRouter,         // [router_rows, hidden], the shared gate's row last
-  kRouterBias,     // [experts]
-  kSelectionBias,  // [experts]
+  kRouterBias,     // [candidates]
+  kSelectionBias,  // [candidates]
   kNorm,           // [hidden]
   kGateBias,       // [experts, intermediate]
   kUpBias,         // [experts, intermediate]
   kDownBias,       // [experts, hidden]
+  kRouterScale,    // [hidden]
+  kExpertScale,    // [experts]
+  kTokenTable,     // [token_table_rows, top_k], ids as numbers
 };
+inline constexpr size_t kVectorKinds = 10;
 
 struct TensorSpec {
   enum class Role { kMatrix, kGateUpMatrix, kVector, kGateUpVector };

@@ -164,15 +164,19 @@ Status lay_out_vectors(const LayerSpec& spec, const DeviceCaps& caps, WeightLayo
   };
   const Segment& routed = spec.segment[0];
   const bool biases = spec.has(MOE_LAYER_EXPERT_BIAS);
-  layout->router_bias = add(spec.has(MOE_LAYER_ROUTER_BIAS), spec.desc.experts);
-  layout->selection_bias = add(spec.has(MOE_LAYER_SELECTION_BIAS), spec.desc.experts);
+  layout->router_bias = add(spec.has(MOE_LAYER_ROUTER_BIAS), spec.candidates());
+  layout->selection_bias = add(spec.has(MOE_LAYER_SELECTION_BIAS), spec.candidates());
   layout->norm = add(spec.has(MOE_LAYER_INPUT_NORM), spec.desc.hidden);
   layout->gate_bias = add(biases && spec.gated, uint64_t{routed.experts} * routed.intermediate);
   layout->up_bias = add(biases, uint64_t{routed.experts} * routed.intermediate);
   layout->down_bias = add(biases, uint64_t{routed.experts} * spec.desc.hidden);
+  layout->router_scale = add(spec.has(MOE_LAYER_ROUTER_INPUT_SCALE), spec.desc.hidden);
+  layout->expert_scale = add(spec.has(MOE_LAYER_PER_EXPERT_SCALE), spec.desc.experts);
+  layout->token_table =
+      add(spec.desc.route_source == MOE_ROUTE_FROM_TOKEN_TABLE, uint64_t{spec.desc.token_table_rows} * spec.desc.top_k);
   if (floats * 4 > caps.max_storage_buffer_range) {
     return unsupported(
-        "desc", "the biases take " + std::to_string(floats * 4) +
+        "desc", "biases, scales and the token table take " + std::to_string(floats * 4) +
                     " bytes, more than max_storage_buffer_range = " + std::to_string(caps.max_storage_buffer_range));
   }
   layout->aux_floats = std::max<uint32_t>(static_cast<uint32_t>(floats), 4);  // never an empty buffer

@@ -66,6 +66,7 @@ struct WeightLayout {
   // Offsets of f32 vectors in the aux buffer, in floats; kNumberNone where the layer has none.
   uint32_t router_bias, selection_bias, norm;
   uint32_t gate_bias, up_bias, down_bias;  // of segment 0; joined shared experts have zeros
+  uint32_t router_scale, expert_scale, token_table;
   uint32_t aux_floats = 0;
 
   const MatrixLayout& at(uint32_t segment, MatrixKind kind) const {

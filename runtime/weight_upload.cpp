@@ -182,10 +182,12 @@ Status WeightUpload::add_tensor(const moe_tensor_source& source) {
   if (source.name == nullptr) return invalid("source.name", "is NULL");
   MOE_ASSIGN_OR_RETURN(Tensor* const found, find_tensor(source.name, "source.name"));
   const TensorSpec& tensor = found->spec;
-  if (source.dtype > MOE_DTYPE_BF16 || (tensor.is_matrix() && source.dtype != tensor.dtype)) {
+  const bool fixed = tensor.is_matrix() || tensor.dtype == MOE_DTYPE_I32;
+  if ((source.dtype > MOE_DTYPE_BF16 && !fixed) || (fixed && source.dtype != tensor.dtype)) {
     return invalid("source.dtype",
                    tensor.name + " is " + dtype_name(source.dtype) + "; " +
                        (tensor.is_matrix() ? std::string("the descriptor says ") + dtype_name(tensor.dtype)
+                        : fixed            ? "i32 is needed"
                                            : "f32, f16 or bf16 is needed"));
   }
   const uint32_t all = static_cast<uint32_t>(found->present.size());
@@ -333,8 +335,9 @@ Status WeightUpload::store_rows(const TensorSpec& t, MatrixKind kind, uint32_t e
 
 Status WeightUpload::store_vector(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset) {
   const TensorSpec& t = tensor.spec;
-  const uint64_t bytes = uint64_t{t.columns} * dtype_bytes(t.dtype);
-  MOE_ASSIGN_OR_RETURN(const std::byte* data, reader.bytes(offset, bytes));
+  const uint64_t row = uint64_t{t.columns} * dtype_bytes(t.dtype);
+  if (t.vector == VectorKind::kTokenTable) return store_token_table(t, reader, offset);
+  MOE_ASSIGN_OR_RETURN(const std::byte* data, reader.bytes(offset, row));
   ++stored_;
   std::vector<float> values(t.columns);
   for (uint32_t i = 0; i < t.columns; ++i) values[i] = load_element(t.dtype, data, i);
@@ -356,6 +359,27 @@ Status WeightUpload::store_vector(const Tensor& tensor, uint32_t expert, Reader&
         sink_->store_vector(t.vector, t.vector_first + uint64_t{expert} * t.columns, values.data(), t.columns));
   }
   return report(uint64_t{t.columns} * dtype_bytes(MOE_DTYPE_F32));  // as counted in total_bytes_
+}
+
+// Ids become numbers, and those of no expert -1, so that kernels need not doubt them.
+Status WeightUpload::store_token_table(const TensorSpec& t, Reader& reader, uint64_t offset) {
+  const auto candidates = static_cast<int32_t>(spec_.candidates());
+  const uint64_t row = uint64_t{t.columns} * 4;
+  const auto at_a_time = static_cast<uint32_t>(std::clamp<uint64_t>(kChunkBytes / row, 1, t.rows));
+  for (uint32_t first = 0; first < t.rows; first += at_a_time) {
+    const uint64_t count = uint64_t{std::min(at_a_time, t.rows - first)} * t.columns;
+    MOE_ASSIGN_OR_RETURN(const std::byte* data, reader.bytes(offset + first * row, count * 4));
+    ++stored_;
+    std::vector<float> values(count);
+    for (uint64_t i = 0; i < count; ++i) {
+      int32_t id = -1;
+      std::memcpy(&id, data + i * 4, 4);
+      values[i] = id >= 0 && id < candidates ? static_cast<float>(id) : -1.0f;
+    }
+    MOE_RETURN_IF_ERROR(sink_->store_vector(t.vector, uint64_t{first} * t.columns, values.data(), count));
+    MOE_RETURN_IF_ERROR(report(count * 4));
+  }
+  return {};
 }
 
 Status WeightUpload::report(uint64_t bytes) {

@@ -47,6 +47,7 @@ class WeightUpload {
                          const std::byte* data, uint64_t stride);
   Status store_rows(const TensorSpec& tensor, MatrixKind kind, uint32_t expert, uint32_t first_row, uint32_t rows,
                     const std::byte* data, uint64_t stride);
+  Status store_token_table(const TensorSpec& table, Reader& reader, uint64_t offset);
   Status store_vector(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset);
   Status report(uint64_t bytes);
 

@@ -10,6 +10,10 @@ float gelu_tanh(float x) {  // 0.5 (1 + tanh v) = sigmoid(2 v)
 }
 
 float activate(uint kind, float gate, float up, float alpha, float beta, float limit) {
+  if (kind == 8u) {
+    if (beta > 0.0) up = beta * accurate_tanh(up / beta);
+    return alpha * accurate_tanh(gate / alpha) * sigmoid(gate) * up;
+  }
   bool clamps = limit > 0.0;
   if (kind >= 5u && clamps) up = is_nan(up) ? up : clamp(up, -limit, limit);
   if ((kind == 5u || kind == 6u) && clamps) gate = gate > limit ? limit : gate;

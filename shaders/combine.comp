@@ -13,22 +13,33 @@ layout(set = 0, binding = 0, std430) readonly buffer ExpertOut { float expert_ou
 layout(set = 0, binding = 1, std430) readonly buffer Ids { int ids[]; };
 layout(set = 0, binding = 2, std430) readonly buffer Residual { uint residual_words[]; };
 layout(set = 0, binding = 3, std430) buffer Y { uint y_words[]; };
+layout(set = 0, binding = 4, std430) readonly buffer X { float x[]; };
+layout(set = 0, binding = 5, std430) readonly buffer Weights { float weights[]; };
 
 #include "numerics.glsl"
 #define Y_WORDS y_words
 #define RESIDUAL_WORDS residual_words
 #include "activations_out.glsl"
+#include "identity.glsl"
 
 void main() {
   uint token = gl_WorkGroupID.y;
   uint column = gl_GlobalInvocationID.x * 2u;
   if (column >= p.hidden) return;
+  bool second = column + 1u < p.hidden;
   precise vec2 z = vec2(0.0);
   for (uint slot = 0u; slot < p.slots; ++slot) {
     uint route = token * p.slots + slot;
-    if (ids[route] < 0) continue;
-    uint at = p.in_offset + route * p.in_stride + column;
-    z = z + vec2(expert_out[at], column + 1u < p.hidden ? expert_out[at + 1u] : 0.0);
+    int id = ids[route];
+    if (id < 0) continue;
+    precise vec2 value;
+    if (uint(id) >= p.identity_first) {
+      value = identity_output(p.x_offset + route / p.token_slots * p.x_stride + column, second, weights[route]);
+    } else {
+      uint at = p.in_offset + route * p.in_stride + column;
+      value = vec2(expert_out[at], second ? expert_out[at + 1u] : 0.0);
+    }
+    z = z + value;
   }
   store_pair(p.y_offset + token * p.y_stride, p.residual_offset + token * p.residual_stride, column, p.hidden, z,
              p.out_scale, p.beta);

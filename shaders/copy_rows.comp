@@ -16,6 +16,9 @@ void main() {
   uint row = gl_GlobalInvocationID.y;
   if (column >= p.columns) return;
   uint word = from[p.from_offset + row * p.from_stride + column];
-  if (p.id_limit != 0u && word >= p.id_limit) word = NONE;  // -1: a route that is skipped
+  if (p.id_limit != 0u) {
+    if (word >= p.id_limit) word = NONE;  // -1: a route that is skipped
+    else if (word >= p.id_first) word = p.id_first + (word - p.id_first + p.id_shift) % (p.id_limit - p.id_first);
+  }
   to[p.to_offset + row * p.to_stride + column] = word;
 }

@@ -15,6 +15,7 @@ void main() {
   uint expert = gl_GlobalInvocationID.x;
   if (expert >= p.experts) return;
   uint count = p.accumulate != 0u ? counts[p.out_offset + expert] : 0u;
-  for (uint i = 0u; i < p.routes; ++i) count += ids[i] == int(expert) ? 1u : 0u;
+  int id = int(expert < p.routed_experts ? expert : expert + p.shared_slots);
+  for (uint i = 0u; i < p.routes; ++i) count += ids[i] == id ? 1u : 0u;
   counts[p.out_offset + expert] = count;
 }

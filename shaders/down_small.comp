@@ -21,6 +21,7 @@ layout(set = 0, binding = 3, std430) readonly buffer Weights { float weights[]; 
 layout(set = 0, binding = 4, std430) readonly buffer Aux { float aux[]; };
 layout(set = 0, binding = 5, std430) buffer Out { uint out_words[]; };  // expert_out as floats, or y
 layout(set = 0, binding = 6, std430) readonly buffer Residual { uint residual_words[]; };
+layout(set = 0, binding = 7, std430) readonly buffer X { float x[]; };
 
 #include "numerics.glsl"
 #define Y_WORDS out_words
@@ -28,6 +29,7 @@ layout(set = 0, binding = 6, std430) readonly buffer Residual { uint residual_wo
 #include "activations_out.glsl"
 #include "weights.glsl"
 #include "small_tokens.glsl"
+#include "identity.glsl"
 
 // With 8 tokens a pass any call that is small enough may come, with fewer only calls of that many tokens.
 const uint kMaxRoutes = TOKENS_PER_GROUP == 8u ? MAX_FUSED_ROUTES : TOKENS_PER_GROUP * MAX_SLOTS;
@@ -40,7 +42,7 @@ void find_leaders() {
   barrier();
   for (uint route = gl_LocalInvocationIndex; route < p.routes; route += WORKGROUP) {
     int expert = ids[route];
-    bool first = expert >= 0;
+    bool first = uint(expert) < p.experts_total;
     for (uint i = 0u; first && i < route; ++i) first = ids[i] != expert;
     if (first) atomicOr(leaders[route / 32u], 1u << (route % 32u));
   }
@@ -96,7 +98,7 @@ void serve_expert(uint leader, uint first_row) {
       for (uint i = 0u; i < LANES; ++i) value = value + lane_sums[first + i];
       if (s.down_bias != NONE) value = value + aux[s.down_bias + local_expert * p.hidden + row];
       uint route = members[member];
-      value = value * weights[route];
+      if (uint(expert) >= p.input_weighted) value = value * weights[route];
       if (COMBINE != 0u) {
         route_out[route * kRows + row - first_row] = value;
       } else {
@@ -120,11 +122,18 @@ void main() {
     uint pair = i % (kRows / 2u) * 2u;
     uint column = first_row + pair;
     if (column >= p.hidden) continue;
+    bool second = column + 1u < p.hidden;
     precise vec2 z = vec2(0.0);
     for (uint route = token * p.slots; route < (token + 1u) * p.slots; ++route) {
       if (ids[route] < 0) continue;
-      uint at = route * kRows + pair;
-      z = z + vec2(route_out[at], column + 1u < p.hidden ? route_out[at + 1u] : 0.0);
+      precise vec2 value;
+      if (uint(ids[route]) >= p.experts_total) {
+        value = identity_output(p.x_offset + token * p.x_stride + column, second, weights[route]);
+      } else {
+        uint at = route * kRows + pair;
+        value = vec2(route_out[at], second ? route_out[at + 1u] : 0.0);
+      }
+      z = z + value;
     }
     store_pair(p.out_offset + token * p.out_stride, p.residual_offset + token * p.residual_stride, column, p.hidden, z,
                p.out_scale, p.beta);

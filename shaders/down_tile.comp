@@ -88,7 +88,7 @@ void main() {
       if (column >= p.hidden) continue;
       precise float value = sums[i * 4u + j];
       if (s.down_bias != NONE) value = value + aux[s.down_bias + local_expert * p.hidden + column];
-      value = value * weight;
+      if (tile.x >= p.input_weighted) value = value * weight;
       expert_out[p.out_offset + route * p.out_stride + column] = value;
     }
   }

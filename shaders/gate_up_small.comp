@@ -18,7 +18,8 @@ layout(set = 0, binding = 0, std430) readonly buffer Table { uvec2 table[]; };
 layout(set = 0, binding = 1, std430) readonly buffer X { vec4 x[]; };
 layout(set = 0, binding = 2, std430) readonly buffer Ids { int ids[]; };
 layout(set = 0, binding = 3, std430) readonly buffer Aux { float aux[]; };
-layout(set = 0, binding = 4, std430) writeonly buffer H { float h[]; };
+layout(set = 0, binding = 4, std430) readonly buffer Weights { float weights[]; };
+layout(set = 0, binding = 5, std430) writeonly buffer H { float h[]; };
 
 #include "numerics.glsl"
 #include "activation.glsl"
@@ -35,7 +36,7 @@ float add_lanes(uint first) {
 
 void main() {
   int expert = ids[gl_WorkGroupID.y];
-  if (expert < 0) return;
+  if (uint(expert) >= p.experts_total) return;  // skipped, or an identity expert
   for (uint i = 0u; i < gl_WorkGroupID.y; ++i) {
     if (ids[i] == expert) return;  // served by an earlier route's workgroup
   }
@@ -105,6 +106,10 @@ void main() {
         uint first = lane * kStride + gl_LocalInvocationIndex - lane;
         float up = add_lanes(first);
         float gate = GATED != 0u ? add_lanes(first + kSums * kStride) : up;
+        if (uint(expert) < p.input_weighted) {
+          up *= weights[members[member]];
+          gate *= weights[members[member]];
+        }
         if (s.up_bias != NONE) {
           up += aux[s.up_bias + local_expert * s.intermediate + row];
           gate = GATED != 0u ? gate + aux[s.gate_bias + local_expert * s.intermediate + row] : up;

@@ -18,7 +18,8 @@ layout(set = 0, binding = 1, std430) readonly buffer X { vec4 x[]; };
 layout(set = 0, binding = 2, std430) readonly buffer Order { uint order[]; };
 layout(set = 0, binding = 3, std430) readonly buffer Tiles { uvec4 tiles[]; };
 layout(set = 0, binding = 4, std430) readonly buffer Aux { float aux[]; };
-layout(set = 0, binding = 5, std430) writeonly buffer H { float h[]; };
+layout(set = 0, binding = 5, std430) readonly buffer Weights { float weights[]; };
+layout(set = 0, binding = 6, std430) writeonly buffer H { float h[]; };
 
 #include "numerics.glsl"
 #include "activation.glsl"
@@ -110,6 +111,11 @@ void main() {
       if (my_row + i >= tile.z) continue;
       float up = ups[i * 4u + j];
       float gate = GATED != 0u ? gates[i * 4u + j] : up;
+      if (tile.x < p.input_weighted) {
+        float weight = weights[min(order[tile.y + my_row + i], p.routes - 1u)];
+        up *= weight;
+        gate *= weight;
+      }
       if (real && s.up_bias != NONE) {
         up += aux[s.up_bias + bias];
         gate = GATED != 0u ? gate + aux[s.gate_bias + bias] : up;

@@ -5,6 +5,20 @@
 
 shared float norm_partial[WORKGROUP];
 
+float normalised(uint row, uint column, float scale, uint norm_offset) {
+  float x = x_element(X_DTYPE, row, column);
+  return INPUT_NORM != 0u ? x * scale * aux[norm_offset + column] : x;
+}
+
+float sum_of_squares(float mine) {
+  barrier();  // the row before may still be read
+  norm_partial[gl_LocalInvocationIndex] = mine;
+  barrier();
+  float total = 0.0;
+  for (uint i = 0u; i < WORKGROUP; ++i) total += norm_partial[i];
+  return total;
+}
+
 // Called by the whole workgroup.
 float inverse_rms(uint row, uint columns, float eps) {
   float sum = 0.0;
@@ -12,16 +26,6 @@ float inverse_rms(uint row, uint columns, float eps) {
     float x = x_element(X_DTYPE, row, column);
     sum = fma(x, x, sum);
   }
-  barrier();  // the row before may still be read
-  norm_partial[gl_LocalInvocationIndex] = sum;
-  barrier();
-  float total = 0.0;
-  for (uint i = 0u; i < WORKGROUP; ++i) total += norm_partial[i];
-  precise float scale = 1.0 / sqrt(total / float(columns) + eps);  // the same in each kernel that includes this
+  precise float scale = 1.0 / sqrt(sum_of_squares(sum) / float(columns) + eps);  // the same in each kernel
   return scale;
-}
-
-float router_input(uint row, uint column, float scale, uint norm_offset) {
-  float x = x_element(X_DTYPE, row, column);
-  return INPUT_NORM != 0u ? x * scale * aux[norm_offset + column] : x;
 }

@@ -24,7 +24,7 @@ void main() {
   float scale = INPUT_NORM != 0u ? inverse_rms(row, p.hidden, p.norm_eps) : 1.0;
   for (uint column = gl_LocalInvocationIndex; column < p.hidden_padded; column += WORKGROUP) {
     float value = 0.0;
-    if (column < p.hidden) value = router_input(row, column, scale, p.norm_offset);
+    if (column < p.hidden) value = normalised(row, column, scale, p.norm_offset);
     prepared[token * p.hidden_padded + column] = value;
   }
 }

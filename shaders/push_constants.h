@@ -24,25 +24,34 @@ struct PreparePush {
 struct RoutePush {
   uint tokens;
   uint hidden;
-  uint experts;
-  uint experts_total;
+  uint experts;         // that the router knows: routed ones, then identity experts
+  uint routed_experts;  // without the identity experts
+  uint experts_total;   // that have weights: routed and shared
   uint top_k;
   uint slots;
   uint x_offset;  // view, words
   uint x_stride;  // view, words
   uint a_offset;  // view: logits, scores or ids from the host, or the split kernel's logits
   uint a_stride;
-  uint b_offset;  // view: weights from the host
+  uint b_offset;  // view: weights or token ids from the host
   uint b_stride;
   uint router_stride;
   uint router_bias;     // in aux
   uint selection_bias;  // in aux
   uint norm_offset;     // in aux
+  uint router_scale;    // in aux: factors of the router's input
+  uint expert_scale;    // in aux: factors of the routing weights
+  uint token_table;     // in aux: ids [token_rows, top_k]
+  uint token_rows;
   float norm_eps;
-  float normalize_eps;
+  float router_multiplier;
+  float soft_cap;         // 0: none
+  float sparsemixer_eps;  // 2 eps; less than 0: no sparsemixer
+  float normalize_eps;    // eps, floor or p
   float routed_scale;
   float shared_constant;
-  uint modes;         // MOE_SCORE_* | MOE_WEIGHT_* << 4 | MOE_NORMALIZE_* << 8 | single << 12 | MOE_SHARED_GATE_* << 13
+  uint modes;  // MOE_SCORE_* | MOE_WEIGHT_* << 4 | MOE_NORMALIZE_* << 8 | single << 12 | MOE_SHARED_GATE_* << 13
+  uint groups;  // 0: none, else groups | kept << 8 | n << 16; n = 0: a group's score is its largest, else the sum of n
   uint logit_stride;  // of the workspace's logits: experts, + 1 with a shared gate
 };
 
@@ -61,6 +70,7 @@ struct GateUpSegment {
 struct GateUpPush {
   uint slots;
   uint routes;
+  uint experts_total;
   uint x_offset4;
   uint x_stride4;
   uint chunks;    // of 8 elements in a padded row of x
@@ -71,6 +81,7 @@ struct GateUpPush {
   float alpha;
   float beta;
   float limit;
+  uint input_weighted;  // experts below this have the routing weight on their input
   GateUpSegment segment[2];
 };
 
@@ -86,6 +97,7 @@ struct DownSegment {
 struct DownPush {
   uint slots;
   uint routes;
+  uint experts_total;
   uint hidden;
   uint h_stride4;
   uint out_offset;  // floats of expert_out, or view: words of y
@@ -98,6 +110,9 @@ struct DownPush {
   float beta;
   uint y_dtype;         // MOE_DTYPE_*
   uint residual_dtype;  // MOE_DTYPE_*, NONE: there is none
+  uint input_weighted;  // experts below this have had their routing weight
+  uint x_offset;        // prepared x or view, floats
+  uint x_stride;
   DownSegment segment[2];
 };
 
@@ -114,6 +129,10 @@ struct CombinePush {
   float beta;
   uint y_dtype;         // MOE_DTYPE_*
   uint residual_dtype;  // MOE_DTYPE_*, NONE: there is none
+  uint identity_first;  // ids from here on add weight * x; NONE: they are in expert_out like the others
+  uint x_offset;        // prepared x or view, floats
+  uint x_stride;
+  uint token_slots;  // slots of a token in x: `slots`, but where each row is a route of its own
 };
 
 struct SortPush {
@@ -127,7 +146,9 @@ struct SortPush {
 
 struct CountsPush {
   uint routes;
-  uint experts;
+  uint experts;         // to count: routed ones, then identity experts
+  uint routed_experts;  // the others' ids stand shared_slots higher
+  uint shared_slots;
   uint out_offset;  // view, words
   uint accumulate;  // 0 in the first chunk of tokens
 };
@@ -140,6 +161,9 @@ struct CopyRowsPush {
   uint to_offset;
   uint to_stride;
   uint id_limit;  // not 0: the words are expert ids, and those that reach the limit become -1
+  // Ids from id_first on turn by id_shift: the host has identity experts before shared ones, the workspace after them.
+  uint id_first;
+  uint id_shift;
 };
 
 #ifdef __cplusplus

@@ -29,7 +29,7 @@ void main() {
   float scales[TOKENS_PER_GROUP];
   for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
     rows[i] = p.x_offset + min(first_token + i, p.tokens - 1u) * p.x_stride;
-    scales[i] = INPUT_NORM != 0u ? inverse_rms(rows[i], p.hidden, p.norm_eps) : 1.0;
+    scales[i] = router_row_scale(rows[i]);
   }
   float logit = router_logit(min(expert, p.logit_stride - 1u) * p.router_stride, rows, scales);
   uint token = first_token + lane;

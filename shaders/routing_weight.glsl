@@ -1,16 +1,41 @@
 // SPDX-License-Identifier: MIT
 //
-// What a chosen expert's output is multiplied by: score, weight function, renormalisation, scale, in the order of
+// What a chosen expert's output is multiplied by: score, weight function, renormalisation, scales, in the order of
 // docs/semantics.md. Needs best_id[], lane_value[], logit_of, score_of, and the host's weights in input_b[].
 
-// Routing weight of slot `lane`; the sums run over the slots in order. Skipped routes weigh nothing.
-float routing_weight(uint token, int id, bool used, float largest, float exp_sum) {
+// |w|^exponent for |w| <= 1.
+float power(float w, float exponent) {
+  if (exponent == 1.0) return w;
+  if (exponent == 2.0) return w * w;
+  return w > 0.0 ? accurate_exp(exponent * accurate_log(w)) : w;
+}
+
+// (sum |w|^p)^(1/p) over the slots; through the largest, so that nothing overflows on the way.
+float p_norm(uint group_first, float exponent) {
+  float largest = 0.0;
+  for (uint i = group_first; i < group_first + p.top_k; ++i) {
+    if (best_id[i] != 0u && !(abs(lane_value[i]) <= largest)) largest = abs(lane_value[i]);
+  }
+  precise float sum = 0.0;
+  for (uint i = group_first; i < group_first + p.top_k; ++i) {
+    if (best_id[i] != 0u) sum = sum + power(abs(lane_value[i]) / largest, exponent);
+  }
+  if (exponent == 1.0) return largest * sum;
+  return largest * (exponent == 2.0 ? sqrt(sum) : accurate_exp(accurate_log(sum) / exponent));
+}
+
+// Routing weight of slot `lane`, whose expert is `id`, -1 for none; the sums run over the slots in order. Skipped routes
+// weigh nothing. Called by the whole workgroup.
+float routing_weight(uint token, uint first_slot, int id, float largest, float exp_sum, bool serves) {
   uint lane = gl_LocalInvocationIndex % LANES;
   uint group_first = gl_LocalInvocationIndex - lane;
+  bool used = id >= 0;
   precise float w = 0.0;
-  if (used) {
+  if (p.sparsemixer_eps >= 0.0) {
+    w = sparsemixer_weight(token, first_slot, serves);
+  } else if (used) {
     w = 1.0;
-    if (ROUTE_SOURCE <= kLogits) w = score_of(logit_of(token, uint(id)), largest, exp_sum);
+    if (kHasLogits) w = score_of(logit_of(token, uint(id)), largest, exp_sum);
     if (ROUTE_SOURCE == kScores) w = input_b[p.b_offset + token * p.b_stride + uint(id)];
     if (ROUTE_SOURCE == kIds) w = input_b[p.b_offset + token * p.b_stride + lane];
   }
@@ -42,8 +67,11 @@ float routing_weight(uint token, int id, bool used, float largest, float exp_sum
     }
     if (normalize == 1u) sum = sum + p.normalize_eps;
     if (normalize == 2u && sum < p.normalize_eps) sum = p.normalize_eps;
+    if (normalize == 3u) sum = p_norm(group_first, p.normalize_eps);
     if (used) w = w / sum;
   }
   barrier();
-  return used ? w * p.routed_scale : 0.0;
+  w = w * p.routed_scale;
+  if (used && p.expert_scale != NONE && uint(id) < p.routed_experts) w = w * aux[p.expert_scale + uint(id)];
+  return used ? w : 0.0;
 }

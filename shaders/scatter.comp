@@ -26,7 +26,7 @@ void main() {
   }
   for (uint i = gl_LocalInvocationIndex; i < count; i += WORKGROUP) {
     int expert = block_ids[i];
-    if (expert < 0) continue;
+    if (uint(expert) >= p.experts_total) continue;  // skipped, or an identity expert
     uint rank = 0u;
     for (uint j = 0u; j < i; ++j) rank += block_ids[j] == expert ? 1u : 0u;
     uint begin = offsets[expert] + histogram[gl_WorkGroupID.x * p.experts_total + uint(expert)];

@@ -7,16 +7,21 @@ bool better(uint key, uint id, uint other_key, uint other_id) {
   return other_id == kNoCandidate || key > other_key || (key == other_key && id < other_id);
 }
 
-// top_k rounds: each lane offers its best expert that is not taken, all lanes find the winner.
-void select_top_k(uint block_token, uint key_row, bool serves) {
+// Whether an expert comes later in the order of selection.
+bool behind(uint key, uint id, uint other_key, uint other_id) {
+  return key < other_key || (key == other_key && id > other_id);
+}
+
+// top_k rounds: each lane offers its best expert behind the last winner, all lanes find the winner.
+void select_top_k(uint first_slot, uint key_row, bool serves) {
   uint lane = gl_LocalInvocationIndex % LANES;
   uint group_first = gl_LocalInvocationIndex - lane;
-  uint taken = 0u;  // bit i: expert lane + LANES i
+  uint last_key = 0xFFFFFFFFu, last_id = 0u;
   for (uint slot = 0u; slot < p.top_k; ++slot) {
     uint key = 0u, id = kNoCandidate;
-    for (uint e = lane, bit = 1u; serves && e < p.experts; e += LANES, bit <<= 1) {
+    for (uint e = lane; serves && e < p.experts; e += LANES) {
       uint candidate = keys[key_row + e];
-      if ((taken & bit) == 0u && better(candidate, e, key, id)) {
+      if (candidate != 0u && behind(candidate, e, last_key, last_id) && better(candidate, e, key, id)) {
         key = candidate;
         id = e;
       }
@@ -30,8 +35,9 @@ void select_top_k(uint block_token, uint key_row, bool serves) {
         id = best_id[i];
       }
     }
-    if (id % LANES == lane) taken |= 1u << (id / LANES);
-    if (serves && lane == 0u) chosen[block_token * MAX_SLOTS + slot] = int(id);
+    last_key = key;
+    last_id = id;
+    if (serves && lane == 0u) chosen[first_slot + slot] = int(id);
     barrier();
   }
 }

@@ -226,7 +226,7 @@ class ReferenceDevice final : public Device {
         MOE_ASSIGN_OR_RETURN(m.data, HostMemory::allocate(state_, s.experts * m.rows * m.row_bytes()));
       }
     }
-    const std::array<uint64_t, 7> sizes = vector_sizes(spec);
+    const std::array<uint64_t, kVectorKinds> sizes = vector_sizes(spec);
     for (size_t i = 0; i < sizes.size(); ++i) {
       if (sizes[i] == 0) continue;
       MOE_ASSIGN_OR_RETURN(weights.vectors[i], HostMemory::allocate(state_, sizes[i] * sizeof(float)));
@@ -270,16 +270,19 @@ class ReferenceDevice final : public Device {
 
  private:
   // Numbers of each vector, by VectorKind.
-  static std::array<uint64_t, 7> vector_sizes(const LayerSpec& spec) {
+  static std::array<uint64_t, kVectorKinds> vector_sizes(const LayerSpec& spec) {
     const uint64_t experts = spec.desc.experts, hidden = spec.desc.hidden;
     const uint64_t biased = spec.has(MOE_LAYER_EXPERT_BIAS) ? experts : 0;
     return {spec.router_rows() * hidden,
-            spec.has(MOE_LAYER_ROUTER_BIAS) ? experts : 0,
-            spec.has(MOE_LAYER_SELECTION_BIAS) ? experts : 0,
+            spec.has(MOE_LAYER_ROUTER_BIAS) ? spec.candidates() : 0,
+            spec.has(MOE_LAYER_SELECTION_BIAS) ? spec.candidates() : 0,
             spec.has(MOE_LAYER_INPUT_NORM) ? hidden : 0,
             spec.gated ? biased * spec.segment[0].intermediate : 0,
             biased * spec.segment[0].intermediate,
-            biased * hidden};
+            biased * hidden,
+            spec.has(MOE_LAYER_ROUTER_INPUT_SCALE) ? hidden : 0,
+            spec.has(MOE_LAYER_PER_EXPERT_SCALE) ? experts : 0,
+            uint64_t{spec.desc.token_table_rows} * spec.desc.top_k};
   }
 
   static uint64_t weight_bytes(const LayerSpec& spec) {

@@ -28,6 +28,11 @@ double activate(const moe_layer_desc& d, bool gated, double gate, double up) {
     case MOE_ACTIVATION_RELU: a = gate < 0 ? 0 : gate; break;
     case MOE_ACTIVATION_RELU2: a = gate < 0 ? 0 : gate * gate; break;
     case MOE_ACTIVATION_SWIGLU_OAI: return gate * sigmoid(d.activation_alpha * gate) * (up + d.activation_beta);
+    case MOE_ACTIVATION_SITU: {
+      const double alpha = d.activation_alpha, beta = d.activation_beta;
+      if (beta > 0) up = beta * std::tanh(up / beta);
+      return alpha * std::tanh(gate / alpha) * sigmoid(gate) * up;
+    }
     case MOE_ACTIVATION_SWIGLU_CLAMP_POST:
       a = silu(gate);
       if (limit > 0 && a > limit) a = limit;
@@ -72,6 +77,24 @@ std::vector<double> feed_forward(const LayerSpec& spec, const ReferenceWeights& 
   return out;
 }
 
+// weight * FFN of one route; of an identity expert weight * x. Zeros where the route is skipped.
+std::vector<double> route_output(const LayerSpec& spec, const ReferenceWeights& weights, int32_t id, double weight,
+                                 std::vector<double> x) {
+  if (id < 0 || id >= static_cast<int32_t>(spec.host_ids())) return std::vector<double>(spec.desc.hidden, 0.0);
+  const auto expert = static_cast<uint32_t>(spec.device_id(id));
+  const bool identity = expert >= spec.experts_total;
+  const bool on_input = identity || (spec.has(MOE_LAYER_WEIGHT_ON_INPUT) && expert < spec.desc.experts);
+  if (on_input) {
+    for (double& value : x) value *= weight;
+  }
+  if (identity) return x;
+  std::vector<double> out = feed_forward(spec, weights, expert, x);
+  if (!on_input) {
+    for (double& value : out) value *= weight;
+  }
+  return out;
+}
+
 std::vector<double> expert_input(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call,
                                  uint64_t token) {
   std::vector<double> x(spec.desc.hidden);
@@ -108,37 +131,41 @@ void run_token(const LayerSpec& spec, const ReferenceWeights& weights, const Cal
   const std::vector<double> x = expert_input(spec, weights, call, token);
   std::vector<double> z(spec.desc.hidden, 0.0);
   for (uint32_t slot = 0; slot < spec.slots; ++slot) {
-    if (routes.ids[slot] < 0) continue;
-    const std::vector<double> out = feed_forward(spec, weights, static_cast<uint32_t>(routes.ids[slot]), x);
     // The weight is handed to the host, and between stages, as f32: that is its value in forward too.
     const double weight = static_cast<float>(routes.weights[slot]);
-    for (uint32_t c = 0; c < spec.desc.hidden; ++c) z[c] += static_cast<float>(weight * out[c]);
+    const std::vector<double> out = route_output(spec, weights, routes.ids[slot], weight, x);
+    for (uint32_t c = 0; c < spec.desc.hidden; ++c) z[c] += static_cast<float>(out[c]);
   }
   store_y(spec, call, token, z);
 }
 
 void run_routes(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call) {
-  std::vector<int32_t> counts(spec.desc.experts, 0);
+  std::vector<int32_t> counts(spec.candidates(), 0);
   for (uint64_t token = 0; token < call.tokens; ++token) run_token(spec, weights, call, token, &counts);
   if (!call.has(ViewId::kCounts)) return;
-  for (uint32_t e = 0; e < spec.desc.experts; ++e) store_integer(call.view(ViewId::kCounts), 0, e, counts[e]);
+  for (uint32_t e = 0; e < spec.candidates(); ++e) store_integer(call.view(ViewId::kCounts), 0, e, counts[e]);
 }
 
 void run_plan_dispatch(const LayerSpec& spec, const Call& call) {
-  int32_t position = 0;
+  const uint64_t routes = call.tokens * spec.slots;
+  const auto id_of = [&](uint64_t route) {
+    return integer(call.view(ViewId::kIds), route / spec.slots, route % spec.slots);
+  };
+  uint64_t position = 0;
   for (uint32_t e = 0; e < spec.experts_total; ++e) {
-    store_integer(call.view(ViewId::kOffsets), 0, e, position);
-    const int32_t first = position;
-    for (uint64_t route = 0; route < call.tokens * spec.slots; ++route) {
-      if (integer(call.view(ViewId::kIds), route / spec.slots, route % spec.slots) != static_cast<int32_t>(e)) continue;
-      store_integer(call.view(ViewId::kOrder), 0, static_cast<uint64_t>(position++), static_cast<int32_t>(route));
+    store_integer(call.view(ViewId::kOffsets), 0, e, static_cast<int32_t>(position));
+    for (uint64_t route = 0; route < routes; ++route) {
+      if (spec.device_id(id_of(route)) != static_cast<int32_t>(e)) continue;
+      store_integer(call.view(ViewId::kOrder), 0, position++, static_cast<int32_t>(route));
     }
-    if (call.has(ViewId::kCounts) && e < spec.desc.experts)
-      store_integer(call.view(ViewId::kCounts), 0, e, position - first);
   }
-  store_integer(call.view(ViewId::kOffsets), 0, spec.experts_total, position);
-  for (auto i = static_cast<uint64_t>(position); i < call.tokens * spec.slots; ++i)
-    store_integer(call.view(ViewId::kOrder), 0, i, -1);
+  store_integer(call.view(ViewId::kOffsets), 0, spec.experts_total, static_cast<int32_t>(position));
+  for (; position < routes; ++position) store_integer(call.view(ViewId::kOrder), 0, position, -1);
+  for (uint32_t e = 0; e < spec.candidates() && call.has(ViewId::kCounts); ++e) {
+    int32_t count = 0;
+    for (uint64_t route = 0; route < routes; ++route) count += id_of(route) == static_cast<int32_t>(e) ? 1 : 0;
+    store_integer(call.view(ViewId::kCounts), 0, e, count);
+  }
 }
 
 void run_experts(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call) {
@@ -146,14 +173,9 @@ void run_experts(const LayerSpec& spec, const ReferenceWeights& weights, const C
     const std::vector<double> x = expert_input(spec, weights, call, token);
     for (uint32_t slot = 0; slot < spec.slots; ++slot) {
       const uint64_t row = token * spec.slots + slot;
-      const int32_t id = integer(call.view(ViewId::kIds), token, slot);
-      std::vector<double> out(spec.desc.hidden, 0.0);
-      double weight = 0;
-      if (id >= 0 && id < static_cast<int32_t>(spec.experts_total)) {
-        out = feed_forward(spec, weights, static_cast<uint32_t>(id), x);
-        weight = element(call.view(ViewId::kWeights), token, slot);
-      }
-      for (uint32_t c = 0; c < spec.desc.hidden; ++c) store(call.view(ViewId::kExpertOut), row, c, weight * out[c]);
+      const std::vector<double> out = route_output(spec, weights, integer(call.view(ViewId::kIds), token, slot),
+                                                   element(call.view(ViewId::kWeights), token, slot), x);
+      for (uint32_t c = 0; c < spec.desc.hidden; ++c) store(call.view(ViewId::kExpertOut), row, c, out[c]);
     }
   }
 }
@@ -163,7 +185,7 @@ void run_combine(const LayerSpec& spec, const Call& call) {
     std::vector<double> z(spec.desc.hidden, 0.0);
     for (uint32_t slot = 0; slot < spec.slots; ++slot) {
       const int32_t id = integer(call.view(ViewId::kIds), token, slot);
-      if (id < 0 || id >= static_cast<int32_t>(spec.experts_total)) continue;
+      if (id < 0 || id >= static_cast<int32_t>(spec.host_ids())) continue;
       for (uint32_t c = 0; c < spec.desc.hidden; ++c)
         z[c] += element(call.view(ViewId::kExpertOut), token * spec.slots + slot, c);
     }

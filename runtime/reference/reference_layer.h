@@ -25,7 +25,7 @@ struct ReferenceMatrix {
 
 struct ReferenceWeights {
   ReferenceMatrix matrix[2][3];  // [segment][MatrixKind]
-  HostMemory vectors[7];         // f32, by VectorKind; empty where the layer has none
+  HostMemory vectors[kVectorKinds];         // f32, by VectorKind; empty where the layer has none
   const float* vector(VectorKind kind) const {
     return reinterpret_cast<const float*>(vectors[static_cast<size_t>(kind)].data());
   }

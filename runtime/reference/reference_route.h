@@ -12,7 +12,7 @@
 namespace moevk {
 
 struct ReferenceRoutes {
-  std::vector<int32_t> ids;     // [slots], -1: skipped
+  std::vector<int32_t> ids;     // [slots] as the host sees them, -1: skipped
   std::vector<double> weights;  // [slots]
 };
 

@@ -103,11 +103,13 @@ LayerInputs slice_tokens(const LayerCase& c, uint64_t begin, uint64_t count) {
   };
   LayerInputs in = c.inputs;
   in.x = row(c.inputs.x);
+  in.router_x = row(c.inputs.router_x);
   in.residual = row(c.inputs.residual);
   in.logits = row(c.inputs.logits);
   in.scores = row(c.inputs.scores);
   in.weights = row(c.inputs.weights);
   in.ids = row(c.inputs.ids);
+  in.token_ids = row(c.inputs.token_ids);
   return in;
 }
 
@@ -128,8 +130,10 @@ struct DeviceRunner::Views {
     };
     args.tokens = tokens;
     args.beta = inputs.beta;
-    const uint64_t experts = desc.experts, k = desc.top_k;
+    const uint64_t experts = candidates(desc), k = desc.top_k;
     input(x, a.x, inputs.x_dtype, encode_rows(inputs.x, inputs.x_dtype), desc.hidden, args.x);
+    input(router_x, a.router_x, inputs.router_x_dtype, encode_rows(inputs.router_x, inputs.router_x_dtype), desc.hidden,
+          args.router_x);
     input(residual, a.residual, inputs.residual_dtype, encode_rows(inputs.residual, inputs.residual_dtype), desc.hidden,
           args.residual);
     input(logits_in, a.route_in, MOE_DTYPE_F32, to_bytes(inputs.logits), experts, args.logits_in);
@@ -137,6 +141,7 @@ struct DeviceRunner::Views {
     input(weights_in, a.route_in, MOE_DTYPE_F32, to_bytes(inputs.weights), inputs.weights.size() / tokens,
           args.weights_in);
     input(ids_in, a.route_in, MOE_DTYPE_I32, to_bytes(inputs.ids), k, args.ids_in);
+    input(token_ids, a.route_in, MOE_DTYPE_I32, to_bytes(inputs.token_ids), 1, args.token_ids);
     if (a.y_alias == Alias::kNone) {
       y = make(a.y, inputs.y_dtype, tokens, desc.hidden);
       args.y = y->view();
@@ -157,9 +162,10 @@ struct DeviceRunner::Views {
     route_columns = columns;
     ids = make(MOE_DTYPE_I32, tokens, columns, args.ids);
     weights = make(MOE_DTYPE_F32, tokens, columns, args.weights);
-    if (desc.route_source == MOE_ROUTE_FROM_ROUTER) logits = make(MOE_DTYPE_F32, tokens, desc.experts, args.logits);
-    if (selects(desc)) scores = make(MOE_DTYPE_F32, tokens, desc.experts, args.scores);
-    counts = make(MOE_DTYPE_I32, 1, desc.experts, args.counts);
+    const uint64_t experts = candidates(desc);
+    if (computes_logits(desc)) logits = make(MOE_DTYPE_F32, tokens, experts, args.logits);
+    if (selects(desc)) scores = make(MOE_DTYPE_F32, tokens, experts, args.scores);
+    counts = make(MOE_DTYPE_I32, 1, experts, args.counts);
   }
 
   uint64_t tokens;
@@ -167,7 +173,7 @@ struct DeviceRunner::Views {
   uint32_t route_columns = 0;
   Alias alias = Alias::kNone;
   moe_call_args args = MOE_INIT(moe_call_args);
-  std::unique_ptr<ViewMemory> x, residual, y, logits_in, scores_in, weights_in, ids_in;
+  std::unique_ptr<ViewMemory> x, router_x, residual, y, logits_in, scores_in, weights_in, ids_in, token_ids;
   std::unique_ptr<ViewMemory> ids, weights, logits, scores, counts, order, offsets, expert_out;
 };
 
@@ -199,6 +205,8 @@ CallResult DeviceRunner::collect(Views& v) {
     if (!changed.empty()) result.problems.push_back(std::string("memory around ") + name + ": " + changed);
   };
   check("x", v.x, v.alias != Alias::kX);
+  check("router_x", v.router_x, true);
+  check("token_ids", v.token_ids, true);
   check("residual", v.residual, v.alias != Alias::kResidual);
   check("logits_in", v.logits_in, true);
   check("scores_in", v.scores_in, true);

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tests/conformance/family_twins.h"
 #include "tests/conformance/numbers.h"
 #include "tests/conformance/random_layer.h"
 
@@ -32,6 +33,11 @@ LayerCase shape_only(const Shape& shape) {
   c.desc.normalize_eps = 1e-20f;
   c.tokens = shape.tokens;
   return c;
+}
+
+void without_normalisation(LayerCase& c) {
+  c.desc.normalize = MOE_NORMALIZE_NONE;
+  c.desc.normalize_eps = 0;
 }
 
 LayerCase drawn(LayerCase c, uint64_t seed = 1) {
@@ -72,15 +78,21 @@ LayerCase integer_ties(uint32_t hidden, uint32_t score, bool bias, bool all_equa
 }
 
 // Logits with NaN and infinities, in every number and place.
-LayerCase nonfinite_logits(uint32_t score, uint32_t weight, bool bias) {
+LayerCase nonfinite_logits(uint32_t score, uint32_t weight, bool bias, uint32_t groups = 1) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   LayerCase c = shape_only({12, 4, 24, 20, 14});
   c.desc.route_source = MOE_ROUTE_FROM_LOGITS;
   c.desc.score = score;
   c.desc.weight = weight;
-  c.desc.normalize = MOE_NORMALIZE_NONE;
+  without_normalisation(c);
   if (bias) c.desc.flags |= MOE_LAYER_SELECTION_BIAS;
+  if (groups > 1) {
+    c.desc.groups = groups;
+    c.desc.groups_kept = groups / 2;
+    c.desc.group_score = MOE_GROUP_SCORE_SUM_TOP_N;
+    c.desc.group_top_n = 2;
+  }
   c = drawn(c);
   const auto logit = [&](size_t t, size_t e) -> float& { return c.inputs.logits[t * 12 + e]; };
   for (size_t e = 0; e < 12; ++e) {
@@ -125,7 +137,7 @@ LayerCase ids_out_of_range() {
   LayerCase c = shape_only({6, 3, 33, 17, 12});
   c.desc.route_source = MOE_ROUTE_FROM_IDS;
   c.desc.score = MOE_SCORE_IDENTITY;
-  c.desc.normalize = MOE_NORMALIZE_NONE;
+  without_normalisation(c);
   c = drawn(c);
   static constexpr int32_t kIds[] = {-1, 6, 7, 2147483647, -2147483647 - 1, -7, 1000};
   for (size_t i = 0; i < c.inputs.ids.size(); ++i) {
@@ -138,7 +150,7 @@ LayerCase dense(uint64_t tokens, uint32_t hidden, uint32_t intermediate) {
   LayerCase c = shape_only({1, 1, hidden, intermediate, tokens});
   c.desc.route_source = MOE_ROUTE_DENSE;
   c.desc.score = MOE_SCORE_IDENTITY;
-  c.desc.normalize = MOE_NORMALIZE_NONE;
+  without_normalisation(c);
   return drawn(c);
 }
 
@@ -151,43 +163,31 @@ LayerCase large_outputs() {  // SwiGLU outputs of real models pass 65504, the la
   return c;
 }
 
-// Small twins of what families ship: see docs/semantics.md.
-LayerCase family(const std::string& name) {
-  LayerCase c = shape_only({32, 4, 96, 64, 21});
-  moe_layer_desc& d = c.desc;
-  if (name == "deepseek_v3") {
-    d.score = MOE_SCORE_SIGMOID;
-    d.flags = MOE_LAYER_SELECTION_BIAS;
-    d.routed_scale = 2.5f;
-    d.shared_intermediate = 64;
-  } else if (name == "gpt_oss") {
-    d.score = MOE_SCORE_IDENTITY;
-    d.normalize = MOE_NORMALIZE_NONE;
-    d.weight = MOE_WEIGHT_SOFTMAX;
-    d.flags = MOE_LAYER_ROUTER_BIAS | MOE_LAYER_EXPERT_BIAS;
-    d.activation = MOE_ACTIVATION_SWIGLU_OAI;
-    d.activation_beta = 1;
-    d.activation_limit = 7;
-    d.gate_up_layout = MOE_GATE_UP_INTERLEAVED;
-    d.gate_format = d.up_format = d.down_format = plain_format(MOE_DTYPE_BF16);
-  } else if (name == "qwen2_moe") {
-    d.normalize = MOE_NORMALIZE_NONE;
-    d.shared_intermediate = 256;
-    d.shared_gate = MOE_SHARED_GATE_SIGMOID;
-    d.gate_format = d.up_format = d.down_format = plain_format(MOE_DTYPE_F16);
-    d.shared_gate_format = d.shared_up_format = d.shared_down_format = plain_format(MOE_DTYPE_F16);
-  } else if (name == "switch") {
-    d.top_k = 1;
-    d.normalize = MOE_NORMALIZE_NONE;
-    d.flags = MOE_LAYER_UNGATED;
-    d.activation = MOE_ACTIVATION_RELU;
-  } else if (name == "ernie") {
-    d.flags = MOE_LAYER_SELECTION_BIAS | MOE_LAYER_INPUT_NORM;
-    d.normalize = MOE_NORMALIZE_SUM_FLOOR;
-    d.normalize_eps = 1e-12f;
-    d.matrix_order = MOE_MATRIX_IN_OUT;
+// Groups whose scores tie: the lowest group is kept, and in it the lowest expert.
+LayerCase group_ties(uint32_t top_n) {
+  LayerCase c = integer_ties(48, MOE_SCORE_IDENTITY, true, false);
+  c.desc.weight = MOE_WEIGHT_SOFTMAX;
+  c.desc.groups = 8;
+  c.desc.groups_kept = 3;
+  c.desc.group_score = top_n == 0 ? MOE_GROUP_SCORE_MAX : MOE_GROUP_SCORE_SUM_TOP_N;
+  c.desc.group_top_n = top_n;
+  return c;
+}
+
+// Every route goes to an identity expert, or (k - 1 of k) to experts beside one.
+LayerCase identity_experts(uint64_t tokens, bool alone) {
+  LayerCase c = shape_only({5, alone ? 2u : 3u, 44, 20, tokens});
+  c.desc.identity_experts = 3;
+  c.desc.route_source = MOE_ROUTE_FROM_IDS;
+  c.desc.score = MOE_SCORE_IDENTITY;
+  c.desc.shared_intermediate = alone ? 20 : 13;
+  without_normalisation(c);
+  c = drawn(c);
+  for (size_t i = 0; i < c.inputs.ids.size(); ++i) {
+    const auto at = static_cast<int32_t>(i);
+    c.inputs.ids[i] = alone || i % 3 == 2 ? 5 + at % 3 : at % 5;
   }
-  return drawn(c);
+  return c;
 }
 
 std::vector<FixedCase> make_cases() {
@@ -243,8 +243,24 @@ std::vector<FixedCase> make_cases() {
   add("dense_one_token", [] { return dense(1, 120, 75); });
   add("dense", [] { return dense(77, 120, 75); });
   add("large_outputs", large_outputs);
-  for (const char* name : {"deepseek_v3", "gpt_oss", "qwen2_moe", "switch", "ernie"}) {
-    add(std::string("family_") + name, [=] { return family(name); });
+  add("nonfinite_logits_softplus_groups",
+      [] { return nonfinite_logits(MOE_SCORE_SQRT_SOFTPLUS, MOE_WEIGHT_IDENTITY, true, 3); });
+  add("nonfinite_logits_groups", [] { return nonfinite_logits(MOE_SCORE_IDENTITY, MOE_WEIGHT_SIGMOID, false, 2); });
+  add("group_ties_max", [] { return group_ties(0); });
+  add("group_ties_sum", [] { return group_ties(2); });
+  add("group_ties_sum_of_all", [] { return group_ties(8); });
+  for (const uint64_t tokens : {1, 13, 60}) {
+    const std::string text = "_" + std::to_string(tokens);
+    add("identity_experts" + text, [=] { return identity_experts(tokens, false); });
+    add("identity_experts_alone" + text, [=] { return identity_experts(tokens, true); });
+  }
+  add("identity_experts_beyond_1024", [] {
+    LayerCase c = shape_only({1024, 8, 16, 8, 30});
+    c.desc.identity_experts = 1024;
+    return drawn(c);
+  });
+  for (const std::string& name : family_names()) {
+    add(std::string("family_") + name, [=] { return drawn(family_twin(name)); });
   }
   add(
       "tokens_5000",

@@ -39,7 +39,7 @@ void same_bits(CaseResult& result, const char* what, const char* when, const std
 
 void same_route(CaseResult& result, const char* when, const LayerCase& c, const CallResult& all, size_t first,
                 const CallResult& part, size_t count) {
-  const size_t k = c.desc.top_k, experts = c.desc.experts;
+  const size_t k = c.desc.top_k, experts = candidates(c.desc);
   same_bits(result, "id", when, all.ids, all.route_columns, first, part.ids, part.route_columns, count, k);
   same_bits(result, "weight", when, all.weights, all.route_columns, first, part.weights, part.route_columns, count, k);
   same_bits(result, "logit", when, all.logits, experts, first, part.logits, experts, count, experts);
@@ -58,14 +58,15 @@ void same_y(CaseResult& result, const char* when, const std::vector<std::byte>& 
 }
 
 void check_counts(CaseResult& result, const char* when, const LayerCase& c, const CallResult& call) {
-  std::vector<int32_t> histogram(c.desc.experts, 0);
+  const size_t experts = candidates(c.desc);
+  std::vector<int32_t> histogram(experts, 0);
   for (size_t t = 0; t * call.route_columns < call.ids.size(); ++t) {
     for (size_t slot = 0; slot < c.desc.top_k; ++slot) {
       const int32_t id = call.ids[t * call.route_columns + slot];
-      if (id >= 0 && id < static_cast<int32_t>(c.desc.experts)) ++histogram[static_cast<size_t>(id)];
+      if (id >= 0 && id < static_cast<int32_t>(experts)) ++histogram[static_cast<size_t>(id)];
     }
   }
-  for (size_t e = 0; e < c.desc.experts; ++e) {
+  for (size_t e = 0; e < experts; ++e) {
     if (call.counts[e] != histogram[e]) {
       fail(result, "%s: counts[%zu] is %d, the returned ids hold it %d times", when, e, call.counts[e], histogram[e]);
       return;
@@ -73,14 +74,19 @@ void check_counts(CaseResult& result, const char* when, const LayerCase& c, cons
   }
 }
 
-// order[offsets[e]..offsets[e + 1]) are the routes of e, rising; ids are [T, slots], shared experts
-// included.
-void check_order(CaseResult& result, const CallResult& call) {
+// order[offsets[e]..offsets[e + 1]) are the routes of e, rising; ids are [T, slots], shared experts included, which
+// stand behind the identity experts: those have no routes to sort.
+void check_order(CaseResult& result, const LayerCase& c, const CallResult& call) {
+  const auto identity = static_cast<int32_t>(c.desc.identity_experts);
+  const auto has_place = [&](int32_t id, size_t e) {
+    const auto place = static_cast<int32_t>(e);
+    return id == (e < c.desc.experts ? place : place + identity);
+  };
   if (call.offsets.front() != 0) fail(result, "plan_dispatch: offsets[0] is %d", call.offsets.front());
   size_t at = 0;
   for (size_t e = 0; e + 1 < call.offsets.size(); ++e) {
     for (size_t route = 0; route < call.ids.size(); ++route) {
-      if (call.ids[route] != static_cast<int32_t>(e)) continue;
+      if (!has_place(call.ids[route], e)) continue;
       if (call.order[at] != static_cast<int32_t>(route)) {
         fail(result, "plan_dispatch: order[%zu] is route %d, expert %zu has route %zu next", at, call.order[at], e,
              route);
@@ -93,7 +99,10 @@ void check_order(CaseResult& result, const CallResult& call) {
       return;
     }
   }
-  const size_t skipped = static_cast<size_t>(std::count(call.ids.begin(), call.ids.end(), -1));
+  const auto skipped = static_cast<size_t>(std::count_if(call.ids.begin(), call.ids.end(), [&](int32_t id) {
+    const auto first = static_cast<int32_t>(c.desc.experts);
+    return id == -1 || (id >= first && id < first + identity);
+  }));
   if (at + skipped != call.ids.size())
     fail(result, "plan_dispatch: %zu of %zu routes are sorted, %zu skipped", at, call.ids.size(), skipped);
 }
@@ -123,7 +132,7 @@ void check_invariants(DeviceRunner& runner, const LayerCase& c, const CallResult
     same_route(result, "stages", c, first, begin, staged, count);
     same_y(result, "stages", first.y, staged.y, first.y.size() / tokens * begin);
     check_counts(result, "stages", c, staged);
-    check_order(result, staged);
+    check_order(result, c, staged);
   }
 
   if (c.tokens == 1) return;

@@ -131,11 +131,16 @@ std::vector<int32_t> routed_ids(const LayerCase& c, const CallResult& call) {
   return ids;
 }
 
+// Sparsemixer's weights jump where a logit crosses a border: no bound holds for a token that is near one.
+bool weights_decided(const Context& j, size_t token) {
+  return j.c.desc.selection != MOE_SELECT_SPARSEMIXER || j.oracle.decided[token] != 0;
+}
+
 // (a)
 void judge_logits(const Context& j, const CallResult& call, const char* who) {
   for (size_t i = 0; i < call.logits.size(); ++i) {
     const double logit = static_cast<double>(call.logits[i]), truth = j.oracle.logits[i];
-    const size_t token = i / j.c.desc.experts, expert = i % j.c.desc.experts;
+    const size_t token = i / candidates(j.c.desc), expert = i % candidates(j.c.desc);
     if (class_of(logit) != class_of(truth)) {
       fail(j.result, "%s: logit of token %zu expert %zu is %g, float64 has %g", who, token, expert, logit, truth);
     } else if (class_of(logit) == 0) {
@@ -159,7 +164,12 @@ void judge_own_scores(const Context& j, Session& s, const CallResult& call, cons
   tiny.desc = MOE_INIT(moe_layer_desc);
   tiny.desc.hidden = tiny.desc.intermediate = 1;
   tiny.desc.experts = j.c.desc.experts;
+  tiny.desc.identity_experts = j.c.desc.identity_experts;
   tiny.desc.top_k = j.c.desc.top_k;
+  tiny.desc.groups = j.c.desc.groups;
+  tiny.desc.groups_kept = j.c.desc.groups_kept;
+  tiny.desc.group_score = j.c.desc.group_score;
+  tiny.desc.group_top_n = j.c.desc.group_top_n;
   tiny.desc.flags = MOE_LAYER_UNGATED;
   tiny.desc.route_source = MOE_ROUTE_FROM_SCORES;
   tiny.tokens = j.c.tokens;
@@ -174,8 +184,8 @@ void judge_own_scores(const Context& j, Session& s, const CallResult& call, cons
     if (ids[i] == expected.ids[i]) continue;
     const size_t token = i / j.c.desc.top_k;
     const auto score = [&](int32_t id) {
-      const bool inside = id >= 0 && id < static_cast<int32_t>(j.c.desc.experts);
-      return inside ? static_cast<double>(call.scores[token * j.c.desc.experts + static_cast<size_t>(id)]) : NAN;
+      const bool inside = id >= 0 && id < static_cast<int32_t>(candidates(tiny.desc));
+      return inside ? static_cast<double>(call.scores[token * candidates(tiny.desc) + static_cast<size_t>(id)]) : NAN;
     };
     fail(j.result,
          "(b) from the device's own scores: token %zu slot %zu is expert %d (score %.9g), the "
@@ -188,9 +198,10 @@ void judge_own_scores(const Context& j, Session& s, const CallResult& call, cons
 // (c): agree[t] tells where outputs can be compared.
 std::vector<uint8_t> judge_ids(const Context& j, const std::vector<int32_t>& ids, const std::vector<int32_t>& expected,
                                const char* who, const char* whom) {
-  const size_t k = j.c.desc.top_k, experts = j.c.desc.experts;
+  const size_t k = j.c.desc.top_k, experts = candidates(j.c.desc);
   std::vector<uint8_t> agree(j.c.tokens, 1);
   for (size_t t = 0; t < j.c.tokens; ++t) {
+    if (!weights_decided(j, t)) agree[t] = 0;
     for (size_t slot = 0; slot < k; ++slot) {
       const int32_t id = ids[t * k + slot], want = expected[t * k + slot];
       if (id == want) continue;
@@ -215,13 +226,14 @@ void judge_weights(const Context& j, const CallResult& call, const std::vector<i
   const bool plain = j.c.desc.weight == MOE_WEIGHT_IDENTITY && j.c.desc.normalize == MOE_NORMALIZE_NONE;
   const size_t k = j.c.desc.top_k;
   for (const int32_t id : ids) {
-    if (id < -1 || id >= static_cast<int32_t>(j.c.desc.experts)) {
-      fail(j.result, "%s: returned expert id %d, of %u experts", who, id, j.c.desc.experts);
+    if (id < -1 || id >= static_cast<int32_t>(candidates(j.c.desc))) {
+      fail(j.result, "%s: returned expert id %d, of %zu experts", who, id, candidates(j.c.desc));
       return;
     }
   }
   const std::vector<double> truth = weights_oracle(j.c, j.oracle, ids);
   for (size_t t = 0; t < j.c.tokens; ++t) {
+    if (!weights_decided(j, t)) continue;
     double largest = 0;
     for (size_t slot = 0; slot < k; ++slot) {
       if (std::isfinite(truth[t * k + slot])) largest = std::max(largest, std::fabs(truth[t * k + slot]));
@@ -230,7 +242,7 @@ void judge_weights(const Context& j, const CallResult& call, const std::vector<i
       if (ids[t * k + slot] < 0) continue;
       const double weight = static_cast<double>(call.weights[t * call.route_columns + slot]),
                    want = truth[t * k + slot];
-      const size_t key = t * j.c.desc.experts + static_cast<size_t>(ids[t * k + slot]);
+      const size_t key = t * candidates(j.c.desc) + static_cast<size_t>(ids[t * k + slot]);
       const double inherited =
           plain && key < j.oracle.key_bound.size()
               ? key_share * std::fabs(static_cast<double>(or_one(j.c.desc.routed_scale))) * j.oracle.key_bound[key]
@@ -339,8 +351,9 @@ void judge(Session& s, const LayerCase& c, CaseResult& result) {
   judge_logits(j, reference, "(a) reference");
   judge_own_scores(j, s, call, ids);
   const std::vector<uint8_t> agree = judge_ids(j, ids, reference_ids, "the device", "the reference");
-  const std::vector<uint8_t> all(c.tokens, 1);
   judge_ids(j, reference_ids, oracle.ids, "the reference", "the oracle");
+  std::vector<uint8_t> all(c.tokens, 1);
+  for (size_t t = 0; t < c.tokens; ++t) all[t] = weights_decided(j, t) ? 1 : 0;
   judge_weights(j, call, ids, kOutputBound, 1, "device");
   judge_weights(j, reference, reference_ids, kReferenceBound, 0, "reference");
   if (!result.failures.empty()) return;  // outputs follow from routes

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "tests/conformance/numbers.h"
+#include "tests/conformance/view_memory.h"
 
 namespace moe_conformance {
 namespace {
@@ -79,6 +80,9 @@ class Packer {
     if (values.empty()) return;
     tensors.push_back({name, experts, rows, columns, router_dtype_, encode(values, router_dtype_)});
   }
+  void integers(const char* name, const std::vector<int32_t>& values, uint32_t rows, uint32_t columns) {
+    if (!values.empty()) tensors.push_back({name, 0, rows, columns, MOE_DTYPE_I32, to_bytes(values)});
+  }
 
   std::vector<PackedTensor> tensors;
 
@@ -95,9 +99,13 @@ std::vector<PackedTensor> pack_tensors(const LayerCase& layer_case) {
   const uint32_t experts = d.experts, hidden = d.hidden, width = d.intermediate, shared = d.shared_intermediate;
   const bool joint = d.gate_up_layout != MOE_GATE_UP_SEPARATE && !has_flag(d, MOE_LAYER_UNGATED);
   Packer packer(layer_case);
-  packer.plain("router.weight", w.router, 0, experts, hidden);
-  packer.plain("router.bias", w.router_bias, 0, 1, experts);
-  packer.plain("router.selection_bias", w.selection_bias, 0, 1, experts);
+  const auto choices = static_cast<uint32_t>(candidates(d));
+  packer.plain("router.weight", w.router, 0, choices, hidden);
+  packer.plain("router.bias", w.router_bias, 0, 1, choices);
+  packer.plain("router.selection_bias", w.selection_bias, 0, 1, choices);
+  packer.plain("router.input_scale", w.router_scale, 0, 1, hidden);
+  packer.plain("router.expert_scale", w.expert_scale, 0, 1, experts);
+  packer.integers("router.token_table", w.token_table, d.token_table_rows, d.top_k);
   packer.plain("norm.weight", w.norm, 0, 1, hidden);
   if (joint) {
     packer.matrix("experts.gate_up", join(w.gate, w.up, experts, width, hidden, d.gate_up_layout), experts, 2 * width,
@@ -156,28 +164,47 @@ void describe_numbers(std::ostringstream& out, const LayerCase& layer_case) {
   if (a.y_alias != Alias::kNone) out << (a.y_alias == Alias::kX ? " y=x" : " y=residual");
 }
 
-}  // namespace
-
-std::string describe(const LayerCase& layer_case) {
+void describe_route(std::ostringstream& out, const moe_layer_desc& d) {
   static constexpr const char* kSources[] = {"router", "logits", "scores", "ids", "dense", "table"};
-  static constexpr const char* kScores[] = {"identity", "softmax", "sigmoid"};
+  static constexpr const char* kScores[] = {"identity", "softmax", "sigmoid", "sqrt-softplus"};
   static constexpr const char* kWeights[] = {"", " then softmax", " then sigmoid"};
-  static constexpr const char* kNormalize[] = {"", " /sum+", " /max(sum, "};
-  static constexpr const char* kActivations[] = {"silu",  "gelu_tanh",  "gelu_erf",  "relu",
-                                                 "relu2", "swiglu_oai", "clamp_pre", "clamp_post"};
-  static constexpr const char* kLayouts[] = {"separate", "gate|up", "up|gate", "interleaved"};
-  const moe_layer_desc& d = layer_case.desc;
-  std::ostringstream out;
-  out << "E=" << d.experts << " k=" << d.top_k << " H=" << d.hidden << " F=" << d.intermediate
-      << " T=" << layer_case.tokens << " | " << name_of(kSources, d.route_source);
-  if (selects(d)) out << ' ' << name_of(kScores, d.score);
+  static constexpr const char* kNormalize[] = {"", " /sum+", " /max(sum, ", " /norm "};
+  out << " | " << name_of(kSources, d.route_source);
+  if (d.logit_soft_cap > 0) out << " cap " << d.logit_soft_cap;
+  if (selects(d) || d.route_source == MOE_ROUTE_FROM_TOKEN_TABLE) out << ' ' << name_of(kScores, d.score);
+  if (d.selection == MOE_SELECT_SPARSEMIXER) out << " sparsemixer " << d.sparsemixer_eps;
+  if (d.groups > 1) {
+    out << " groups " << d.groups_kept << '/' << d.groups;
+    if (d.group_score == MOE_GROUP_SCORE_SUM_TOP_N) out << " by sum of " << d.group_top_n;
+  }
   out << name_of(kWeights, d.weight) << name_of(kNormalize, d.normalize);
   if (d.normalize == MOE_NORMALIZE_SUM_EPS) out << d.normalize_eps;
   if (d.normalize == MOE_NORMALIZE_SUM_FLOOR) out << d.normalize_eps << ')';
-  if (has_flag(d, MOE_LAYER_NORMALIZE_SINGLE)) out << " single";
-  if (has_flag(d, MOE_LAYER_ROUTER_BIAS)) out << " bias";
-  if (has_flag(d, MOE_LAYER_SELECTION_BIAS)) out << " selection-bias";
+  if (d.normalize == MOE_NORMALIZE_P_NORM) out << d.normalize_p;
+  static constexpr struct {
+    uint32_t flag;
+    const char* text;
+  } kFlags[] = {{MOE_LAYER_NORMALIZE_SINGLE, " single"},         {MOE_LAYER_ROUTER_BIAS, " bias"},
+                {MOE_LAYER_SELECTION_BIAS, " selection-bias"},   {MOE_LAYER_PER_EXPERT_SCALE, " expert-scale"},
+                {MOE_LAYER_WEIGHT_ON_INPUT, " weight-on-input"}, {MOE_LAYER_SEPARATE_ROUTER_INPUT, " router-x"},
+                {MOE_LAYER_ROUTER_INPUT_NORM, " router-norm"},   {MOE_LAYER_ROUTER_INPUT_SCALE, " router-scale"}};
+  for (const auto& one : kFlags) out << (has_flag(d, one.flag) ? one.text : "");
+  if (d.router_input_multiplier != 0) out << " router x " << d.router_input_multiplier;
   if (d.routed_scale != 0) out << " scale " << d.routed_scale;
+}
+
+}  // namespace
+
+std::string describe(const LayerCase& layer_case) {
+  static constexpr const char* kActivations[] = {"silu",       "gelu_tanh", "gelu_erf",   "relu", "relu2",
+                                                 "swiglu_oai", "clamp_pre", "clamp_post", "situ"};
+  static constexpr const char* kLayouts[] = {"separate", "gate|up", "up|gate", "interleaved"};
+  const moe_layer_desc& d = layer_case.desc;
+  std::ostringstream out;
+  out << "E=" << d.experts;
+  if (d.identity_experts != 0) out << '+' << d.identity_experts;
+  out << " k=" << d.top_k << " H=" << d.hidden << " F=" << d.intermediate << " T=" << layer_case.tokens;
+  describe_route(out, d);
   out << " | " << name_of(kActivations, d.activation) << (has_flag(d, MOE_LAYER_UNGATED) ? " ungated" : "");
   if (d.activation_limit > 0) out << " L=" << d.activation_limit;
   out << ' ' << name_of(kLayouts, d.gate_up_layout) << (d.matrix_order == MOE_MATRIX_IN_OUT ? " in-out" : "");

@@ -18,9 +18,12 @@ namespace moe_conformance {
 // Canonical weights: row-major [experts, out, in], whatever the descriptor's order and layout are.
 struct LayerWeights {
   uint32_t router_dtype = MOE_DTYPE_F32;      // of the router and of every vector
-  std::vector<float> router;                  // [E, H]
-  std::vector<float> router_bias;             // [E]
-  std::vector<float> selection_bias;          // [E]
+  std::vector<float> router;                  // [E + Z, H]
+  std::vector<float> router_bias;             // [E + Z]
+  std::vector<float> selection_bias;          // [E + Z]
+  std::vector<float> router_scale;            // [H]
+  std::vector<float> expert_scale;            // [E]
+  std::vector<int32_t> token_table;           // [token_table_rows, k]
   std::vector<float> norm;                    // [H]
   std::vector<float> gate, up;                // [E, F, H]
   std::vector<float> gate_bias, up_bias;      // [E, F]
@@ -34,15 +37,18 @@ struct LayerWeights {
 // Inputs of one call; empty where the layer does not take them.
 struct LayerInputs {
   uint32_t x_dtype = MOE_DTYPE_F32;
+  uint32_t router_x_dtype = MOE_DTYPE_F32;
   uint32_t residual_dtype = MOE_DTYPE_F32;
   uint32_t y_dtype = MOE_DTYPE_F32;
   float beta = 0;
-  std::vector<float> x;         // [T, H]
-  std::vector<float> residual;  // [T, H]
-  std::vector<float> logits;    // [T, E]
-  std::vector<float> scores;    // [T, E]
-  std::vector<float> weights;   // [T, E] or [T, k]
-  std::vector<int32_t> ids;     // [T, k]
+  std::vector<float> x;            // [T, H]
+  std::vector<float> router_x;     // [T, H]
+  std::vector<float> residual;     // [T, H]
+  std::vector<float> logits;       // [T, E + Z]
+  std::vector<float> scores;       // [T, E + Z]
+  std::vector<float> weights;      // [T, E + Z] or [T, k]
+  std::vector<int32_t> ids;        // [T, k]
+  std::vector<int32_t> token_ids;  // [T, 1]
 };
 
 // Where a view lives: in host memory or a device buffer, and how far apart its rows are.
@@ -55,7 +61,7 @@ struct Placement {
 enum class Alias { kNone, kX, kResidual };
 
 struct Arrangement {
-  Placement x, residual, y, route_in, route_out;
+  Placement x, router_x, residual, y, route_in, route_out;
   Alias y_alias = Alias::kNone;   // y lies on x or on the residual
   bool wide_routes = false;       // forward returns [T, slots] instead of [T, k]
   bool staged_on_device = false;  // stages chain through device buffers in one flush, else through the host
@@ -93,6 +99,11 @@ inline moe_weight_format plain_format(uint32_t dtype) {
   moe_weight_format format{};
   format.element = dtype;
   return format;
+}
+// What a router chooses from: experts, then identity experts.
+inline size_t candidates(const moe_layer_desc& desc) { return size_t{desc.experts} + desc.identity_experts; }
+inline bool computes_logits(const moe_layer_desc& desc) {
+  return desc.route_source == MOE_ROUTE_FROM_ROUTER || desc.route_source == MOE_ROUTE_FROM_TOKEN_TABLE;
 }
 // Does the layer compute ids from per-expert values (and not take them as given)?
 inline bool selects(const moe_layer_desc& desc) {

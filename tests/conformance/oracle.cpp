@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <numeric>
 
 namespace moe_conformance {
@@ -21,29 +20,47 @@ constexpr double kSmallest = 0x1p-125;  // devices may flush float32 subnormals
 double gamma(double roundings) { return roundings * kUnit / (1 - roundings * kUnit); }
 double sigmoid(double v) { return 1 / (1 + std::exp(-v)); }
 
-// The layer's input in float64, normalised if the layer says so.
-std::vector<double> input_of(const LayerCase& c) {
+// Each row divided by its root mean square, and multiplied by `factor`.
+void normalise_rows(const LayerCase& c, double factor, std::vector<double>& x) {
   const size_t hidden = c.desc.hidden;
-  std::vector<double> x(c.inputs.x.begin(), c.inputs.x.end());
-  if (!has_flag(c.desc, MOE_LAYER_INPUT_NORM)) return x;
   const double eps = c.desc.norm_eps == 0 ? static_cast<double>(1e-6f) : static_cast<double>(c.desc.norm_eps);
   for (size_t t = 0; t < c.tokens; ++t) {
     double squares = 0;
     for (size_t i = 0; i < hidden; ++i) squares += x[t * hidden + i] * x[t * hidden + i];
-    const double scale = 1 / std::sqrt(squares / static_cast<double>(hidden) + eps);
-    for (size_t i = 0; i < hidden; ++i) x[t * hidden + i] *= scale * static_cast<double>(c.weights.norm[i]);
+    const double scale = factor / std::sqrt(squares / static_cast<double>(hidden) + eps);
+    for (size_t i = 0; i < hidden; ++i) x[t * hidden + i] *= scale;
   }
+}
+
+void scale_columns(const std::vector<float>& factors, std::vector<double>& x) {
+  for (size_t i = 0; i < x.size(); ++i) x[i] *= static_cast<double>(factors[i % factors.size()]);
+}
+
+std::vector<double> router_input(const LayerCase& c) {
+  const bool separate = has_flag(c.desc, MOE_LAYER_SEPARATE_ROUTER_INPUT);
+  std::vector<double> x =
+      separate ? std::vector<double>(c.inputs.router_x.begin(), c.inputs.router_x.end()) : layer_input(c);
+  const double multiplier = static_cast<double>(or_one(c.desc.router_input_multiplier));
+  if (has_flag(c.desc, MOE_LAYER_ROUTER_INPUT_NORM)) {
+    normalise_rows(c, multiplier, x);
+  } else {
+    for (double& value : x) value *= multiplier;
+  }
+  if (has_flag(c.desc, MOE_LAYER_ROUTER_INPUT_SCALE)) scale_columns(c.weights.router_scale, x);
   return x;
 }
 
 void compute_logits(const LayerCase& c, RouteOracle& route) {
-  const size_t hidden = c.desc.hidden, experts = c.desc.experts;
-  const std::vector<double> x = input_of(c);
+  const size_t hidden = c.desc.hidden, experts = candidates(c.desc);
+  const std::vector<double> x = router_input(c);
   const double roundings = std::ceil(static_cast<double>(hidden) / 32) + 32;
   // RMSNorm in float32: a sum of squares (its error is halved by the root), a root, a division, a
   // product.
-  const double norm = has_flag(c.desc, MOE_LAYER_INPUT_NORM) ? roundings / 2 + 16 : 0;
-  const double bound = c.exact_logits ? 0 : gamma(roundings + norm);
+  const bool separate = has_flag(c.desc, MOE_LAYER_SEPARATE_ROUTER_INPUT);
+  double input = 4;  // the router's multiplier and scale
+  if (has_flag(c.desc, MOE_LAYER_INPUT_NORM) && !separate) input += roundings / 2 + 16;
+  if (has_flag(c.desc, MOE_LAYER_ROUTER_INPUT_NORM)) input += roundings / 2 + 16;
+  const double bound = c.exact_logits ? 0 : gamma(roundings + input);
   const double flushed = c.exact_logits ? 0 : static_cast<double>(hidden) * kSmallest;
   for (size_t t = 0; t < c.tokens; ++t) {
     for (size_t e = 0; e < experts; ++e) {
@@ -68,10 +85,25 @@ void compute_logits(const LayerCase& c, RouteOracle& route) {
 // p of one token, and how far a float32 p may be away: the logit's error through the derivative,
 // and the exponential (Vulkan: 3 + 2|x| ulp), a division and a sum over E.
 void compute_p(const LayerCase& c, const double* logits, const double* bounds, double* p, double* p_bound) {
-  const size_t experts = c.desc.experts;
+  const size_t experts = candidates(c.desc);
+  std::vector<double> capped, capped_bounds;
+  if (const double cap = static_cast<double>(c.desc.logit_soft_cap); cap > 0) {
+    for (size_t e = 0; e < experts; ++e) {
+      capped.push_back(cap * std::tanh(logits[e] / cap));
+      capped_bounds.push_back(bounds[e] + 16 * kUnit * std::fabs(capped[e]));
+    }
+    logits = capped.data();
+    bounds = capped_bounds.data();
+  }
   if (c.desc.score == MOE_SCORE_IDENTITY) {
     std::copy_n(logits, experts, p);
     std::copy_n(bounds, experts, p_bound);
+  } else if (c.desc.score == MOE_SCORE_SQRT_SOFTPLUS) {
+    for (size_t e = 0; e < experts; ++e) {
+      p[e] = std::sqrt(std::max(logits[e], 0.0) + std::log1p(std::exp(-std::fabs(logits[e]))));
+      const double slope = p[e] > 0 ? sigmoid(logits[e]) / (2 * p[e]) : 0;
+      p_bound[e] = slope * bounds[e] + p[e] * kUnit * (2 * std::fabs(logits[e]) + 24) + 1e-18;
+    }
   } else if (c.desc.score == MOE_SCORE_SIGMOID) {
     for (size_t e = 0; e < experts; ++e) {
       p[e] = sigmoid(logits[e]);
@@ -103,7 +135,7 @@ bool before(const double* key, size_t a, size_t b) {
 // Experts with the same router row and biases have the same value in any order of summation: a true
 // tie.
 bool same_rows(const LayerCase& c, size_t a, size_t b) {
-  if (c.desc.route_source != MOE_ROUTE_FROM_ROUTER) return false;
+  if (!computes_logits(c.desc)) return false;
   const size_t hidden = c.desc.hidden;
   const LayerWeights& w = c.weights;
   const float* row = w.router.data();
@@ -112,17 +144,78 @@ bool same_rows(const LayerCase& c, size_t a, size_t b) {
          (w.selection_bias.empty() || w.selection_bias[a] == w.selection_bias[b]);
 }
 
-void select(const LayerCase& c, RouteOracle& route, size_t t) {
-  const size_t experts = c.desc.experts, k = c.desc.top_k;
-  const double* key = route.key.data() + t * experts;
-  const double* bound = route.key_bound.data() + t * experts;
-  std::vector<size_t> order(experts);
+// The groups that are kept; false in `decided` if their scores are too close. Exact keys are added in float32, as the
+// contract has it.
+std::vector<uint8_t> kept_groups(const LayerCase& c, const double* key, const double* bound, bool& decided) {
+  const size_t groups = c.desc.groups, size = candidates(c.desc) / groups;
+  const size_t n = c.desc.group_score == MOE_GROUP_SCORE_SUM_TOP_N ? c.desc.group_top_n : 1;
+  std::vector<double> score(groups), error(groups, 0);
+  std::vector<size_t> order(groups);
   std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return before(key, a, b); });
+  for (size_t g = 0; g < groups; ++g) {
+    std::vector<size_t> members(size);
+    std::iota(members.begin(), members.end(), g * size);
+    std::sort(members.begin(), members.end(), [&](size_t a, size_t b) { return before(key, a, b); });
+    float exact = static_cast<float>(key[members[0]]);
+    double magnitude = std::fabs(key[members[0]]), worst = 0;
+    score[g] = key[members[0]];
+    for (size_t i = 1; i < n; ++i) {
+      exact += static_cast<float>(key[members[i]]);
+      score[g] += key[members[i]];
+      magnitude += std::fabs(key[members[i]]);
+    }
+    for (size_t e : members) worst = std::max(worst, bound[e]);
+    if (worst == 0) {
+      score[g] = static_cast<double>(exact);
+    } else if (std::isfinite(score[g])) {
+      error[g] = static_cast<double>(n) * (worst + kUnit * magnitude);
+    }
+  }
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return before(score.data(), a, b); });
+  std::vector<uint8_t> kept(groups, 0);
+  for (size_t r = 0; r < c.desc.groups_kept; ++r) {
+    kept[order[r]] = 1;
+    for (size_t j = c.desc.groups_kept; j < groups; ++j) {
+      const double most = std::max(error[order[r]], error[order[j]]);
+      if (most == 0 || !std::isfinite(score[order[r]]) || !std::isfinite(score[order[j]])) continue;
+      decided = decided && score[order[r]] - score[order[j]] > 2 * most;
+    }
+  }
+  return kept;
+}
+
+bool near_enough(double most, double s, double eps) { return most - s <= 2 * eps * std::max(std::fabs(s), most); }
+
+// Whether no logit lies on the border of what sparsemixer takes for near.
+bool sparsemixer_decided(const LayerCase& c, const double* logit, const double* bound, const int32_t* ids) {
+  const double eps = static_cast<double>(c.desc.sparsemixer_eps);
+  for (size_t slot = 0; slot < c.desc.top_k; ++slot) {
+    const size_t chosen = static_cast<size_t>(ids[slot]);
+    for (size_t e = 0; e < candidates(c.desc); ++e) {
+      if (e == chosen) continue;
+      const double reach = 2 * eps * std::max(std::fabs(logit[e]), logit[chosen]);
+      const double error =
+          (1 + 2 * eps) * (bound[chosen] + bound[e] + 4 * kUnit * (std::fabs(logit[chosen]) + std::fabs(logit[e])));
+      if (std::fabs(logit[chosen] - logit[e] - reach) <= error) return false;
+    }
+  }
+  return true;
+}
+
+void select(const LayerCase& c, RouteOracle& route, size_t t) {
+  const size_t all = candidates(c.desc), k = c.desc.top_k;
+  const double* key = route.key.data() + t * all;
+  const double* bound = route.key_bound.data() + t * all;
   bool decided = true;
+  const std::vector<uint8_t> kept = c.desc.groups > 1 ? kept_groups(c, key, bound, decided) : std::vector<uint8_t>{1};
+  std::vector<size_t> order;
+  for (size_t e = 0; e < all; ++e) {
+    if (kept[e / (all / kept.size())] != 0) order.push_back(e);
+  }
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return before(key, a, b); });
   for (size_t r = 0; r < k; ++r) {
     route.ids[t * k + r] = static_cast<int32_t>(order[r]);
-    for (size_t j = r + 1; j < experts && decided; ++j) {
+    for (size_t j = r + 1; j < order.size() && decided; ++j) {
       const double error = std::max(bound[order[r]], bound[order[j]]);
       // Values without error, and infinite ones, are ordered exactly, ties by id.
       if (error == 0 || !std::isfinite(key[order[r]]) || !std::isfinite(key[order[j]])) continue;
@@ -130,24 +223,34 @@ void select(const LayerCase& c, RouteOracle& route, size_t t) {
       decided = gap > 2 * error || (gap == 0 && same_rows(c, order[r], order[j]));
     }
   }
+  if (c.desc.selection == MOE_SELECT_SPARSEMIXER) {
+    decided = decided && sparsemixer_decided(c, key, bound, route.ids.data() + t * k);
+  }
   route.decided[t] = decided;
 }
 
 }  // namespace
 
+std::vector<double> layer_input(const LayerCase& c) {
+  std::vector<double> x(c.inputs.x.begin(), c.inputs.x.end());
+  if (!has_flag(c.desc, MOE_LAYER_INPUT_NORM)) return x;
+  normalise_rows(c, 1, x);
+  scale_columns(c.weights.norm, x);
+  return x;
+}
+
 RouteOracle route_oracle(const LayerCase& c) {
-  const size_t tokens = c.tokens, experts = c.desc.experts, k = c.desc.top_k;
+  const size_t tokens = c.tokens, experts = candidates(c.desc), k = c.desc.top_k;
   RouteOracle route;
   route.decided.assign(tokens, 1);
+  const auto known = [&](int32_t id) { return id >= 0 && id < static_cast<int32_t>(experts) ? id : -1; };
   if (c.desc.route_source == MOE_ROUTE_DENSE) {
     route.ids.assign(tokens, 0);
     return route;
   }
   if (c.desc.route_source == MOE_ROUTE_FROM_IDS) {
     route.ids = c.inputs.ids;
-    for (int32_t& id : route.ids) {
-      if (id < 0 || id >= static_cast<int32_t>(experts)) id = -1;
-    }
+    for (int32_t& id : route.ids) id = known(id);
     return route;
   }
   route.ids.resize(tokens * k);
@@ -160,7 +263,7 @@ RouteOracle route_oracle(const LayerCase& c) {
     route.logits.assign(c.inputs.logits.begin(), c.inputs.logits.end());
     route.logits.resize(tokens * experts);
     route.logit_bound.assign(tokens * experts, 0);
-    if (c.desc.route_source == MOE_ROUTE_FROM_ROUTER) compute_logits(c, route);
+    if (computes_logits(c.desc)) compute_logits(c, route);
     std::vector<double> p_bound(experts);
     route.key = route.logits;
     route.key_bound = route.logit_bound;
@@ -170,21 +273,65 @@ RouteOracle route_oracle(const LayerCase& c) {
       for (size_t e = 0; e < experts; ++e) {
         if (!std::isfinite(route.logits[at + e])) p_bound[e] = 0;  // exactly 0 or 1, or no number at all
       }
-      if (!has_flag(c.desc, MOE_LAYER_SELECTION_BIAS)) continue;  // selection on the logit itself
+      const bool biased = has_flag(c.desc, MOE_LAYER_SELECTION_BIAS);
+      if (!biased && c.desc.groups <= 1) continue;  // selection on the logit itself
       for (size_t e = 0; e < experts; ++e) {
-        route.key[at + e] = route.p[at + e] + static_cast<double>(c.weights.selection_bias[e]);
-        const bool exact = c.exact_logits && c.desc.score == MOE_SCORE_IDENTITY;
-        if (exact) continue;
+        route.key[at + e] = route.p[at + e] + (biased ? static_cast<double>(c.weights.selection_bias[e]) : 0);
+        const bool given = c.desc.route_source == MOE_ROUTE_FROM_LOGITS && !biased;
+        const bool plain = c.desc.score == MOE_SCORE_IDENTITY && c.desc.logit_soft_cap == 0;
+        if (plain && (c.exact_logits || given)) continue;
         route.key_bound[at + e] = p_bound[e] + 2 * kUnit * (std::fabs(route.p[at + e]) + std::fabs(route.key[at + e]));
       }
     }
+  }
+  if (c.desc.route_source == MOE_ROUTE_FROM_TOKEN_TABLE) {
+    for (size_t t = 0; t < tokens; ++t) {
+      const int32_t row = c.inputs.token_ids[t];
+      const bool there = row >= 0 && row < static_cast<int32_t>(c.desc.token_table_rows);
+      for (size_t s = 0; s < k; ++s) {
+        route.ids[t * k + s] = there ? known(c.weights.token_table[static_cast<size_t>(row) * k + s]) : -1;
+      }
+    }
+    return route;
   }
   for (size_t t = 0; t < tokens; ++t) select(c, route, t);
   return route;
 }
 
+namespace {
+
+// Sparsemixer's weights, slot by slot: softmax over the logits near the chosen one, without those chosen before it.
+void sparsemixer_weights(const LayerCase& c, const double* logit, const int32_t* id, double* w) {
+  std::vector<uint8_t> gone(candidates(c.desc), 0);
+  for (size_t s = 0; s < c.desc.top_k; ++s) {
+    const size_t chosen = static_cast<size_t>(id[s]);
+    double sum = 0;
+    for (size_t e = 0; e < gone.size(); ++e) {
+      const bool near = near_enough(logit[chosen], logit[e], static_cast<double>(c.desc.sparsemixer_eps));
+      if (gone[e] == 0 && near) sum += std::exp(logit[e] - logit[chosen]);
+    }
+    w[s] = 1 / sum;
+    gone[chosen] = 1;
+  }
+}
+
+double divisor_of(const moe_layer_desc& d, const double* w) {
+  const double* last = w + d.top_k;
+  const double eps = static_cast<double>(d.normalize_eps), p = static_cast<double>(d.normalize_p);
+  const double sum = std::accumulate(w, last, 0.0);
+  switch (d.normalize) {
+    case MOE_NORMALIZE_SUM_EPS: return sum + eps;
+    case MOE_NORMALIZE_SUM_FLOOR: return std::max(sum, eps);
+    default:
+      return std::pow(
+          std::accumulate(w, last, 0.0, [&](double all, double v) { return all + std::pow(std::fabs(v), p); }), 1 / p);
+  }
+}
+
+}  // namespace
+
 std::vector<double> weights_oracle(const LayerCase& c, const RouteOracle& route, const std::vector<int32_t>& ids) {
-  const size_t experts = c.desc.experts, k = c.desc.top_k;
+  const size_t experts = candidates(c.desc), k = c.desc.top_k;
   const bool dense = c.desc.route_source == MOE_ROUTE_DENSE;
   const bool given = c.desc.route_source == MOE_ROUTE_FROM_IDS;
   std::vector<double> weights(ids.size(), 0);
@@ -197,6 +344,7 @@ std::vector<double> weights_oracle(const LayerCase& c, const RouteOracle& route,
              : given ? static_cast<double>(c.inputs.weights[t * k + s])
                      : route.p[t * experts + static_cast<size_t>(id[s])];
     }
+    if (c.desc.selection == MOE_SELECT_SPARSEMIXER) sparsemixer_weights(c, route.logits.data() + t * experts, id, w);
     if (c.desc.weight == MOE_WEIGHT_SOFTMAX) {
       double largest = -std::numeric_limits<double>::infinity(), sum = 0;
       for (size_t s = 0; s < k; ++s) {
@@ -210,135 +358,16 @@ std::vector<double> weights_oracle(const LayerCase& c, const RouteOracle& route,
       for (size_t s = 0; s < k; ++s) w[s] = id[s] < 0 ? 0 : sigmoid(w[s]);
     }
     if (c.desc.normalize != MOE_NORMALIZE_NONE && (k > 1 || has_flag(c.desc, MOE_LAYER_NORMALIZE_SINGLE))) {
-      const double eps = static_cast<double>(c.desc.normalize_eps);
-      const double sum = std::accumulate(w, w + k, 0.0);
-      const double divisor = c.desc.normalize == MOE_NORMALIZE_SUM_EPS ? sum + eps : std::max(sum, eps);
+      const double divisor = divisor_of(c.desc, w);
       for (size_t s = 0; s < k; ++s) w[s] /= divisor;
     }
-    for (size_t s = 0; s < k; ++s) w[s] *= static_cast<double>(or_one(c.desc.routed_scale));
+    for (size_t s = 0; s < k; ++s) {
+      w[s] *= static_cast<double>(or_one(c.desc.routed_scale));
+      const bool scaled = !c.weights.expert_scale.empty() && id[s] >= 0 && id[s] < static_cast<int32_t>(c.desc.experts);
+      if (scaled) w[s] *= static_cast<double>(c.weights.expert_scale[static_cast<size_t>(id[s])]);
+    }
   }
   return weights;
-}
-
-namespace {
-
-double activate(const moe_layer_desc& d, double g) {
-  switch (d.activation) {
-    case MOE_ACTIVATION_GELU_TANH:
-      return 0.5 * g * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (g + 0.044715 * g * g * g)));
-    case MOE_ACTIVATION_GELU_ERF: return 0.5 * g * (1 + std::erf(g / std::sqrt(2.0)));
-    case MOE_ACTIVATION_RELU: return g > 0 ? g : 0;
-    case MOE_ACTIVATION_RELU2: return g > 0 ? g * g : 0;
-    default: return g * sigmoid(g);
-  }
-}
-
-double gated(const moe_layer_desc& d, double g, double u) {
-  const double limit =
-      d.activation_limit > 0 ? static_cast<double>(d.activation_limit) : std::numeric_limits<double>::infinity();
-  switch (d.activation) {
-    case MOE_ACTIVATION_SWIGLU_OAI: {
-      const double alpha =
-          d.activation_alpha == 0 ? static_cast<double>(1.702f) : static_cast<double>(d.activation_alpha);
-      g = std::min(g, limit);
-      return g * sigmoid(alpha * g) * (std::clamp(u, -limit, limit) + static_cast<double>(d.activation_beta));
-    }
-    case MOE_ACTIVATION_SWIGLU_CLAMP_PRE: return activate(d, std::min(g, limit)) * std::clamp(u, -limit, limit);
-    case MOE_ACTIVATION_SWIGLU_CLAMP_POST: return std::min(activate(d, g), limit) * std::clamp(u, -limit, limit);
-    default: return activate(d, g) * u;
-  }
-}
-
-// One feed-forward network: its matrices, biases (may be NULL) and width.
-struct Network {
-  const float *gate, *up, *down, *gate_bias, *up_bias, *down_bias;
-  size_t width;
-};
-
-struct Dot {
-  double sum = 0, squares = 0;
-};
-Dot dot(const double* x, const float* w, const float* bias, size_t index, size_t count) {
-  Dot result;
-  for (size_t i = 0; i < count; ++i) {
-    const double term = x[i] * static_cast<double>(w[index * count + i]);
-    result.sum += term;
-    result.squares += term * term;
-  }
-  if (bias != nullptr) result.sum += static_cast<double>(bias[index]);
-  return result;
-}
-
-// y += weight * network(x); square += the same with independent terms: what y would be without
-// cancellation.
-void add_network(const moe_layer_desc& d, const Network& n, const double* x, double weight, double* y, double* square) {
-  const size_t hidden = d.hidden;
-  std::vector<double> h(n.width), typical(n.width);
-  for (size_t f = 0; f < n.width; ++f) {
-    const Dot up = dot(x, n.up, n.up_bias, f, hidden);
-    if (n.gate == nullptr) {
-      h[f] = activate(d, up.sum);
-      typical[f] = activate(d, std::sqrt(up.squares));
-    } else {
-      const Dot gate = dot(x, n.gate, n.gate_bias, f, hidden);
-      h[f] = gated(d, gate.sum, up.sum);
-      typical[f] = gated(d, std::sqrt(gate.squares), std::sqrt(up.squares));
-    }
-    typical[f] = std::max(std::fabs(h[f]), std::fabs(typical[f]) / 2);
-  }
-  for (size_t i = 0; i < hidden; ++i) {
-    y[i] += weight * dot(h.data(), n.down, n.down_bias, i, n.width).sum;
-    square[i] += weight * weight * dot(typical.data(), n.down, nullptr, i, n.width).squares;
-  }
-}
-
-}  // namespace
-
-OutputOracle output_oracle(const LayerCase& c, const std::vector<int32_t>& ids, const std::vector<double>& weights) {
-  const moe_layer_desc& d = c.desc;
-  const LayerWeights& w = c.weights;
-  const size_t hidden = d.hidden, width = d.intermediate, k = d.top_k;
-  const std::vector<double> x = input_of(c);
-  const auto at = [](const std::vector<float>& values, size_t offset) {
-    return values.empty() ? nullptr : values.data() + offset;
-  };
-  OutputOracle out;
-  out.y.assign(c.tokens * hidden, 0);
-  out.typical.assign(c.tokens * hidden, 0);
-  for (size_t t = 0; t < c.tokens; ++t) {
-    const double* row = x.data() + t * hidden;
-    double* y = out.y.data() + t * hidden;
-    double* square = out.typical.data() + t * hidden;
-    for (size_t s = 0; s < k; ++s) {
-      if (ids[t * k + s] < 0) continue;
-      const size_t e = static_cast<size_t>(ids[t * k + s]);
-      const Network expert{at(w.gate, e * width * hidden),
-                           at(w.up, e * width * hidden),
-                           at(w.down, e * width * hidden),
-                           at(w.gate_bias, e * width),
-                           at(w.up_bias, e * width),
-                           at(w.down_bias, e * hidden),
-                           width};
-      add_network(d, expert, row, weights[t * k + s], y, square);
-    }
-    if (d.shared_intermediate != 0) {
-      const Network shared{at(w.shared_gate, 0), at(w.shared_up, 0), at(w.shared_down, 0), nullptr, nullptr, nullptr,
-                           d.shared_intermediate};
-      double scale = 1;
-      if (d.shared_gate == MOE_SHARED_GATE_SIGMOID)
-        scale = sigmoid(dot(row, w.shared_router.data(), nullptr, 0, hidden).sum);
-      if (d.shared_gate == MOE_SHARED_GATE_CONSTANT) scale = static_cast<double>(d.shared_constant);
-      add_network(d, shared, row, scale, y, square);
-    }
-    for (size_t i = 0; i < hidden; ++i) {
-      y[i] *= static_cast<double>(or_one(d.out_scale));
-      square[i] = std::sqrt(square[i]) * std::fabs(static_cast<double>(or_one(d.out_scale)));
-      if (!c.inputs.residual.empty()) {
-        y[i] += static_cast<double>(c.inputs.beta) * static_cast<double>(c.inputs.residual[t * hidden + i]);
-      }
-    }
-  }
-  return out;
 }
 
 }  // namespace moe_conformance

@@ -13,16 +13,19 @@
 namespace moe_conformance {
 
 struct RouteOracle {
-  std::vector<double> logits;       // [T, E]; given or computed; empty without either
-  std::vector<double> logit_bound;  // [T, E]: how far a float32 logit may be away (0 where it is given)
-  std::vector<double> p;            // [T, E]: what weights are taken from
-  std::vector<double> key;          // [T, E]: what the selection compares
-  std::vector<double> key_bound;    // [T, E]
+  std::vector<double> logits;       // [T, E + Z]; given or computed; empty without either
+  std::vector<double> logit_bound;  // [T, E + Z]: how far a float32 logit may be away (0 where it is given)
+  std::vector<double> p;            // [T, E + Z]: what weights are taken from
+  std::vector<double> key;          // [T, E + Z]: what the selection compares
+  std::vector<double> key_bound;    // [T, E + Z]
   std::vector<int32_t> ids;         // [T, k]; -1: skipped
   std::vector<uint8_t> decided;     // [T]: every deciding gap exceeds twice the bound
 };
 
 RouteOracle route_oracle(const LayerCase& layer_case);
+
+// x [T, H], normalised if the layer says so: what the experts see.
+std::vector<double> layer_input(const LayerCase& layer_case);
 
 // Routing weights [T, k] of the experts in `ids` ([T, k], any choice, -1 skipped), as they are
 // applied.

@@ -42,7 +42,8 @@ void draw_shape(LayerCase& c, Random& random, bool long_run) {
               : kind < 0.95 ? random.between(257, 512)
                             : random.between(513, 1024);
   const double many = random.uniform();
-  d.top_k = std::min(d.experts, random.between(1, many < 0.7 ? 8 : many < 0.93 ? 16 : 32));
+  if (random.chance(0.12)) d.identity_experts = random.between(1, random.chance(0.8) ? 32 : 256);
+  d.top_k = std::min(d.experts + d.identity_experts, random.between(1, many < 0.7 ? 8 : many < 0.93 ? 16 : 32));
   d.hidden = draw_width(random);
   d.intermediate = draw_width(random);
   const double tokens = random.uniform();
@@ -75,54 +76,107 @@ void shrink(LayerCase& c, bool long_run) {
   }
 }
 
-void draw_route(LayerCase& c, Random& random) {
+// How logits become scores and weights. True if the weights are positive, so that dividing by their sum is sane.
+bool draw_score(moe_layer_desc& d, Random& random) {
+  const double kind = random.uniform();
+  if (kind < 0.3) {
+    d.score = MOE_SCORE_SOFTMAX;
+  } else if (kind < 0.5) {
+    d.score = MOE_SCORE_SIGMOID;
+  } else if (kind < 0.63) {
+    d.score = MOE_SCORE_SQRT_SOFTPLUS;
+  } else if (kind < 0.71) {
+    return false;
+  } else if (kind < 0.85) {
+    d.weight = MOE_WEIGHT_SOFTMAX;
+  } else if (kind < 0.95) {
+    d.weight = MOE_WEIGHT_SIGMOID;
+  } else {
+    d.score = random.between(MOE_SCORE_SOFTMAX, MOE_SCORE_SQRT_SOFTPLUS);
+    d.weight = random.chance(0.5) ? MOE_WEIGHT_SOFTMAX : MOE_WEIGHT_SIGMOID;
+  }
+  return true;
+}
+
+void draw_groups(moe_layer_desc& d, Random& random) {
+  const uint32_t all = d.experts + d.identity_experts;
+  std::vector<uint32_t> divisors;
+  for (uint32_t n = 2; n <= 32; ++n) {
+    if (all % n == 0) divisors.push_back(n);
+  }
+  if (divisors.empty()) return;
+  d.groups = divisors[random.below(static_cast<uint32_t>(divisors.size()))];
+  const uint32_t size = all / d.groups, least = (d.top_k + size - 1) / size;
+  d.groups_kept = random.between(least, d.groups);
+  if (random.chance(0.5)) return;
+  d.group_score = MOE_GROUP_SCORE_SUM_TOP_N;
+  d.group_top_n = random.chance(0.6) ? std::min(2u, size) : random.between(1, size);
+}
+
+void draw_router_input(LayerCase& c, Random& random) {
+  moe_layer_desc& d = c.desc;
+  if (random.chance(0.15)) d.flags |= MOE_LAYER_SEPARATE_ROUTER_INPUT;
+  if (random.chance(0.12)) d.flags |= MOE_LAYER_ROUTER_INPUT_NORM;
+  if (random.chance(0.12)) d.flags |= MOE_LAYER_ROUTER_INPUT_SCALE;
+  if (random.chance(0.1)) d.router_input_multiplier = random.chance(0.5) ? 0.25f : 3.0f;
+}
+
+void draw_normalisation(moe_layer_desc& d, Random& random) {
   static constexpr float kEps[] = {1e-20f, 1e-9f, 1e-3f};
   static constexpr float kFloor[] = {1e-12f, 0.01f, 0.5f};
+  static constexpr float kP[] = {1.0f, 1.0f, 2.0f, 3.5f};
+  const double kind = random.uniform();
+  if (kind < 0.3) {
+    d.normalize = MOE_NORMALIZE_SUM_EPS;
+    d.normalize_eps = random.pick(kEps);
+  } else if (kind < 0.5) {
+    d.normalize = MOE_NORMALIZE_SUM_FLOOR;
+    d.normalize_eps = random.pick(kFloor);
+  } else if (kind < 0.65) {
+    d.normalize = MOE_NORMALIZE_P_NORM;
+    d.normalize_p = random.pick(kP);
+  }
+  if (d.normalize != MOE_NORMALIZE_NONE && random.chance(0.3)) d.flags |= MOE_LAYER_NORMALIZE_SINGLE;
+}
+
+void draw_route(LayerCase& c, Random& random) {
   moe_layer_desc& d = c.desc;
   const double source = random.uniform();
-  d.route_source = source < 0.66   ? MOE_ROUTE_FROM_ROUTER
-                   : source < 0.78 ? MOE_ROUTE_FROM_LOGITS
-                   : source < 0.86 ? MOE_ROUTE_FROM_SCORES
-                   : source < 0.94 ? MOE_ROUTE_FROM_IDS
+  d.route_source = source < 0.6    ? MOE_ROUTE_FROM_ROUTER
+                   : source < 0.72 ? MOE_ROUTE_FROM_LOGITS
+                   : source < 0.8  ? MOE_ROUTE_FROM_SCORES
+                   : source < 0.88 ? MOE_ROUTE_FROM_IDS
+                   : source < 0.94 ? MOE_ROUTE_FROM_TOKEN_TABLE
                                    : MOE_ROUTE_DENSE;
   if (d.route_source == MOE_ROUTE_DENSE) {
     d.experts = d.top_k = 1;
+    d.identity_experts = 0;
     return;
   }
-  bool positive = true;  // are the weights, so that dividing by their sum is sane?
-  const double kind = random.uniform();
-  if (d.route_source == MOE_ROUTE_FROM_ROUTER || d.route_source == MOE_ROUTE_FROM_LOGITS) {
-    if (kind < 0.35) {
-      d.score = MOE_SCORE_SOFTMAX;
-    } else if (kind < 0.6) {
-      d.score = MOE_SCORE_SIGMOID;
-    } else if (kind < 0.7) {
-      positive = false;
-    } else if (kind < 0.85) {
-      d.weight = MOE_WEIGHT_SOFTMAX;
-    } else if (kind < 0.95) {
-      d.weight = MOE_WEIGHT_SIGMOID;
-    } else {
-      d.score = random.chance(0.5) ? MOE_SCORE_SOFTMAX : MOE_SCORE_SIGMOID;
-      d.weight = random.chance(0.5) ? MOE_WEIGHT_SOFTMAX : MOE_WEIGHT_SIGMOID;
-    }
-    if (random.chance(0.35)) d.flags |= MOE_LAYER_SELECTION_BIAS;
-    if (d.route_source == MOE_ROUTE_FROM_ROUTER && random.chance(0.25)) d.flags |= MOE_LAYER_ROUTER_BIAS;
-  } else if (d.route_source == MOE_ROUTE_FROM_SCORES && kind < 0.3) {
-    d.weight = kind < 0.15 ? MOE_WEIGHT_SOFTMAX : MOE_WEIGHT_SIGMOID;
+  const bool scored = computes_logits(d) || d.route_source == MOE_ROUTE_FROM_LOGITS;
+  const bool sparsemixer = d.top_k <= 4 && d.route_source <= MOE_ROUTE_FROM_LOGITS && random.chance(0.08);
+  bool positive = true;
+  if (sparsemixer) {
+    static constexpr float kEps[] = {0.01f, 0.1f, 0.3f};
+    d.selection = MOE_SELECT_SPARSEMIXER;
+    d.sparsemixer_eps = random.pick(kEps);
+  } else if (scored) {
+    positive = draw_score(d, random);
+    if (random.chance(0.12)) d.logit_soft_cap = random.chance(0.5) ? 30.0f : 1.5f;
+    if (selects(d) && random.chance(0.3)) d.flags |= MOE_LAYER_SELECTION_BIAS;
+  } else if (d.route_source == MOE_ROUTE_FROM_SCORES && random.chance(0.3)) {
+    d.weight = random.chance(0.5) ? MOE_WEIGHT_SOFTMAX : MOE_WEIGHT_SIGMOID;
   }
-  if (positive) {
-    const double normalize = random.uniform();
-    if (normalize < 0.35) {
-      d.normalize = MOE_NORMALIZE_SUM_EPS;
-      d.normalize_eps = random.pick(kEps);
-    } else if (normalize < 0.6) {
-      d.normalize = MOE_NORMALIZE_SUM_FLOOR;
-      d.normalize_eps = random.pick(kFloor);
-    }
-    if (d.normalize != MOE_NORMALIZE_NONE && random.chance(0.3)) d.flags |= MOE_LAYER_NORMALIZE_SINGLE;
+  if (computes_logits(d)) {
+    if (random.chance(0.25)) d.flags |= MOE_LAYER_ROUTER_BIAS;
+    draw_router_input(c, random);
   }
+  if (selects(d) && !sparsemixer && random.chance(0.25)) draw_groups(d, random);
+  if (d.route_source == MOE_ROUTE_FROM_TOKEN_TABLE) d.token_table_rows = random.between(1, 50);
+  if (positive) draw_normalisation(d, random);
   if (random.chance(0.3)) d.routed_scale = random.chance(0.5) ? 2.5f : 0.3f;
+  if (random.chance(0.15)) d.flags |= MOE_LAYER_PER_EXPERT_SCALE;
+  if (random.chance(0.15)) d.flags |= MOE_LAYER_WEIGHT_ON_INPUT;
 }
 
 void draw_network(LayerCase& c, Random& random) {
@@ -131,13 +185,17 @@ void draw_network(LayerCase& c, Random& random) {
     d.flags |= MOE_LAYER_UNGATED;
     d.activation = random.below(MOE_ACTIVATION_RELU2 + 1);
   } else {
-    d.activation = random.chance(0.3) ? MOE_ACTIVATION_SILU : random.below(MOE_ACTIVATION_SWIGLU_CLAMP_POST + 1);
+    d.activation = random.chance(0.3) ? MOE_ACTIVATION_SILU : random.below(MOE_ACTIVATION_SITU + 1);
     d.gate_up_layout = random.below(MOE_GATE_UP_INTERLEAVED + 1);
   }
   if (d.activation == MOE_ACTIVATION_SWIGLU_OAI) {
     d.activation_alpha = random.chance(0.5) ? 0.0f : 1.2f;
     d.activation_beta = random.chance(0.7) ? 1.0f : 0.25f;
     d.activation_limit = random.chance(0.5) ? 7.0f : 0.8f;
+  } else if (d.activation == MOE_ACTIVATION_SITU) {
+    d.activation_alpha = random.chance(0.5) ? 0.0f : 0.7f;
+    const double kind = random.uniform();
+    d.activation_beta = kind < 0.3 ? 0.0f : kind < 0.6 ? 25.0f : 0.9f;
   } else if (d.activation == MOE_ACTIVATION_SWIGLU_CLAMP_PRE || d.activation == MOE_ACTIVATION_SWIGLU_CLAMP_POST) {
     const double kind = random.uniform();
     d.activation_limit = kind < 0.4 ? 10.0f : kind < 0.9 ? 0.7f : 0.0f;
@@ -152,6 +210,9 @@ void draw_network(LayerCase& c, Random& random) {
     d.shared_intermediate =
         random.chance(0.5) ? d.intermediate * random.between(1, 3) : random.between(1, 2 * d.intermediate);
     d.shared_gate = random.below(MOE_SHARED_GATE_CONSTANT + 1);
+    const bool own_input = has_flag(d, MOE_LAYER_SEPARATE_ROUTER_INPUT) || has_flag(d, MOE_LAYER_ROUTER_INPUT_NORM) ||
+                           has_flag(d, MOE_LAYER_ROUTER_INPUT_SCALE) || d.router_input_multiplier != 0;
+    if (own_input && d.shared_gate == MOE_SHARED_GATE_SIGMOID) d.shared_gate = MOE_SHARED_GATE_ONE;  // refused
     if (d.shared_gate == MOE_SHARED_GATE_CONSTANT) d.shared_constant = random.chance(0.5) ? 0.4f : -1.5f;
   }
   if (random.chance(0.2)) d.out_scale = random.chance(0.5) ? 0.5f : 3.0f;
@@ -198,10 +259,12 @@ void draw_arrangement(LayerCase& c, Random& random) {
   Arrangement& a = c.arrangement;
   LayerInputs& in = c.inputs;
   in.x_dtype = random.chance(0.5) ? MOE_DTYPE_F32 : random.pick(kDtypes);
+  in.router_x_dtype = random.chance(0.5) ? MOE_DTYPE_F32 : random.pick(kDtypes);
   in.y_dtype = random.chance(0.5) ? MOE_DTYPE_F32 : random.pick(kDtypes);
   in.residual_dtype = random.chance(0.5) ? MOE_DTYPE_F32 : random.pick(kDtypes);
   if (random.chance(0.3)) in.beta = random.chance(0.5) ? 1.0f : -0.75f;
   a.x = draw_placement(random);
+  a.router_x = draw_placement(random);
   a.y = draw_placement(random);
   a.residual = draw_placement(random);
   a.route_in = draw_placement(random);
@@ -266,16 +329,45 @@ LayerCase softmax_layer(uint32_t experts, uint32_t top_k, uint32_t hidden, uint3
   return c;
 }
 
+namespace {
+
+// The first k of a shuffle of all experts, so that none comes twice; and, where nothing divides by their weights, some
+// ids of no expert.
+std::vector<int32_t> draw_ids(const moe_layer_desc& d, Random& random, size_t rows) {
+  static constexpr int32_t kOutside[] = {-1, -2147483647 - 1, 2147483647};
+  const auto all = static_cast<uint32_t>(candidates(d));
+  const bool outside = d.normalize == MOE_NORMALIZE_NONE && random.chance(0.4);
+  std::vector<int32_t> shuffled(all), ids;
+  for (uint32_t e = 0; e < all; ++e) shuffled[e] = static_cast<int32_t>(e);
+  for (size_t row = 0; row < rows; ++row) {
+    for (uint32_t s = 0; s < d.top_k; ++s) {
+      std::swap(shuffled[s], shuffled[s + random.below(all - s)]);
+      const int32_t beyond = random.chance(0.5) ? static_cast<int32_t>(all) : random.pick(kOutside);
+      ids.push_back(outside && random.chance(0.2) ? beyond : shuffled[s]);
+    }
+  }
+  return ids;
+}
+
+void draw_token_table(LayerCase& c, Random& random) {
+  c.weights.token_table = draw_ids(c.desc, random, c.desc.token_table_rows);
+}
+
+}  // namespace
+
 void draw_weights(LayerCase& c, Random& random) {
   const moe_layer_desc& d = c.desc;
   LayerWeights& w = c.weights;
   const size_t experts = d.experts, hidden = d.hidden, width = d.intermediate, shared = d.shared_intermediate;
   const auto scale = [](size_t inputs) { return 1 / std::sqrt(static_cast<float>(inputs)); };
   const bool gated = !has_flag(d, MOE_LAYER_UNGATED);
-  if (d.route_source == MOE_ROUTE_FROM_ROUTER)
-    w.router = draw(random, experts * hidden, scale(hidden), 0, w.router_dtype);
-  if (has_flag(d, MOE_LAYER_ROUTER_BIAS)) w.router_bias = draw(random, experts, 0.3f, 0, w.router_dtype);
-  if (has_flag(d, MOE_LAYER_SELECTION_BIAS)) w.selection_bias = draw(random, experts, 0.2f, 0, w.router_dtype);
+  const size_t choices = candidates(d);
+  if (computes_logits(d)) w.router = draw(random, choices * hidden, scale(hidden), 0, w.router_dtype);
+  if (has_flag(d, MOE_LAYER_ROUTER_BIAS)) w.router_bias = draw(random, choices, 0.3f, 0, w.router_dtype);
+  if (has_flag(d, MOE_LAYER_SELECTION_BIAS)) w.selection_bias = draw(random, choices, 0.2f, 0, w.router_dtype);
+  if (has_flag(d, MOE_LAYER_ROUTER_INPUT_SCALE)) w.router_scale = draw(random, hidden, 0.3f, 1, w.router_dtype);
+  if (has_flag(d, MOE_LAYER_PER_EXPERT_SCALE)) w.expert_scale = draw(random, experts, 0.3f, 1, w.router_dtype);
+  if (d.route_source == MOE_ROUTE_FROM_TOKEN_TABLE) draw_token_table(c, random);
   if (has_flag(d, MOE_LAYER_INPUT_NORM)) w.norm = draw(random, hidden, 0.2f, 1, w.router_dtype);
   if (gated) w.gate = draw(random, experts * width * hidden, scale(hidden), 0, d.gate_format.element);
   w.up = draw(random, experts * width * hidden, scale(hidden), 0, d.up_format.element);
@@ -297,8 +389,11 @@ void draw_weights(LayerCase& c, Random& random) {
 void draw_inputs(LayerCase& c, Random& random, float x_scale) {
   const moe_layer_desc& d = c.desc;
   LayerInputs& in = c.inputs;
-  const size_t experts = d.experts, hidden = d.hidden, k = d.top_k, tokens = c.tokens;
+  const size_t experts = candidates(d), hidden = d.hidden, k = d.top_k, tokens = c.tokens;
   in.x = draw(random, tokens * hidden, x_scale, 0, in.x_dtype);
+  if (has_flag(d, MOE_LAYER_SEPARATE_ROUTER_INPUT)) {
+    in.router_x = draw(random, tokens * hidden, x_scale, 0, in.router_x_dtype);
+  }
   if (in.beta != 0) in.residual = draw(random, tokens * hidden, 1, 0, in.residual_dtype);
   if (d.route_source == MOE_ROUTE_FROM_LOGITS) in.logits = draw(random, tokens * experts, 2, 0, MOE_DTYPE_F32);
   if (d.route_source == MOE_ROUTE_FROM_SCORES) {
@@ -308,21 +403,17 @@ void draw_inputs(LayerCase& c, Random& random, float x_scale) {
       std::transform(in.scores.begin(), in.scores.end(), in.scores.begin(),
                      [](float s) { return std::floor(2 * s) + 0.5f; });
     in.weights.resize(tokens * experts);
-    for (float& weight : in.weights) weight = static_cast<float>(0.05 + random.uniform());
   }
-  if (d.route_source != MOE_ROUTE_FROM_IDS) return;
-  // Weights are divided by their sum only where every route counts.
-  const bool outside = d.normalize == MOE_NORMALIZE_NONE && random.chance(0.4);
-  static constexpr int32_t kOutside[] = {-1, -2147483647 - 1, 2147483647};
-  std::vector<int32_t> all(experts);
-  for (size_t e = 0; e < experts; ++e) all[e] = static_cast<int32_t>(e);
+  if (d.route_source == MOE_ROUTE_FROM_IDS) {
+    in.ids = draw_ids(d, random, tokens);
+    in.weights.resize(tokens * k);
+  }
+  for (float& weight : in.weights) weight = static_cast<float>(0.05 + random.uniform());
+  if (d.route_source != MOE_ROUTE_FROM_TOKEN_TABLE) return;
+  const bool outside = d.normalize == MOE_NORMALIZE_NONE;
   for (size_t t = 0; t < tokens; ++t) {
-    for (size_t s = 0; s < k; ++s) {  // the first k of a shuffle: no expert twice
-      std::swap(all[s], all[s + random.below(static_cast<uint32_t>(experts - s))]);
-      const int32_t beyond = random.chance(0.5) ? static_cast<int32_t>(experts) : random.pick(kOutside);
-      in.ids.push_back(outside && random.chance(0.2) ? beyond : all[s]);
-      in.weights.push_back(static_cast<float>(0.05 + random.uniform()));
-    }
+    const auto row = static_cast<int32_t>(random.below(d.token_table_rows));
+    in.token_ids.push_back(outside && random.chance(0.1) ? static_cast<int32_t>(d.token_table_rows) : row);
   }
 }
 
