@@ -23,11 +23,12 @@
  *             [device]       thread-safe; takes a lock of the device.
  *             [context]      one thread at a time for the same context (or upload).
  *             Destroying an object while another thread uses it is an error that cannot be caught.
- *   Shapes    T tokens, H hidden, F intermediate, E experts, k experts per token. Matrices are row-major.
+ *   Shapes    T tokens, H hidden, F intermediate, E experts, Z identity experts, k experts per token. Matrices
+ *             are row-major.
  *             A route is one (token, slot) pair; slots 0..k-1 are the routed experts in order of choice,
  *             slots k.. are the shared experts (moe_layer_info.slots_per_token counts both).
  *   Numbers   Ties go to the lowest expert id. NaN sorts below -infinity. A route whose expert id is
- *             negative or >= E is skipped and adds nothing. The same calls on the same device give the
+ *             negative or >= E + Z is skipped and adds nothing. The same calls on the same device give the
  *             same bits; a token's route does not depend on the tokens beside it.
  */
 #ifndef MOE_PLUGIN_H_
@@ -247,7 +248,7 @@ typedef struct moe_weight_format {
 #define MOE_ACTIVATION_SWIGLU_OAI 5u        /* g=min(g,L), u=clamp(u,+-L): g*sigmoid(alpha*g)*(u+beta) */
 #define MOE_ACTIVATION_SWIGLU_CLAMP_PRE 6u  /* silu(min(g,L)) * clamp(u,+-L) */
 #define MOE_ACTIVATION_SWIGLU_CLAMP_POST 7u /* min(silu(g),L) * clamp(u,+-L) */
-#define MOE_ACTIVATION_SITU 8u              /* alpha*tanh(g/alpha)*sigmoid(g) * beta*tanh(u/beta) */
+#define MOE_ACTIVATION_SITU 8u              /* alpha*tanh(g/alpha)*sigmoid(g) * beta*tanh(u/beta), or u */
 
 #define MOE_GATE_UP_SEPARATE 0u       /* tensors experts.gate and experts.up */
 #define MOE_GATE_UP_CONCATENATED 1u   /* experts.gate_up: F rows of gate, then F rows of up */
@@ -272,16 +273,16 @@ typedef struct moe_weight_format {
 
 /* Flags of a layer. */
 #define MOE_LAYER_UNGATED (1u << 0)             /* h = act(x Wup): no gate matrix */
-#define MOE_LAYER_ROUTER_BIAS (1u << 1)         /* tensor router.bias [E] */
-#define MOE_LAYER_SELECTION_BIAS (1u << 2)      /* tensor router.selection_bias [E]: selects, never weighs */
+#define MOE_LAYER_ROUTER_BIAS (1u << 1)         /* tensor router.bias [E + Z] */
+#define MOE_LAYER_SELECTION_BIAS (1u << 2)      /* tensor router.selection_bias [E + Z]: selects, never weighs */
 #define MOE_LAYER_EXPERT_BIAS (1u << 3)         /* tensors experts.{gate,up}.bias [E,F] (or gate_up.bias), experts.down.bias [E,H] */
 #define MOE_LAYER_NORMALIZE_SINGLE (1u << 4)    /* renormalise for k = 1 too */
 #define MOE_LAYER_INPUT_NORM (1u << 5)          /* x := RMSNorm(x) * tensor norm.weight [H] */
-#define MOE_LAYER_WEIGHT_ON_INPUT (1u << 6)     /* the routing weight multiplies x, not the output */
+#define MOE_LAYER_WEIGHT_ON_INPUT (1u << 6)     /* the routing weight multiplies x, not the output; shared experts: the output */
 #define MOE_LAYER_PER_EXPERT_SCALE (1u << 7)    /* tensor router.expert_scale [E] */
 #define MOE_LAYER_LATENT_NORM (1u << 8)         /* RMSNorm before the latent up-projection */
 #define MOE_LAYER_SEPARATE_ROUTER_INPUT (1u << 9) /* forward is given router_x [T, H] */
-#define MOE_LAYER_ROUTER_INPUT_NORM (1u << 10)  /* RMSNorm without weight on the router's input */
+#define MOE_LAYER_ROUTER_INPUT_NORM (1u << 10)  /* RMSNorm without weight on the router's input, by norm_eps */
 #define MOE_LAYER_ROUTER_INPUT_SCALE (1u << 11) /* tensor router.input_scale [H] */
 #define MOE_LAYER_NOISY_TOP_K (1u << 12)        /* tensor router.noise_weight [E,H] */
 #define MOE_LAYER_BATCH_INVARIANT (1u << 13)    /* reserved: refused until it is done */
@@ -293,16 +294,16 @@ typedef struct moe_layer_desc {
   uint32_t hidden;           /* H, 1..262128 */
   uint32_t intermediate;     /* F, 1..262128 */
   uint32_t experts;          /* E, 1..1024 */
-  uint32_t top_k;            /* k, 1..min(E, 32) */
-  uint32_t identity_experts; /* Z: ids E..E+Z-1 add weight * x */
+  uint32_t top_k;            /* k, 1..min(E + Z, 32) */
+  uint32_t identity_experts; /* Z, 0..1024: ids E..E+Z-1 add weight * x; the router chooses from E + Z */
   uint32_t flags;            /* MOE_LAYER_* */
   /* routing, in the order in which it is computed */
   uint32_t route_source;   /* MOE_ROUTE_* */
   float logit_soft_cap;    /* c > 0: l = c tanh(l / c) */
   uint32_t score;          /* MOE_SCORE_*: p */
   uint32_t selection;      /* MOE_SELECT_* */
-  uint32_t groups;         /* n_group; 0 or 1: none */
-  uint32_t groups_kept;    /* topk_group */
+  uint32_t groups;         /* n_group, neighbours, at most 32; 0 or 1: none */
+  uint32_t groups_kept;    /* topk_group: experts of other groups are never chosen */
   uint32_t group_score;    /* MOE_GROUP_SCORE_* */
   uint32_t group_top_n;    /* n of MOE_GROUP_SCORE_SUM_TOP_N */
   uint32_t weight;         /* MOE_WEIGHT_* */
@@ -366,7 +367,9 @@ typedef struct moe_estimate {
 
 /* ---- weights: a transaction ------------------------------------------------------------------- */
 /* begin_weights -> add_tensor ... -> commit_weights, or cancel_weights. Tensors that a layer needs
- * (list_tensors names them): router.weight [E,H], router.bias [E], router.selection_bias [E],
+ * (list_tensors names them): router.weight [E+Z,H], router.bias [E+Z], router.selection_bias [E+Z],
+ * router.input_scale [H], router.expert_scale [E], router.token_table [token_table_rows,k] (i32; an id of no expert:
+ * the route is skipped),
  * experts.gate|up [E,F,H], experts.gate_up [E,2F,H], experts.down [E,H,F], their .bias (experts.gate_up.bias [E,2F]),
  * shared.gate|up [Fs,H], shared.gate_up [2Fs,H], shared.down [H,Fs], shared.router [H], norm.weight [H]. */
 
@@ -381,7 +384,7 @@ typedef struct moe_tensor_source {
   uint32_t expert_first;  /* for a part of the experts; ignored where a tensor has no expert axis */
   uint32_t expert_count;  /* 0: all from expert_first on */
   uint32_t source;        /* MOE_SOURCE_* */
-  uint32_t dtype;         /* MOE_DTYPE_*: f32, f16 or bf16 for vectors and the router; matrices are in the
+  uint32_t dtype;         /* MOE_DTYPE_*: f32, f16 or bf16 for vectors and the router, i32 for the table; matrices are in the
                              format of the descriptor and this field must agree with it */
   const void* memory;     /* MEMORY: contiguous, read during the call */
   uint64_t bytes;         /* must be exactly what the shape and format need */
@@ -476,28 +479,31 @@ typedef struct moe_call_args {
   float beta;               /* y += beta * residual */
   uint32_t reserved;
   /* inputs of the route, by route_source */
-  const moe_view* logits_in;  /* [T, E] f32 */
-  const moe_view* scores_in;  /* [T, E] f32 */
-  const moe_view* weights_in; /* FROM_SCORES: [T, E]; FROM_IDS: [T, k]; f32 */
+  const moe_view* logits_in;  /* [T, E+Z] f32 */
+  const moe_view* scores_in;  /* [T, E+Z] f32 */
+  const moe_view* weights_in; /* FROM_SCORES: [T, E+Z]; FROM_IDS: [T, k]; f32 */
   const moe_view* ids_in;     /* FROM_IDS: [T, k] i32 */
-  const moe_view* token_ids;  /* [T, 1] i32, with a token table */
+  const moe_view* token_ids;  /* [T, 1] i32, with a token table; beyond its rows: the token's routes are skipped */
   /* outputs of the route, each optional in forward */
-  const moe_view* ids;     /* [T, k] or [T, slots] i32; -1 where a route is skipped */
+  /* [T, k] or [T, slots] i32: experts 0..E-1, identity experts E..E+Z-1, shared experts (slots k..) from E+Z on; -1
+   * where a route is skipped */
+  const moe_view* ids;
   const moe_view* weights; /* [T, k] or [T, slots] f32, scaled as they are applied */
-  const moe_view* logits;  /* [T, E] f32; only where the router is computed here */
-  const moe_view* scores;  /* [T, E] f32: the values the selection compared */
-  const moe_view* counts;  /* [1, E] i32: routes per expert */
+  const moe_view* logits;  /* [T, E+Z] f32; only where the router is computed here; before the soft cap */
+  const moe_view* scores;  /* [T, E+Z] f32: the values the selection compared; only where there is a selection */
+  const moe_view* counts;  /* [1, E+Z] i32: routes per expert */
   /* between stages: [1, T*slots] i32, routes sorted by expert, stable; [1, experts_total + 1] i32 */
   const moe_view* order;
   const moe_view* offsets;
-  const moe_view* expert_out; /* [T*slots, H] f32: weight * FFN(x) of each route */
+  const moe_view* expert_out; /* [T*slots, H] f32: weight * FFN(x) of each route, or FFN(weight * x) */
 } moe_call_args;
 /* forward        x, route inputs, residual?                  -> y, route outputs?
  * route          x and route inputs                          -> ids [T,slots], weights [T,slots], others?
  * plan_dispatch  ids [T,slots]                               -> order, offsets, counts?
  * experts        x, ids, weights [T,slots], order, offsets   -> expert_out
  * combine        ids [T,slots], expert_out, residual?        -> y
- * Entries of order past offsets[experts_total] (as many as routes are skipped) are -1. plan_dispatch and experts
+ * order and offsets know the experts that have weights: 0..E-1, then the shared ones. Entries of order past
+ * offsets[experts_total] (as many as routes are skipped or go to identity experts) are -1. plan_dispatch and experts
  * take moe_layer_info.max_stage_tokens tokens in one call; a host with more calls the stages piece by piece.
  * The stages one after another give the same bits as forward. Between experts a host may put a transport
  * of its own: route on one device, experts on another with the tokens it was sent. */

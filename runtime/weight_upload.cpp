@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// The transaction's checks and the cutting of tensors into rows. Files are read, not mapped: a file
-// that shrinks under us is then an error, not a signal that kills the host.
+// The transaction's checks and the cutting of tensors into rows.
 #include "runtime/weight_upload.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
-#include <fstream>
 
 #include "kernel_table.h"
-#include "runtime/platform.h"
+#include "runtime/tensor_reader.h"
 
 namespace moevk {
 namespace {
@@ -18,55 +15,6 @@ namespace {
 constexpr uint64_t kChunkBytes = 4u << 20;  // read at a time from a file or callback
 
 }  // namespace
-
-// Bytes of one tensor, from memory, a file or a callback.
-class WeightUpload::Reader {
- public:
-  Reader(const moe_tensor_source& source, std::shared_ptr<SharedState> state)
-      : source_(source), state_(std::move(state)) {}
-
-  Status open() {
-    if (source_.source != MOE_SOURCE_FILE) return {};
-    file_.open(path_from_utf8(source_.path), std::ios::binary);
-    if (!file_)
-      return {MOE_ERROR_IO, "source.path", std::string("cannot open ") + source_.path + ": " + std::strerror(errno)};
-    file_.seekg(0, std::ios::end);
-    const auto end = static_cast<uint64_t>(file_.tellg());
-    if (source_.file_offset > end || source_.bytes > end - source_.file_offset) {
-      return {MOE_ERROR_IO, "source.file_offset",
-              std::string(source_.path) + " ends at byte " + std::to_string(end) + ", before the tensor does (" +
-                  std::to_string(source_.file_offset) + " + " + std::to_string(source_.bytes) + ")"};
-    }
-    return {};
-  }
-
-  // A pointer to `bytes` bytes from `offset` of the tensor; valid until the next call.
-  Result<const std::byte*> bytes(uint64_t offset, uint64_t bytes) {
-    if (source_.source == MOE_SOURCE_MEMORY) return static_cast<const std::byte*>(source_.memory) + offset;
-    if (scratch_.bytes() < bytes) {
-      MOE_ASSIGN_OR_RETURN(scratch_, HostMemory::allocate(state_, bytes));
-    }
-    if (source_.source == MOE_SOURCE_FILE) {
-      file_.clear();
-      file_.seekg(static_cast<std::streamoff>(source_.file_offset + offset));
-      file_.read(reinterpret_cast<char*>(scratch_.data()), static_cast<std::streamsize>(bytes));
-      if (static_cast<uint64_t>(file_.gcount()) != bytes) {
-        return Status(MOE_ERROR_IO, "source.path",
-                      std::string(source_.path) + ": cannot read " + std::to_string(bytes) + " bytes at " +
-                          std::to_string(source_.file_offset + offset));
-      }
-    } else if (const int32_t code = source_.read(source_.user, offset, scratch_.data(), bytes); code != 0) {
-      return Status(MOE_ERROR_IO, "source.read", "the callback returned error " + std::to_string(code));
-    }
-    return static_cast<const std::byte*>(scratch_.data());
-  }
-
- private:
-  const moe_tensor_source& source_;
-  std::shared_ptr<SharedState> state_;
-  std::ifstream file_;
-  HostMemory scratch_;
-};
 
 WeightUpload::WeightUpload(std::shared_ptr<SharedState> state, LayerSpec spec, std::unique_ptr<WeightSink> sink,
                            Progress progress)
@@ -223,7 +171,7 @@ Status WeightUpload::add_tensor(const moe_tensor_source& source) {
   if (source.source == MOE_SOURCE_FILE && source.path == nullptr) return invalid("source.path", "is NULL");
   if (source.source == MOE_SOURCE_CALLBACK && source.read == nullptr) return invalid("source.read", "is NULL");
 
-  Reader reader(source, state_);
+  TensorReader reader(source, state_);
   MOE_RETURN_IF_ERROR(reader.open());
   Tensor actual = {tensor, {}};
   actual.spec.dtype = source.dtype;
@@ -244,7 +192,7 @@ Status WeightUpload::add_tensor(const moe_tensor_source& source) {
   return {};
 }
 
-Status WeightUpload::store_matrix(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset) {
+Status WeightUpload::store_matrix(const Tensor& tensor, uint32_t expert, TensorReader& reader, uint64_t offset) {
   const TensorSpec& t = tensor.spec;
   const uint64_t row = uint64_t{t.columns} * dtype_bytes(t.dtype);
   uint32_t at_a_time = static_cast<uint32_t>(std::clamp<uint64_t>(kChunkBytes / row, 1, t.rows));
@@ -258,7 +206,7 @@ Status WeightUpload::store_matrix(const Tensor& tensor, uint32_t expert, Reader&
   return {};
 }
 
-Status WeightUpload::store_transposed(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset) {
+Status WeightUpload::store_transposed(const Tensor& tensor, uint32_t expert, TensorReader& reader, uint64_t offset) {
   const TensorSpec& t = tensor.spec;
   const uint64_t bytes = t.elements_per_expert() * dtype_bytes(t.dtype);
   MOE_ASSIGN_OR_RETURN(const std::byte* data, reader.bytes(offset, bytes));
@@ -333,7 +281,7 @@ Status WeightUpload::store_rows(const TensorSpec& t, MatrixKind kind, uint32_t e
   return {};
 }
 
-Status WeightUpload::store_vector(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset) {
+Status WeightUpload::store_vector(const Tensor& tensor, uint32_t expert, TensorReader& reader, uint64_t offset) {
   const TensorSpec& t = tensor.spec;
   const uint64_t row = uint64_t{t.columns} * dtype_bytes(t.dtype);
   if (t.vector == VectorKind::kTokenTable) return store_token_table(t, reader, offset);
@@ -362,7 +310,7 @@ Status WeightUpload::store_vector(const Tensor& tensor, uint32_t expert, Reader&
 }
 
 // Ids become numbers, and those of no expert -1, so that kernels need not doubt them.
-Status WeightUpload::store_token_table(const TensorSpec& t, Reader& reader, uint64_t offset) {
+Status WeightUpload::store_token_table(const TensorSpec& t, TensorReader& reader, uint64_t offset) {
   const auto candidates = static_cast<int32_t>(spec_.candidates());
   const uint64_t row = uint64_t{t.columns} * 4;
   const auto at_a_time = static_cast<uint32_t>(std::clamp<uint64_t>(kChunkBytes / row, 1, t.rows));

@@ -12,6 +12,8 @@
 
 namespace moevk {
 
+class TensorReader;
+
 class WeightUpload {
  public:
   // The host's callback, or none. Not 0 asks for a stop.
@@ -36,19 +38,18 @@ class WeightUpload {
     TensorSpec spec;
     std::vector<bool> present;  // per expert, or one entry
   };
-  class Reader;
 
   Result<Tensor*> find_tensor(const std::string& name, const char* argument);
   static Status check_binding(const TensorBinding& binding, const Tensor& tensor, const Device* device);
   Status copy_binding(const TensorBinding& binding, const TensorSpec& tensor);
-  Status store_matrix(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset);
-  Status store_transposed(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset);
+  Status store_matrix(const Tensor& tensor, uint32_t expert, TensorReader& reader, uint64_t offset);
+  Status store_transposed(const Tensor& tensor, uint32_t expert, TensorReader& reader, uint64_t offset);
   Status store_host_rows(const TensorSpec& tensor, uint32_t expert, uint32_t first_row, uint32_t rows,
                          const std::byte* data, uint64_t stride);
   Status store_rows(const TensorSpec& tensor, MatrixKind kind, uint32_t expert, uint32_t first_row, uint32_t rows,
                     const std::byte* data, uint64_t stride);
-  Status store_token_table(const TensorSpec& table, Reader& reader, uint64_t offset);
-  Status store_vector(const Tensor& tensor, uint32_t expert, Reader& reader, uint64_t offset);
+  Status store_token_table(const TensorSpec& table, TensorReader& reader, uint64_t offset);
+  Status store_vector(const Tensor& tensor, uint32_t expert, TensorReader& reader, uint64_t offset);
   Status report(uint64_t bytes);
 
   std::shared_ptr<SharedState> state_;

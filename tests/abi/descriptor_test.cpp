@@ -101,6 +101,50 @@ TEST_P(DescriptorTest, Malformed) {
          d.route_source = MOE_ROUTE_FROM_IDS, d.score = 0, d.flags |= MOE_LAYER_SELECTION_BIAS;
        }},
       {"desc.groups", "experts", [](moe_layer_desc& d) { d.groups = 3, d.groups_kept = 1; }},
+      {"desc.groups", "32", [](moe_layer_desc& d) { d.experts = 66, d.groups = 33, d.groups_kept = 1; }},
+      {"desc.groups", "selection",
+       [](moe_layer_desc& d) { d.route_source = MOE_ROUTE_FROM_IDS, d.score = 0, d.groups = 2, d.groups_kept = 1; }},
+      {"desc.groups_kept", "0", [](moe_layer_desc& d) { d.groups = 2; }},
+      {"desc.groups_kept", "3", [](moe_layer_desc& d) { d.groups = 2, d.groups_kept = 3; }},
+      {"desc.groups_kept", "top_k", [](moe_layer_desc& d) { d.groups = 4, d.groups_kept = 1; }},
+      {"desc.group_top_n", "0",
+       [](moe_layer_desc& d) { d.groups = 2, d.groups_kept = 1, d.group_score = MOE_GROUP_SCORE_SUM_TOP_N; }},
+      {"desc.group_top_n", "3",
+       [](moe_layer_desc& d) {
+         d.groups = 2, d.groups_kept = 1, d.group_score = MOE_GROUP_SCORE_SUM_TOP_N, d.group_top_n = 3;
+       }},
+      {"desc.selection", "score", [](moe_layer_desc& d) { d.selection = MOE_SELECT_SPARSEMIXER; }},  // of a softmax
+      {"desc.selection", "logits",
+       [](moe_layer_desc& d) {
+         d.route_source = MOE_ROUTE_FROM_SCORES, d.score = 0, d.selection = MOE_SELECT_SPARSEMIXER;
+       }},
+      {"desc.normalize_p", "positive", [](moe_layer_desc& d) { d.normalize = MOE_NORMALIZE_P_NORM; }},
+      {"desc.logit_soft_cap", "logits",
+       [](moe_layer_desc& d) { d.route_source = MOE_ROUTE_FROM_IDS, d.score = 0, d.logit_soft_cap = 30; }},
+      {"desc.token_table_rows", "table", [](moe_layer_desc& d) { d.route_source = MOE_ROUTE_FROM_TOKEN_TABLE; }},
+      {"desc.token_table_rows", "table", [](moe_layer_desc& d) { d.token_table_rows = 9; }},
+      {"desc.flags", "table",
+       [](moe_layer_desc& d) {
+         d.route_source = MOE_ROUTE_FROM_TOKEN_TABLE, d.token_table_rows = 9, d.flags |= MOE_LAYER_SELECTION_BIAS;
+       }},
+      {"desc.flags", "router",
+       [](moe_layer_desc& d) { d.route_source = MOE_ROUTE_FROM_LOGITS, d.flags |= MOE_LAYER_ROUTER_INPUT_NORM; }},
+      {"desc.router_input_multiplier", "router",
+       [](moe_layer_desc& d) { d.route_source = MOE_ROUTE_FROM_LOGITS, d.router_input_multiplier = 2; }},
+      // fields that another one would give a meaning
+      {"desc.normalize_p", "P_NORM", [](moe_layer_desc& d) { d.normalize_p = 2; }},
+      {"desc.normalize_eps", "SUM_EPS", [](moe_layer_desc& d) { d.normalize_eps = 1e-9f; }},
+      {"desc.sparsemixer_eps", "SPARSEMIXER", [](moe_layer_desc& d) { d.sparsemixer_eps = 0.1f; }},
+      {"desc.group_score", "groups", [](moe_layer_desc& d) { d.group_score = MOE_GROUP_SCORE_SUM_TOP_N; }},
+      {"desc.capacity_factor", "capacity", [](moe_layer_desc& d) { d.capacity_factor = 1; }},
+      {"desc.noise_seed", "NOISY", [](moe_layer_desc& d) { d.noise_seed = 1; }},
+      {"desc.activation_alpha", "OAI", [](moe_layer_desc& d) { d.activation_alpha = 1; }},
+      {"desc.activation_beta", "SITU", [](moe_layer_desc& d) { d.activation_beta = 1; }},
+      {"desc.activation_limit", "clamps", [](moe_layer_desc& d) { d.activation_limit = 7; }},
+      {"desc.lora_alpha", "lora_rank", [](moe_layer_desc& d) { d.lora_alpha = 1; }},
+      {"desc.shared_constant", "CONSTANT", [](moe_layer_desc& d) { d.shared_constant = 1; }},
+      {"desc.flags", "latent", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_LATENT_NORM; }},
+      {"desc.flags", "normalize", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_NORMALIZE_SINGLE; }},
       {"desc.shared_gate", "shared", [](moe_layer_desc& d) { d.shared_gate = MOE_SHARED_GATE_SIGMOID; }},
   };
   for (const Change& change : changes) {
@@ -118,13 +162,13 @@ TEST_P(DescriptorTest, Malformed) {
 TEST_P(DescriptorTest, NotDoneYet) {
   const Change changes[] = {
       {"desc.latent", "latent", [](moe_layer_desc& d) { d.latent = 4; }},
-      {"desc.groups", "group", [](moe_layer_desc& d) { d.groups = 2, d.groups_kept = 1; }},
-      {"desc.score", "softplus", [](moe_layer_desc& d) { d.score = MOE_SCORE_SQRT_SOFTPLUS; }},
-      {"desc.selection", "sparsemixer",
-       [](moe_layer_desc& d) { d.selection = MOE_SELECT_SPARSEMIXER, d.sparsemixer_eps = 0.01f; }},
+      {"desc.latent", "latent", [](moe_layer_desc& d) { d.latent = 4, d.flags |= MOE_LAYER_LATENT_NORM; }},
+      {"desc.shared_gate", "router",
+       [](moe_layer_desc& d) {
+         d.shared_intermediate = 6, d.shared_gate = MOE_SHARED_GATE_SIGMOID, d.router_input_multiplier = 0.5f;
+       }},
       {"desc.selection", "expert",
        [](moe_layer_desc& d) { d.selection = MOE_SELECT_EXPERT_CHOICE, d.capacity_factor = 1; }},
-      {"desc.normalize", "norm", [](moe_layer_desc& d) { d.normalize = MOE_NORMALIZE_P_NORM, d.normalize_p = 2; }},
       {"desc.capacity", "capacity",
        [](moe_layer_desc& d) { d.capacity = MOE_CAPACITY_POSITION, d.capacity_factor = 1; }},
       {"desc.capacity", "capacity",
@@ -132,20 +176,8 @@ TEST_P(DescriptorTest, NotDoneYet) {
       {"desc.capacity", "capacity",
        [](moe_layer_desc& d) { d.capacity = MOE_CAPACITY_BATCH_PRIORITISED, d.capacity_factor = 1; }},
       {"desc.lora_rank", "lora", [](moe_layer_desc& d) { d.lora_rank = 4, d.lora_alpha = 1; }},
-      {"desc.identity_experts", "identity", [](moe_layer_desc& d) { d.identity_experts = 2; }},
-      {"desc.logit_soft_cap", "cap", [](moe_layer_desc& d) { d.logit_soft_cap = 30; }},
-      {"desc.route_source", "table",
-       [](moe_layer_desc& d) { d.route_source = MOE_ROUTE_FROM_TOKEN_TABLE, d.token_table_rows = 100; }},
-      {"desc.router_input_multiplier", "multipl", [](moe_layer_desc& d) { d.router_input_multiplier = 0.5f; }},
-      {"desc.activation", "situ", [](moe_layer_desc& d) { d.activation = MOE_ACTIVATION_SITU; }},
       {"desc.precision", "matrix|precision", [](moe_layer_desc& d) { d.precision = MOE_PRECISION_MATRIX; }},
       {"desc.precision", "int8|precision", [](moe_layer_desc& d) { d.precision = MOE_PRECISION_INT8; }},
-      {"desc.flags", "WEIGHT_ON_INPUT", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_WEIGHT_ON_INPUT; }},
-      {"desc.flags", "PER_EXPERT_SCALE", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_PER_EXPERT_SCALE; }},
-      {"desc.flags", "LATENT_NORM", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_LATENT_NORM; }},
-      {"desc.flags", "SEPARATE_ROUTER_INPUT", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_SEPARATE_ROUTER_INPUT; }},
-      {"desc.flags", "ROUTER_INPUT_NORM", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_ROUTER_INPUT_NORM; }},
-      {"desc.flags", "ROUTER_INPUT_SCALE", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_ROUTER_INPUT_SCALE; }},
       {"desc.flags", "NOISY_TOP_K", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_NOISY_TOP_K, d.noise_seed = 1; }},
       {"desc.flags", "BATCH_INVARIANT", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_BATCH_INVARIANT; }},
       {"desc.gate_format", "quant", [](moe_layer_desc& d) { d.gate_format.element = MOE_ELEMENT_FP8_E4M3; }},

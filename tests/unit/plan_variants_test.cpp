@@ -32,7 +32,7 @@ moe_layer_desc from(moe_layer_desc d, uint32_t source) {
 // Whatever the layer gives back when asked.
 uint32_t all_outputs(const LayerSpec& spec) {
   uint32_t outputs = bit(ViewId::kIds) | bit(ViewId::kWeights) | bit(ViewId::kCounts);
-  if (spec.desc.route_source == MOE_ROUTE_FROM_ROUTER) outputs |= bit(ViewId::kLogits);
+  if (spec.computes_logits()) outputs |= bit(ViewId::kLogits);
   if (spec.desc.route_source <= MOE_ROUTE_FROM_SCORES) outputs |= bit(ViewId::kScores);
   return outputs;
 }
@@ -91,6 +91,30 @@ const std::vector<Variant>& variants() {
          return d;
        },
        as_is, 2, 3, 5, 6},
+      {"ids from a table",
+       [](moe_layer_desc d) {
+         d.flags &= ~static_cast<uint32_t>(MOE_LAYER_SELECTION_BIAS);
+         d.route_source = MOE_ROUTE_FROM_TOKEN_TABLE;
+         d.token_table_rows = 1000;
+         return d;
+       },
+       ask_for_all, 3, 3, 5, 5},
+      {"identity experts, groups of two",
+       [](moe_layer_desc d) {
+         d.identity_experts = d.experts;
+         d.groups = 2;
+         d.groups_kept = 2;
+         return d;
+       },
+       ask_for_all, 3, 3, 5, 5},
+      {"a router input of its own, weights on the input",
+       [](moe_layer_desc d) {
+         d.flags |= MOE_LAYER_SEPARATE_ROUTER_INPUT | MOE_LAYER_ROUTER_INPUT_NORM | MOE_LAYER_ROUTER_INPUT_SCALE |
+                    MOE_LAYER_PER_EXPERT_SCALE | MOE_LAYER_WEIGHT_ON_INPUT;
+         d.shared_gate = MOE_SHARED_GATE_ONE;
+         return d;
+       },
+       [](const LayerSpec&, CallShape* s) { s->router_x_dtype = MOE_DTYPE_BF16; }, 3, 3, 5, 5},
       {"a shared width of its own",
        [](moe_layer_desc d) {
          d.shared_intermediate = d.intermediate + 32;
@@ -122,7 +146,7 @@ std::string join(const std::vector<std::string>& problems) {
 }
 
 class PlanVariants : public ::testing::TestWithParam<size_t> {};
-INSTANTIATE_TEST_SUITE_P(All, PlanVariants, ::testing::Range<size_t>(0, 14), [](const auto& info) {
+INSTANTIATE_TEST_SUITE_P(All, PlanVariants, ::testing::Range<size_t>(0, variants().size()), [](const auto& info) {
   std::string name = variants().at(info.param).name;
   std::replace_if(
       name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
@@ -130,7 +154,6 @@ INSTANTIATE_TEST_SUITE_P(All, PlanVariants, ::testing::Range<size_t>(0, 14), [](
 });
 
 TEST_P(PlanVariants, KeepTheRules) {
-  ASSERT_EQ(variants().size(), 14u);
   const Variant& v = variants()[GetParam()];
   SCOPED_TRACE(v.name);
   size_t most[2][2] = {};  // [T = 512][gate on the shared experts]

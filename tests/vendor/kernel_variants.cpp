@@ -47,13 +47,13 @@ class Collector {
     CallShape shape;
     shape.stage = stage;
     shape.tokens = tokens;
-    shape.x_dtype = shape.y_dtype = dtype;
+    shape.x_dtype = shape.router_x_dtype = shape.y_dtype = dtype;
     shape.x_direct =
         dtype == MOE_DTYPE_F32 && spec.hidden_padded == spec.desc.hidden && !spec.has(MOE_LAYER_INPUT_NORM);
     if (all_outputs) {
       shape.residual_dtype = dtype;
       shape.outputs = bit(ViewId::kIds) | bit(ViewId::kWeights) | bit(ViewId::kCounts);
-      if (spec.desc.route_source == MOE_ROUTE_FROM_ROUTER) shape.outputs |= bit(ViewId::kLogits);
+      if (spec.computes_logits()) shape.outputs |= bit(ViewId::kLogits);
       if (spec.desc.route_source <= MOE_ROUTE_FROM_SCORES) shape.outputs |= bit(ViewId::kScores);
       shape.ids_columns = shape.weights_columns = spec.slots;
     }
@@ -71,7 +71,9 @@ class Collector {
 moe_layer_desc routed_by(moe_layer_desc d, uint32_t source) {
   d.route_source = source;
   d.flags &= ~static_cast<uint32_t>(MOE_LAYER_ROUTER_BIAS | MOE_LAYER_SELECTION_BIAS);
-  d.score = source == MOE_ROUTE_FROM_LOGITS ? MOE_SCORE_SOFTMAX : MOE_SCORE_IDENTITY;
+  const bool scored = source == MOE_ROUTE_FROM_LOGITS || source == MOE_ROUTE_FROM_TOKEN_TABLE;
+  d.score = scored ? MOE_SCORE_SOFTMAX : MOE_SCORE_IDENTITY;
+  if (source == MOE_ROUTE_FROM_TOKEN_TABLE) d.token_table_rows = 1000;
   if (source == MOE_ROUTE_DENSE) d.experts = d.top_k = 1;
   return d;
 }
@@ -93,11 +95,16 @@ std::vector<Dispatch> kernel_variants(const DeviceCaps& caps) {
       d.flags |= MOE_LAYER_UNGATED;
       d.activation = MOE_ACTIVATION_RELU2;
       all.layer(d);
-      for (const uint32_t source :
-           {MOE_ROUTE_FROM_LOGITS, MOE_ROUTE_FROM_SCORES, MOE_ROUTE_FROM_IDS, MOE_ROUTE_DENSE}) {
+      for (const uint32_t source : {MOE_ROUTE_FROM_LOGITS, MOE_ROUTE_FROM_SCORES, MOE_ROUTE_FROM_IDS, MOE_ROUTE_DENSE,
+                                    MOE_ROUTE_FROM_TOKEN_TABLE}) {
         all.layer(routed_by(plain, source));
       }
     }
+    moe_layer_desc own_input = describe(layer_shape("qwen3-30b"), format);
+    own_input.router_input_multiplier = 0.5f;
+    all.layer(own_input);
+    own_input.flags |= MOE_LAYER_SEPARATE_ROUTER_INPUT | MOE_LAYER_ROUTER_INPUT_NORM | MOE_LAYER_ROUTER_INPUT_SCALE;
+    all.layer(own_input);
     // Two formats in a layer: gate and up apart, or shared experts that are kept in f32.
     for (const WeightFormat other : kFormats) {
       if (other == format) continue;
