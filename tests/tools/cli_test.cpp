@@ -149,6 +149,15 @@ TEST(Cli, RunTakesRandomTokensAndOneLayer) {
   EXPECT_FALSE(contains(output.out, "layer 1")) << output.out;
 }
 
+// Biases of router and experts come from tensors that few families have.
+TEST(Cli, RunTakesAFileOfAFamilyWithBiases) {
+  const Output output =
+      run_moevk("run " MOEVK_SOURCE_DIR "/tests/corpus/gguf/good_gpt_oss.gguf --device reference --tokens 5");
+  EXPECT_EQ(output.code, 0) << output.out << output.err;
+  EXPECT_TRUE(contains(output.out, "gpt-oss, 1 MoE layers")) << output.out;
+  EXPECT_TRUE(contains(output.out, "expert load 10 routes")) << output.out;
+}
+
 TEST(Cli, ReferenceAgreesWithTheOracle) {
   const Output output = run_moevk("run '" + kModel + "' --layer 0 --device reference");
   EXPECT_EQ(output.code, 0) << output.out << output.err;

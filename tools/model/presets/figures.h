@@ -3,7 +3,7 @@
 // In:  a layer's descriptor, and the sizes of what stands around it in a model.
 // Out: how many weights they have, and how many of them one token meets.
 // Why: attention of a kind is counted in one place, whatever family uses it. Sums were checked against what the models'
-//      makers publish (tests/model/presets_test.cpp).
+//      makers publish (tests/model/preset_figures_test.cpp).
 #pragma once
 
 #include <cstdint>
