@@ -15,36 +15,6 @@
 namespace moevk::model {
 namespace {
 
-// A file whose blocks have a router and stacked experts alone.
-GgufWriter plain(const std::string& arch) {
-  GgufWriter file;
-  sample_metadata(file, arch, {});
-  file.u32(arch + ".expert_feed_forward_length", 6);
-  sample_stacked_block(file, 0, {});
-  sample_stacked_block(file, 1, {});
-  return file;
-}
-
-void shared(GgufWriter& file, uint32_t blocks, uint64_t width, bool gated = true) {
-  for (uint32_t b = 0; b < blocks; ++b) {
-    const std::string p = "blk." + std::to_string(b) + ".";
-    if (gated) file.tensor(p + "ffn_gate_shexp.weight", {8, width});
-    file.tensor(p + "ffn_up_shexp.weight", {8, width}).tensor(p + "ffn_down_shexp.weight", {width, 8});
-  }
-}
-
-void selection_bias(GgufWriter& file, uint32_t blocks) {
-  for (uint32_t b = 0; b < blocks; ++b) {
-    file.tensor("blk." + std::to_string(b) + ".exp_probs_b.bias", {4}, kGgmlF32);
-  }
-}
-
-const moe_layer_desc& desc_of(const Opened& opened) {
-  static const moe_layer_desc none = {};
-  EXPECT_TRUE(opened.model.ok()) << opened.model.error().text();
-  return opened.model.ok() ? opened.model->layers.at(0).desc : none;
-}
-
 TEST(Architectures, RouterAndExpertsAlone) {
   const struct {
     const char* name;
@@ -153,6 +123,59 @@ TEST(Architectures, DeepseekKeysThatDoNotFit) {
   expect_refused(with([](GgufWriter& f) { f.u32("deepseek2.expert_shared_count", 4000000); }),
                  "deepseek2.expert_shared_count", "4000000");
   EXPECT_TRUE(Opened(counted([](GgufWriter&) {})).model.ok());
+}
+
+// The first block takes its experts from a table by token, the second from its router.
+TEST(Architectures, DeepseekV4) {
+  GgufWriter file = plain("deepseek4");
+  file.u32("deepseek4.expert_shared_count", 1).u32("deepseek4.expert_gating_func", 4);
+  file.f32("deepseek4.expert_weights_scale", 1.5f).boolean("deepseek4.expert_weights_norm", true);
+  file.tensor("blk.0.ffn_gate_tid2eid.weight", {2, 5}, kGgmlI32).tensor("blk.1.exp_probs_b.bias", {4}, kGgmlF32);
+  shared(file, 2, 6);
+  GgufWriter uneven = file, apart = file;
+  const Opened opened(file.array<float>("deepseek4.swiglu_clamp_exp", ValueType::f32, {10, 10}));
+  const moe_layer_desc& hash = desc_of(opened);
+  EXPECT_EQ(hash.route_source, MOE_ROUTE_FROM_TOKEN_TABLE);
+  EXPECT_EQ(hash.token_table_rows, 5u);
+  EXPECT_EQ(hash.flags, 0u);
+  const MoeLayer& first = opened.model->layers[0];
+  EXPECT_EQ(source(first, "router.token_table").dtype, MOE_DTYPE_I32);
+  EXPECT_EQ(source(first, "router.token_table").tensor->shape_text(), "[2, 5]");
+  EXPECT_EQ(first.refusal, "");
+  const moe_layer_desc& learnt = opened.model->layers[1].desc;
+  EXPECT_EQ(learnt.route_source, MOE_ROUTE_FROM_ROUTER);
+  EXPECT_EQ(learnt.flags, MOE_LAYER_SELECTION_BIAS);
+  EXPECT_EQ(learnt.score, MOE_SCORE_SQRT_SOFTPLUS);
+  EXPECT_EQ(learnt.normalize_eps, 1e-20f);
+  EXPECT_EQ(learnt.routed_scale, 1.5f);
+  EXPECT_EQ(learnt.activation, MOE_ACTIVATION_SWIGLU_CLAMP_PRE);
+  EXPECT_EQ(learnt.activation_limit, 10);
+
+  expect_refused(uneven.array<float>("deepseek4.swiglu_clamp_exp", ValueType::f32, {10, 9}),
+                 "deepseek4.swiglu_clamp_exp", "differs from block to block");
+  apart.f32("deepseek4.swiglu_clamp_exp", 10);
+  expect_refused(apart.f32("deepseek4.swiglu_clamp_shexp", 7), "deepseek4.swiglu_clamp_shexp", "routed to shared");
+  GgufWriter olmoe = plain("olmoe");
+  expect_refused(olmoe.f32("olmoe.swiglu_clamp_exp", 10), "olmoe.swiglu_clamp_exp", "not a number that is read");
+}
+
+TEST(Architectures, DeepseekV32AndQwen35) {
+  GgufWriter v32 = plain("deepseek32");
+  v32.u32("deepseek32.expert_shared_count", 1).boolean("deepseek32.expert_weights_norm", true);
+  selection_bias(v32, 2);
+  shared(v32, 2, 6);
+  const Opened opened(v32);
+  EXPECT_EQ(desc_of(opened).score, MOE_SCORE_SIGMOID);
+  EXPECT_EQ(desc_of(opened).flags, MOE_LAYER_SELECTION_BIAS);
+  EXPECT_EQ(desc_of(opened).normalize, MOE_NORMALIZE_SUM_EPS);
+
+  GgufWriter qwen = plain("qwen35moe");
+  qwen.u32("qwen35moe.expert_shared_feed_forward_length", 10).u32("qwen35moe.nextn_predict_layers", 1);
+  shared(qwen, 1, 10);
+  const Opened next(qwen.tensor("blk.0.ffn_gate_inp_shexp.weight", {8}, kGgmlF32));
+  EXPECT_EQ(desc_of(next).normalize, MOE_NORMALIZE_SUM_EPS);
+  EXPECT_EQ(desc_of(next).shared_gate, MOE_SHARED_GATE_SIGMOID);
+  EXPECT_EQ(next.model->layers.size(), 1u);
 }
 
 TEST(Architectures, Deepseek16B) {
@@ -344,7 +367,7 @@ TEST(Architectures, NamesAreUnique) {
     for (const GgufArchitecture& other : gguf_architectures()) times += std::string(one.name) == other.name ? 1 : 0;
     EXPECT_EQ(times, 1) << one.name;
   }
-  EXPECT_EQ(gguf_architectures().size(), 22u);
+  EXPECT_EQ(gguf_architectures().size(), 25u);
 }
 
 }  // namespace

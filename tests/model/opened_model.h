@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // In:  a small model file made in memory.
-// Out: the model found in it, or that it is refused by name.
+// Out: the model found in it, or that it is refused by name; the parts that many architectures share.
 // Why: shared by the tests of the reader.
 #pragma once
 
@@ -50,6 +50,38 @@ inline const TensorSource& source(const MoeLayer& layer, const std::string& name
   }
   ADD_FAILURE() << name;
   return layer.tensors.at(0);
+}
+
+// A file whose blocks have a router and stacked experts alone.
+inline GgufWriter plain(const std::string& arch) {
+  GgufWriter file;
+  sample_metadata(file, arch, {});
+  file.u32(arch + ".expert_feed_forward_length", 6);
+  sample_stacked_block(file, 0, {});
+  sample_stacked_block(file, 1, {});
+  return file;
+}
+
+// The shared experts' matrices, and biases that select, of the first `blocks` blocks.
+inline void shared(GgufWriter& file, uint32_t blocks, uint64_t width, bool gated = true) {
+  for (uint32_t b = 0; b < blocks; ++b) {
+    const std::string p = "blk." + std::to_string(b) + ".";
+    if (gated) file.tensor(p + "ffn_gate_shexp.weight", {8, width});
+    file.tensor(p + "ffn_up_shexp.weight", {8, width}).tensor(p + "ffn_down_shexp.weight", {width, 8});
+  }
+}
+
+inline void selection_bias(GgufWriter& file, uint32_t blocks) {
+  for (uint32_t b = 0; b < blocks; ++b) {
+    file.tensor("blk." + std::to_string(b) + ".exp_probs_b.bias", {4}, kGgmlF32);
+  }
+}
+
+// Of the first MoE layer.
+inline const moe_layer_desc& desc_of(const Opened& opened) {
+  static const moe_layer_desc none = {};
+  EXPECT_TRUE(opened.model.ok()) << opened.model.error().text();
+  return opened.model.ok() ? opened.model->layers.at(0).desc : none;
 }
 
 }  // namespace moevk::model

@@ -140,6 +140,19 @@ moe_layer_desc deepseek2(const MoeMetadata& m) {
   return m.gating == kGatingSigmoid ? deepseek_v3_layer(deepseek_config(m)) : deepseek_v2_layer(deepseek_config(m));
 }
 
+moe_layer_desc deepseek4(const MoeMetadata& m) {
+  return deepseek_v4_layer({.hidden_size = m.hidden,
+                            .moe_intermediate_size = m.intermediate,
+                            .n_routed_experts = m.experts,
+                            .n_shared_experts = m.shared_count,
+                            .num_experts_per_tok = m.top_k,
+                            .norm_topk_prob = m.weights_norm,
+                            .routed_scaling_factor = m.weights_scale,
+                            .swiglu_limit = m.swiglu_clamp,
+                            .vocab_size = m.token_table_rows},
+                           m.token_table_rows > 0);
+}
+
 moe_layer_desc glm4_moe(const MoeMetadata& m) {
   return glm4_moe_layer({.hidden_size = m.hidden,
                          .moe_intermediate_size = m.intermediate,
@@ -209,6 +222,11 @@ constexpr GgufArchitecture kArchitectures[] = {
      .expert_width = E::total_over_k,
      .shared_width = S::key_or_total,
      .normalizes = true},
+    {.name = "qwen35moe",
+     .describe = qwen3_next,
+     .expert_width = E::total_over_k,
+     .shared_width = S::key_or_total,
+     .normalizes = true},
     {.name = "olmoe", .describe = olmoe, .expert_width = E::total},
     {.name = "deepseek", .describe = deepseek, .shared_width = S::count_of_experts},
     {.name = "deepseek2",
@@ -217,6 +235,18 @@ constexpr GgufArchitecture kArchitectures[] = {
      .other_gating = kGatingSigmoid,
      .reads = kRouterKeys,
      .optional_flags = MOE_LAYER_SELECTION_BIAS},
+    {.name = "deepseek32",
+     .describe = deepseek2,
+     .shared_width = S::count_of_experts,
+     .gating = kGatingSigmoid,
+     .reads = kRouterKeys,
+     .optional_flags = MOE_LAYER_SELECTION_BIAS},
+    {.name = "deepseek4",
+     .describe = deepseek4,
+     .shared_width = S::count_of_experts,
+     .gating = kGatingSqrtSoftplus,
+     .reads = kReadsNorm | kReadsScale | kReadsClamp,
+     .token_table = true},
     {.name = "glm4moe",
      .describe = glm4_moe,
      .expert_width = E::total_over_k,

@@ -17,6 +17,7 @@ namespace moevk::model {
 constexpr uint32_t kGatingSoftmax = 1;
 constexpr uint32_t kGatingSigmoid = 2;
 constexpr uint32_t kGatingSoftmaxOfChosen = 3;
+constexpr uint32_t kGatingSqrtSoftplus = 4;
 
 // What metadata say of every MoE layer of a file.
 struct MoeMetadata {
@@ -32,6 +33,8 @@ struct MoeMetadata {
   bool weights_norm = false;         // expert_weights_norm
   float weights_scale = 1;           // expert_weights_scale; 0 is written as 1
   float norm_eps = 0;                // attention.layer_norm_rms_epsilon
+  float swiglu_clamp = 0;            // swiglu_clamp_exp, swiglu_clamp_shexp; 0: none
+  uint32_t token_table_rows = 0;     // Of one block: of its table from tokens to experts; 0: it has none.
 };
 
 // Where the width of an expert stands, if not in expert_feed_forward_length.
@@ -48,6 +51,7 @@ enum class SharedWidth {
 constexpr uint32_t kReadsNorm = 1u << 0;
 constexpr uint32_t kReadsScale = 1u << 1;
 constexpr uint32_t kReadsGroups = 1u << 2;
+constexpr uint32_t kReadsClamp = 1u << 3;
 
 struct GgufArchitecture {
   const char* name;
@@ -61,6 +65,7 @@ struct GgufArchitecture {
   uint32_t optional_flags = 0;       // MOE_LAYER_* that a layer has only where their tensor is there.
   bool dense_beside = false;         // MoE blocks also have a dense network, which is the host's.
   bool mixed_blocks = false;         // A block may have neither a router nor a feed-forward network.
+  bool token_table = false;          // A block may have a table from tokens to experts.
 };
 
 std::span<const GgufArchitecture> gguf_architectures();

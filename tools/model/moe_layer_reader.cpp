@@ -18,8 +18,13 @@ std::string shape_text(const std::array<uint64_t, 4>& shape, size_t dimensions) 
   return text + "]";
 }
 
+constexpr char kTokenTable[] = "ffn_gate_tid2eid.weight";
+
 uint32_t abi_dtype(uint32_t ggml_type) {
-  return ggml_type == kGgmlF16 ? MOE_DTYPE_F16 : ggml_type == kGgmlBf16 ? MOE_DTYPE_BF16 : MOE_DTYPE_F32;
+  return ggml_type == kGgmlF16    ? MOE_DTYPE_F16
+         : ggml_type == kGgmlBf16 ? MOE_DTYPE_BF16
+         : ggml_type == kGgmlI32  ? MOE_DTYPE_I32
+                                  : MOE_DTYPE_F32;
 }
 
 moe_weight_format abi_format(uint32_t ggml_type) {
@@ -39,10 +44,15 @@ moe_weight_format abi_format(uint32_t ggml_type) {
 bool MoeLayerReader::read(uint32_t block, MoeLayer& layer) {
   prefix_ = "blk." + std::to_string(block) + ".";
   layer.block = block;
-  layer.desc = architecture_.describe(metadata_);
+  MoeMetadata metadata = metadata_;
+  const TensorInfo* table = architecture_.token_table ? file_.find_tensor(prefix_ + kTokenTable) : nullptr;
+  if (table != nullptr) {
+    metadata.token_table_rows = static_cast<uint32_t>(std::min<uint64_t>(table->ne[1], INT32_MAX));
+  }
+  layer.desc = architecture_.describe(metadata);
   layer.desc.gate_up_layout = MOE_GATE_UP_SEPARATE;  // unless the file has joined them
   layer.desc.matrix_order = MOE_MATRIX_OUT_IN;
-  return add_router(layer) && add_routed_experts(layer) && add_shared_experts(layer);
+  return add_router(layer) && add_token_table(layer) && add_routed_experts(layer) && add_shared_experts(layer);
 }
 
 bool MoeLayerReader::fail(uint64_t offset, std::string field, std::string message) {
@@ -61,8 +71,9 @@ bool MoeLayerReader::add(MoeLayer& layer, const char* abi_name, const std::strin
     return fail(tensor->header_offset, full,
                 "has ne " + tensor->shape_text() + "; the metadata says " + shape_text(shape, dimensions));
   }
-  if (!is_plain_float(tensor->type->id) && layer.refusal.empty()) {
-    layer.refusal = full + " is " + tensor->type->name + "; f32, f16 and bf16 are read now";
+  const bool table = suffix == kTokenTable;
+  if (layer.refusal.empty() && (table ? tensor->type->id != kGgmlI32 : !is_plain_float(tensor->type->id))) {
+    layer.refusal = full + " is " + tensor->type->name + (table ? "; i32 is read" : "; f32, f16 and bf16 are read now");
   }
   used_.push_back(tensor);
   layer.tensors.push_back({abi_name, tensor, expert_first, expert_count, abi_dtype(tensor->type->id)});
@@ -86,6 +97,11 @@ bool MoeLayerReader::add_router(MoeLayer& layer) {
          add_flagged(layer, MOE_LAYER_SELECTION_BIAS, "router.selection_bias", "exp_probs_b.bias", e) &&
          add_flagged(layer, MOE_LAYER_ROUTER_INPUT_SCALE, "router.input_scale", "ffn_gate_inp.scale", h) &&
          add_flagged(layer, MOE_LAYER_PER_EXPERT_SCALE, "router.expert_scale", "ffn_down_exps.scale", e);
+}
+
+bool MoeLayerReader::add_token_table(MoeLayer& layer) {
+  return layer.desc.token_table_rows == 0 ||
+         add(layer, "router.token_table", kTokenTable, {metadata_.top_k, layer.desc.token_table_rows, 1, 1}, 2);
 }
 
 bool MoeLayerReader::add_routed_experts(MoeLayer& layer) {

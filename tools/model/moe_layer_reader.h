@@ -42,6 +42,7 @@ class MoeLayerReader {
   bool add_shared(MoeLayer& layer, const char* abi_name, const char* suffix, uint64_t in, uint64_t out,
                   moe_weight_format& format);
   bool add_router(MoeLayer& layer);
+  bool add_token_table(MoeLayer& layer);
   bool add_routed_experts(MoeLayer& layer);
   bool add_shared_experts(MoeLayer& layer);
 

@@ -23,7 +23,7 @@ class Finder {
   explicit Finder(const GgufFile& file) : file_(file) {}
 
   Result<MoeModel> run() {
-    if (architecture() && sizes() && widths() && routing() && blocks()) {
+    if (architecture() && sizes() && widths() && routing() && clamps() && blocks()) {
       model_.totals = count_totals(file_, model_.layers);
       return std::move(model_);
     }
@@ -201,6 +201,27 @@ class Finder {
     }
     metadata_.groups = static_cast<uint32_t>(groups);
     metadata_.groups_kept = static_cast<uint32_t>(kept);
+    return true;
+  }
+
+  // One number, or one a block. Shared experts are clamped as routed ones where they have no key of their own.
+  bool clamps() {
+    const bool is_read = (architecture_->reads & kReadsClamp) != 0;
+    bool first = true;
+    for (const char* name : {"swiglu_clamp_exp", "swiglu_clamp_shexp"}) {
+      const GgufValue* value = file_.find_value(key(name));
+      for (uint64_t i = 0; value != nullptr && i < value->count; ++i) {
+        const auto number = value->type == ValueType::array ? value->element_f64(i) : value->as_f64();
+        if (!number || !(*number >= 0 && *number < 1e9) || (!is_read && *number != 0)) {
+          return fail(value->offset, key(name), "is not a number that is read for " + model_.architecture);
+        }
+        if (!first && static_cast<float>(*number) != metadata_.swiglu_clamp) {
+          return fail(value->offset, key(name), "differs from block to block, or from routed to shared experts");
+        }
+        metadata_.swiglu_clamp = static_cast<float>(*number);
+        first = false;
+      }
+    }
     return true;
   }
 

@@ -5,7 +5,9 @@
 // Why: figures stand in the words and units of moevk info FILE, so that the two can be compared.
 #include "tools/moevk/info_preset.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <string_view>
 
 #include "tools/model/presets/presets.h"
 #include "tools/moevk/host.h"
@@ -46,6 +48,16 @@ void print_active(uint64_t active, uint64_t total) {
                          100.0 * static_cast<double>(active) / static_cast<double>(total)));
 }
 
+// One a line; semicolons stand between them.
+void print_divergences(std::string_view text) {
+  std::printf("%s\n", heading("differs from softmax over all experts, the top k, their weighted sum").c_str());
+  while (!text.empty()) {
+    const size_t end = std::min(text.find("; "), text.size());
+    std::printf("  %.*s\n", static_cast<int>(end), text.data());
+    text.remove_prefix(std::min(end + 2, text.size()));
+  }
+}
+
 void print_whole_model(const model::LayerFigures& layer, const model::ModelParts& parts) {
   const model::ModelFigures figures = model::count_model_figures(layer, parts);
   std::printf("%s\n", heading("whole model in bf16").c_str());
@@ -78,7 +90,7 @@ void print_preset(const std::string& name) {
   for (const FieldText& field : set_fields(preset->desc)) {
     std::printf("  %-24s %s\n", field.name.c_str(), field.value.c_str());
   }
-  std::printf("%s\n  %s\n", heading("differs from softmax, top k, weighted sum").c_str(), preset->divergences);
+  print_divergences(preset->divergences);
   const model::LayerFigures layer = preset->layer_figures();
   std::printf("%s\n", heading("one MoE layer in bf16").c_str());
   print_parameters("total parameters", layer.parameters);
