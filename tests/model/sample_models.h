@@ -109,6 +109,66 @@ inline GgufWriter sample_mixtral(bool split, const SampleShape& shape = {}) {
   return file;
 }
 
+// DeepSeek-V3: 8 experts in 4 groups, of which 2 are kept; the first block is dense.
+inline GgufWriter sample_deepseek2(const SampleShape& given = {}) {
+  SampleShape shape = given;
+  shape.experts = 8;
+  GgufWriter file;
+  sample_metadata(file, "deepseek2", shape);
+  file.u32("deepseek2.leading_dense_block_count", 1).u32("deepseek2.expert_feed_forward_length", shape.intermediate);
+  file.u32("deepseek2.expert_shared_count", 2).f32("deepseek2.expert_weights_scale", 2.5f);
+  file.boolean("deepseek2.expert_weights_norm", true).u32("deepseek2.expert_gating_func", 2);
+  file.u32("deepseek2.expert_group_count", 4).u32("deepseek2.expert_group_used_count", 2);
+  sample_frame(file, shape);
+  const uint64_t h = shape.hidden, s = 2 * uint64_t{shape.intermediate};
+  file.tensor("blk.0.ffn_gate.weight", {h, 20}).tensor("blk.0.ffn_up.weight", {h, 20});
+  file.tensor("blk.0.ffn_down.weight", {20, h});
+  for (uint32_t b = 1; b < shape.blocks; ++b) {
+    const std::string p = "blk." + std::to_string(b) + ".";
+    sample_stacked_block(file, b, shape);
+    file.tensor(p + "exp_probs_b.bias", {shape.experts}, kGgmlF32);
+    file.tensor(p + "ffn_gate_shexp.weight", {h, s}).tensor(p + "ffn_up_shexp.weight", {h, s});
+    file.tensor(p + "ffn_down_shexp.weight", {s, h});
+  }
+  return file;
+}
+
+inline GgufWriter sample_gpt_oss(const SampleShape& shape = {}) {
+  GgufWriter file;
+  sample_metadata(file, "gpt-oss", shape);
+  file.u32("gpt-oss.expert_feed_forward_length", shape.intermediate);
+  sample_frame(file, shape);
+  const uint64_t h = shape.hidden, f = shape.intermediate, e = shape.experts;
+  for (uint32_t b = 0; b < shape.blocks; ++b) {
+    const std::string p = "blk." + std::to_string(b) + ".";
+    sample_stacked_block(file, b, shape);
+    file.tensor(p + "ffn_gate_inp.bias", {e}, kGgmlF32).tensor(p + "ffn_gate_exps.bias", {f, e}, kGgmlF32);
+    file.tensor(p + "ffn_up_exps.bias", {f, e}, kGgmlF32).tensor(p + "ffn_down_exps.bias", {h, e}, kGgmlF32);
+  }
+  return file;
+}
+
+// Gate and up in one tensor; a dense network beside the experts.
+inline GgufWriter sample_gemma4(bool expert_scale = true, const SampleShape& shape = {}) {
+  GgufWriter file;
+  sample_metadata(file, "gemma4", shape);
+  file.u32("gemma4.expert_feed_forward_length", shape.intermediate);
+  file.f32("gemma4.attention.layer_norm_rms_epsilon", 1e-5f);
+  sample_frame(file, shape);
+  const uint64_t h = shape.hidden, f = shape.intermediate, e = shape.experts;
+  for (uint32_t b = 0; b < shape.blocks; ++b) {
+    const std::string p = "blk." + std::to_string(b) + ".";
+    file.tensor(p + "ffn_norm.weight", {h}, kGgmlF32);
+    file.tensor(p + "ffn_gate_inp.weight", {h, e}, kGgmlF32).tensor(p + "ffn_gate_inp.scale", {h}, kGgmlF32);
+    file.tensor(p + "ffn_gate_up_exps.weight", {h, 2 * f, e}, shape.type);
+    file.tensor(p + "ffn_down_exps.weight", {f, h, e}, shape.type);
+    if (expert_scale) file.tensor(p + "ffn_down_exps.scale", {e}, kGgmlF32);
+    file.tensor(p + "ffn_gate.weight", {h, 20}).tensor(p + "ffn_up.weight", {h, 20});
+    file.tensor(p + "ffn_down.weight", {20, h});
+  }
+  return file;
+}
+
 // One metadata value of every type, two tensors: the file that tests cut and bend at every byte.
 inline GgufWriter sample_all_types(uint32_t version = 3) {
   GgufWriter file(version, 64);

@@ -101,6 +101,37 @@ TEST(Cli, InfoCountsParametersAndBytes) {
   std::filesystem::remove(path);
 }
 
+TEST(Cli, InfoShowsWhatAPresetSets) {
+  const Output output = run_moevk("info --preset deepseek-v3");
+  EXPECT_EQ(output.code, 0) << output.err;
+  for (const char* line : {"deepseek-v3: DeepSeek-V3\n", "\n  experts                  256\n",
+                           "\n  flags                    selection_bias\n", "\n  score                    sigmoid\n",
+                           "\n  group_score              sum_top_n\n", "\n  normalize_eps            1e-20\n",
+                           "\n  routed_scale             2.5\n", "masked groups are never chosen",
+                           "671,026,419,200  671 B\n", "active less embeddings     36,625,618,432  36.6 B\n",
+                           "1,342,052,838,400  1.22 TiB\n", "\nits 58 MoE layers\n"}) {
+    EXPECT_TRUE(contains(output.out, line)) << line << output.out;
+  }
+  EXPECT_FALSE(contains(output.out, "logit_soft_cap")) << "a field that is not set: " << output.out;
+  EXPECT_TRUE(contains(run_moevk("info --preset mixtral").out, "12,879,925,248  12.9 B, 27.6 %\n"));
+  EXPECT_TRUE(contains(run_moevk("info --preset llama4").out, "108,641,793,536  109 B\n"));
+  // Where the rest of a model is not known, its layer is all that is counted.
+  const Output layer = run_moevk("info --preset kimi-k3");
+  EXPECT_TRUE(contains(layer.out, "layer figures only")) << layer.out;
+  EXPECT_FALSE(contains(layer.out, "whole model")) << layer.out;
+}
+
+TEST(Cli, InfoListsPresets) {
+  const Output output = run_moevk("info --preset list");
+  EXPECT_EQ(output.code, 0) << output.err;
+  for (const char* name : {"\nmixtral ", "\nphi-3.5-moe ", "\nnemotron-h "}) {
+    EXPECT_TRUE(contains(output.out, name)) << output.out;
+  }
+  expect_refused("info --preset mixtrall", "'mixtrall' is unknown; there are switch, ");
+  expect_refused("info --preset mixtral '" + kModel + "'", "FILE excludes --preset");
+  expect_refused("info", "FILE: is missing");
+}
+
 TEST(Cli, RunAgreesOnTheShippedModel) {
   const Output output = run_moevk("run '" + kModel + "'");
   EXPECT_EQ(output.code, 0) << output.out << output.err;
@@ -116,6 +147,15 @@ TEST(Cli, RunTakesRandomTokensAndOneLayer) {
   EXPECT_EQ(output.code, 0) << output.out << output.err;
   EXPECT_TRUE(contains(output.out, "layer 2  5 tokens")) << output.out;
   EXPECT_FALSE(contains(output.out, "layer 1")) << output.out;
+}
+
+// Biases of router and experts come from tensors that few families have.
+TEST(Cli, RunTakesAFileOfAFamilyWithBiases) {
+  const Output output =
+      run_moevk("run " MOEVK_SOURCE_DIR "/tests/corpus/gguf/good_gpt_oss.gguf --device reference --tokens 5");
+  EXPECT_EQ(output.code, 0) << output.out << output.err;
+  EXPECT_TRUE(contains(output.out, "gpt-oss, 1 MoE layers")) << output.out;
+  EXPECT_TRUE(contains(output.out, "expert load 10 routes")) << output.out;
 }
 
 TEST(Cli, ReferenceAgreesWithTheOracle) {

@@ -12,6 +12,7 @@ namespace moevk::model {
 
 constexpr uint32_t kGgmlF32 = 0;
 constexpr uint32_t kGgmlF16 = 1;
+constexpr uint32_t kGgmlI32 = 26;
 constexpr uint32_t kGgmlBf16 = 30;
 
 struct GgmlType {

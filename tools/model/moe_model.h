@@ -2,9 +2,8 @@
 //
 // In:  a parsed GGUF file.
 // Out: its MoE layers as descriptors of the plugin ABI, where each weight lies, and totals.
-// Why: one place knows how model families name their tensors and what their routers do. Known:
-//      qwen3moe, qwen2moe, olmoe, and llama files with experts (Mixtral; experts stacked, or one
-//      tensor each as old files have them).
+// Why: one place knows how model families name their tensors. What their routers do is in their presets
+//      (tools/model/presets); gguf_architectures.cpp has the architectures that are read.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +28,7 @@ struct MoeLayer {
   uint32_t block = 0;        // N of blk.N.
   moe_layer_desc desc = {};  // Complete; precision is exact.
   std::vector<TensorSource> tensors;
-  std::string refusal;             // Empty, or which tensor has a type that is not handed on, by name.
+  std::string refusal;             // Empty, or which tensor has a type or layout that is not handed on, by name.
   uint64_t parameters = 0;         // Router, experts, shared experts.
   uint64_t active_parameters = 0;  // That one token meets: top_k of the experts, all of the rest.
   uint64_t bytes = 0;              // In the file's types.
@@ -61,7 +60,7 @@ struct ModelTotals {
 struct MoeModel {
   std::string architecture;  // general.architecture
   std::string name;          // general.name, may be empty
-  uint32_t block_count = 0;  // Transformer blocks, dense ones included.
+  uint32_t block_count = 0;  // Blocks, those without experts included.
   uint32_t hidden = 0;
   uint32_t experts = 0;
   uint32_t top_k = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// moevk info. In: a GGUF file. Out: its architecture, MoE layers, tensor types, total and active
-// parameters, bytes resident and bytes read per token.
+// moevk info. In: a GGUF file, or the name of a preset. Out: its architecture, MoE layers, tensor types, total and
+// active parameters, bytes resident and bytes read per token; a preset's descriptor.
 // Why: these numbers decide whether a model fits a machine, and how fast it can be there. No device
 // is used.
 #include <cstdio>
@@ -11,6 +11,7 @@
 
 #include "tools/model/moe_model.h"
 #include "tools/moevk/commands.h"
+#include "tools/moevk/info_preset.h"
 #include "tools/moevk/layer_options.h"
 #include "tools/moevk/model_file.h"
 #include "tools/moevk/table.h"
@@ -44,26 +45,22 @@ std::string expert_types(const model::MoeLayer& layer) {
   return text;
 }
 
-void print_total(const char* what, uint64_t number, const std::string& text) {
-  std::printf("  %-22s %18s  %s\n", what, grouped_text(number).c_str(), text.c_str());
-}
-
 void print_totals(const model::ModelTotals& totals) {
   std::printf("%s\n", heading("whole file").c_str());
-  print_total("total parameters", totals.parameters, quantity_text(static_cast<double>(totals.parameters)));
-  print_total(
+  print_figure("total parameters", totals.parameters, quantity_text(static_cast<double>(totals.parameters)));
+  print_figure(
       "active parameters", totals.active_parameters,
       formatted("%s, %.1f %%", quantity_text(static_cast<double>(totals.active_parameters)).c_str(),
                 100.0 * static_cast<double>(totals.active_parameters) / static_cast<double>(totals.parameters)));
-  print_total("bytes resident", totals.bytes, bytes_text(static_cast<double>(totals.bytes)));
-  print_total("bytes read per token", totals.bytes_per_token, bytes_text(static_cast<double>(totals.bytes_per_token)));
+  print_figure("bytes resident", totals.bytes, bytes_text(static_cast<double>(totals.bytes)));
+  print_figure("bytes read per token", totals.bytes_per_token, bytes_text(static_cast<double>(totals.bytes_per_token)));
   std::printf("%s\n", heading("MoE layers").c_str());
-  print_total("total parameters", totals.moe_parameters, quantity_text(static_cast<double>(totals.moe_parameters)));
-  print_total("active parameters", totals.moe_active_parameters,
-              quantity_text(static_cast<double>(totals.moe_active_parameters)));
-  print_total("bytes resident", totals.moe_bytes, bytes_text(static_cast<double>(totals.moe_bytes)));
-  print_total("bytes read per token", totals.moe_bytes_per_token,
-              bytes_text(static_cast<double>(totals.moe_bytes_per_token)));
+  print_figure("total parameters", totals.moe_parameters, quantity_text(static_cast<double>(totals.moe_parameters)));
+  print_figure("active parameters", totals.moe_active_parameters,
+               quantity_text(static_cast<double>(totals.moe_active_parameters)));
+  print_figure("bytes resident", totals.moe_bytes, bytes_text(static_cast<double>(totals.moe_bytes)));
+  print_figure("bytes read per token", totals.moe_bytes_per_token,
+               bytes_text(static_cast<double>(totals.moe_bytes_per_token)));
 }
 
 void print_info(const ModelFile& file) {
@@ -105,12 +102,21 @@ void print_info(const ModelFile& file) {
 
 void register_info(CLI::App& app, const GlobalOptions&, int& exit_code) {
   CLI::App* command = app.add_subcommand("info", "what a model file holds: layers, experts, parameters, bytes");
-  command->footer("Example:\n  moevk info models/tiny-moe-f16.gguf");
+  command->footer("Examples:\n  moevk info models/tiny-moe-f16.gguf\n  moevk info --preset mixtral");
   auto path = std::make_shared<std::string>();
-  command->add_option("FILE", *path, "a GGUF file with MoE layers")->required();
-  command->callback([path, &exit_code] {
-    const ModelFile file(*path);
-    print_info(file);
+  auto preset = std::make_shared<std::string>();
+  CLI::Option* file = command->add_option("FILE", *path, "a GGUF file with MoE layers");
+  command->add_option("--preset", *preset, "what a model family's layer is, and its figures (list: the names)")
+      ->type_name("NAME")
+      ->excludes(file);
+  command->callback([path, preset, &exit_code] {
+    if (!preset->empty()) {
+      print_preset(*preset);
+    } else if (path->empty()) {
+      throw UsageError("FILE", "is missing: moevk info FILE, or moevk info --preset NAME");
+    } else {
+      print_info(ModelFile(*path));
+    }
     exit_code = kExitOk;
   });
 }

@@ -45,4 +45,8 @@ void Table::print(size_t indent) const {
   }
 }
 
+void print_figure(const char* what, uint64_t number, const std::string& text) {
+  std::printf("  %-22s %18s  %s\n", what, grouped_text(number).c_str(), text.c_str());
+}
+
 }  // namespace moevk::cli

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -23,5 +24,8 @@ class Table {
   std::vector<bool> right_;
   std::vector<std::vector<std::string>> rows_;  // rows_[0]: the headings
 };
+
+// One line of a list of figures: what it is, the number in full, and in words.
+void print_figure(const char* what, uint64_t number, const std::string& text);
 
 }  // namespace moevk::cli
