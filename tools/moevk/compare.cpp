@@ -19,7 +19,7 @@ bool is_near_tie(const RouteQuestion& question, uint64_t token) {
   const bool key_is_logit = (desc.flags & kOtherKeys) == 0 && desc.groups <= 1 && desc.selection == MOE_SELECT_TOP_K;
   if (!key_is_logit || question.expected_logits->empty() || question.router->empty()) return false;
   const size_t hidden = desc.hidden;
-  const size_t experts = desc.experts;
+  const size_t experts = size_t{desc.experts} + desc.identity_experts;
   const float* logits = question.expected_logits->data() + token * experts;
   const float* x = question.x->data() + token * hidden;
   const auto bound = [&](size_t expert) {

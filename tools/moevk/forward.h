@@ -26,13 +26,14 @@ struct ForwardResult {
   std::vector<float> y;         // [tokens, hidden]
   std::vector<int32_t> ids;     // [tokens, k]
   std::vector<float> weights;   // [tokens, k]
-  std::vector<float> logits;    // [tokens, experts]; empty where the layer has no router
-  std::vector<int32_t> counts;  // [experts]
+  std::vector<float> logits;    // [tokens, experts + identity experts]; empty where the layer has no router
+  std::vector<int32_t> counts;  // [experts + identity experts]
   std::vector<StepTime> steps;  // empty if not profiled, or if the device has no clock
   double wall_ms = 0;           // median over the repeats: encode, submit and wait, copies included
 };
 
-// Runs the layer `repeats` times on the same tokens. `profile`: with the times of the steps, if the device can.
+// Runs the layer `repeats` times on the same tokens. A router with an input of its own gets x too, and a table of
+// tokens is read row by row. `profile`: with the times of the steps, if the device can.
 ForwardResult run_forward(const Host& host, moe_device* device, moe_layer* layer, const moe_layer_desc& desc,
                           const std::vector<float>& x, uint32_t repeats, bool profile);
 

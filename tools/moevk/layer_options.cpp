@@ -25,8 +25,10 @@ constexpr Word kRoutes[] = {{"router", MOE_ROUTE_FROM_ROUTER},
                             {"scores", MOE_ROUTE_FROM_SCORES},
                             {"ids", MOE_ROUTE_FROM_IDS},
                             {"dense", MOE_ROUTE_DENSE}};
-constexpr Word kScores[] = {
-    {"softmax", MOE_SCORE_SOFTMAX}, {"sigmoid", MOE_SCORE_SIGMOID}, {"identity", MOE_SCORE_IDENTITY}};
+constexpr Word kScores[] = {{"softmax", MOE_SCORE_SOFTMAX},
+                            {"sigmoid", MOE_SCORE_SIGMOID},
+                            {"sqrt-softplus", MOE_SCORE_SQRT_SOFTPLUS},
+                            {"identity", MOE_SCORE_IDENTITY}};
 constexpr Word kNormalizations[] = {
     {"sum", MOE_NORMALIZE_SUM_EPS}, {"floor", MOE_NORMALIZE_SUM_FLOOR}, {"none", MOE_NORMALIZE_NONE}};
 constexpr Word kActivations[] = {{"silu", MOE_ACTIVATION_SILU},
@@ -36,7 +38,8 @@ constexpr Word kActivations[] = {{"silu", MOE_ACTIVATION_SILU},
                                  {"relu2", MOE_ACTIVATION_RELU2},
                                  {"swiglu-oai", MOE_ACTIVATION_SWIGLU_OAI},
                                  {"swiglu-clamp-pre", MOE_ACTIVATION_SWIGLU_CLAMP_PRE},
-                                 {"swiglu-clamp-post", MOE_ACTIVATION_SWIGLU_CLAMP_POST}};
+                                 {"swiglu-clamp-post", MOE_ACTIVATION_SWIGLU_CLAMP_POST},
+                                 {"situ", MOE_ACTIVATION_SITU}};
 constexpr Word kGateUps[] = {{"separate", MOE_GATE_UP_SEPARATE},
                              {"concatenated", MOE_GATE_UP_CONCATENATED},
                              {"up-first", MOE_GATE_UP_CONCATENATED_UP_FIRST},
@@ -155,9 +158,12 @@ std::string layer_text(const moe_layer_desc& desc) {
   std::string text = "H=" + std::to_string(desc.hidden) + " F=" + std::to_string(desc.intermediate) +
                      " E=" + std::to_string(desc.experts) + " k=" + std::to_string(desc.top_k);
   if (desc.shared_intermediate > 0) text += ", shared " + std::to_string(desc.shared_intermediate);
-  if (desc.route_source == MOE_ROUTE_FROM_ROUTER || desc.route_source == MOE_ROUTE_FROM_LOGITS) {
+  const bool scored = desc.route_source <= MOE_ROUTE_FROM_LOGITS || desc.route_source == MOE_ROUTE_FROM_TOKEN_TABLE;
+  if (scored) {
     text += std::string(", ") + text_of(kScores, desc.score);
-    if (desc.normalize != MOE_NORMALIZE_NONE) {
+    if (desc.normalize == MOE_NORMALIZE_P_NORM) {
+      text += ", normalised by a p-norm";
+    } else if (desc.normalize != MOE_NORMALIZE_NONE) {
       text += std::string(", normalised by ") + text_of(kNormalizations, desc.normalize);
     }
   }
