@@ -14,6 +14,7 @@ namespace {
 
 constexpr uint32_t kKnownFlags = (MOE_LAYER_BATCH_INVARIANT << 1) - 1;
 constexpr uint32_t kMaxWidth = 262128;    // in blocks of 4 rows a grid dimension of at most 65535
+constexpr uint32_t kMaxGroupTopN = 32;    // one lane looks through its group that many times
 constexpr uint32_t kMaxJoinedShared = 8;  // shared experts that become slots of their own
 
 std::string number(uint64_t value) { return std::to_string(value); }
@@ -85,17 +86,15 @@ Status validate_groups(const moe_layer_desc& d) {
     return invalid("desc.groups_kept", "is " + number(d.groups_kept) + "; it must be within 1..groups, and that many" +
                                            " groups of " + number(size) + " must hold top_k experts");
   }
-  if (d.group_score == MOE_GROUP_SCORE_SUM_TOP_N && (d.group_top_n == 0 || d.group_top_n > size)) {
-    return invalid("desc.group_top_n",
-                   "is " + number(d.group_top_n) + "; a group of " + number(size) + " has 1.." + number(size));
-  }
-  return {};
+  if (d.group_score != MOE_GROUP_SCORE_SUM_TOP_N) return {};
+  return check_range("group_top_n", d.group_top_n, 1, std::min(size, kMaxGroupTopN));
 }
 
 Status validate_sparsemixer(const moe_layer_desc& d) {
   if (d.selection != MOE_SELECT_SPARSEMIXER) return {};
   if (d.route_source != MOE_ROUTE_FROM_ROUTER && d.route_source != MOE_ROUTE_FROM_LOGITS) {
-    return invalid("desc.selection", "MOE_SELECT_SPARSEMIXER needs logits: with this route_source there are none");
+    return invalid("desc.selection",
+                   "MOE_SELECT_SPARSEMIXER needs logits to select by: with this route_source there are none");
   }
   const bool other = d.score != MOE_SCORE_IDENTITY || d.logit_soft_cap != 0 || d.groups > 1 ||
                      (d.flags & MOE_LAYER_SELECTION_BIAS) != 0;
@@ -179,6 +178,8 @@ Status validate_dependent_fields(const moe_layer_desc& d) {
       {d.activation_alpha != 0, shaped, "activation_alpha", "MOE_ACTIVATION_SWIGLU_OAI or _SITU"},
       {d.activation_beta != 0, shaped, "activation_beta", "MOE_ACTIVATION_SWIGLU_OAI or _SITU"},
       {d.activation_limit > 0, clamps, "activation_limit", "an activation that clamps"},
+      {d.norm_eps != 0, (d.flags & (MOE_LAYER_INPUT_NORM | MOE_LAYER_ROUTER_INPUT_NORM | MOE_LAYER_LATENT_NORM)) != 0,
+       "norm_eps", "a norm"},
       {d.lora_alpha != 0, d.lora_rank != 0, "lora_alpha", "lora_rank"},
       {d.shared_constant != 0, d.shared_gate == MOE_SHARED_GATE_CONSTANT, "shared_constant",
        "MOE_SHARED_GATE_CONSTANT"},
@@ -231,6 +232,7 @@ Status validate_layer(const moe_layer_desc& d) {
   MOE_RETURN_IF_ERROR(check_range("shared_intermediate", d.shared_intermediate, 0, kMaxWidth));
   MOE_RETURN_IF_ERROR(check_range("experts", d.experts, 1, kNumberMaxExperts));
   MOE_RETURN_IF_ERROR(check_range("identity_experts", d.identity_experts, 0, kNumberMaxExperts));
+  MOE_RETURN_IF_ERROR(check_range("token_table_rows", d.token_table_rows, 0, INT32_MAX));
   MOE_RETURN_IF_ERROR(check_range("top_k", d.top_k, 1, std::min(kNumberLanes, d.experts + d.identity_experts)));
   MOE_RETURN_IF_ERROR(validate_enums(d));
   MOE_RETURN_IF_ERROR(validate_floats(d));

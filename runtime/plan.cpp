@@ -75,7 +75,7 @@ uint64_t chunk_limit(const LayerSpec& spec, const DeviceCaps& caps) {
   const uint64_t slots = spec.slots;
   const uint64_t per_token_h = slots * spec.widest() * 4;
   const uint64_t per_token_out = slots * spec.hidden_padded * 4;
-  const uint64_t per_token_logits = uint64_t{std::max(spec.router_rows(), spec.desc.experts)} * 4;
+  const uint64_t per_token_logits = uint64_t{std::max(spec.router_rows(), spec.candidates())} * 4;
   const uint64_t range = std::min<uint64_t>(caps.max_storage_buffer_range, UINT32_MAX);
   uint64_t limit = 65535 / slots;  // routes are a grid dimension
   limit = std::min(limit, range / std::max({per_token_h, per_token_out, per_token_logits}));

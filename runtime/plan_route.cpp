@@ -91,8 +91,7 @@ void PlanBuilder::route_tokens() {
                                           : router ? "selection from the logits of the step before"
                                                    : "selection from what the host gave");
   set(&d, Constant::kTokensPerGroup, block);
-  // With a table the split logits are one more way to come by them.
-  set(&d, Constant::kRouteSource, !split_ ? desc.route_source : table ? desc.route_source + 1 : MOE_ROUTE_FROM_LOGITS);
+  set(&d, Constant::kRouteSource, !split_ ? desc.route_source : table ? kNumberTableAndLogits : MOE_ROUTE_FROM_LOGITS);
   set(&d, Constant::kWriteScores, shape_.wants(ViewId::kScores) ? 1 : 0);
   set(&d, Constant::kWriteHistogram, histogram ? 1 : 0);
 

@@ -283,8 +283,8 @@ Status WeightUpload::store_rows(const TensorSpec& t, MatrixKind kind, uint32_t e
 
 Status WeightUpload::store_vector(const Tensor& tensor, uint32_t expert, TensorReader& reader, uint64_t offset) {
   const TensorSpec& t = tensor.spec;
-  const uint64_t row = uint64_t{t.columns} * dtype_bytes(t.dtype);
   if (t.vector == VectorKind::kTokenTable) return store_token_table(t, reader, offset);
+  const uint64_t row = uint64_t{t.columns} * dtype_bytes(t.dtype);
   MOE_ASSIGN_OR_RETURN(const std::byte* data, reader.bytes(offset, row));
   ++stored_;
   std::vector<float> values(t.columns);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// RMSNorm of the input: x / sqrt(mean(x^2) + eps) * weight. One fixed summation tree for a row, whatever the
-// batch: the router's and the experts' inputs agree. Needs aux[] and activations_in.glsl.
+// RMSNorm of a row: x / sqrt(mean(x^2) + eps) * weight. One fixed summation tree, whatever the batch: where the router
+// has no input of its own, its input and the experts' agree. Needs aux[] and activations_in.glsl.
 
 shared float norm_partial[WORKGROUP];
 
@@ -10,6 +10,7 @@ float normalised(uint row, uint column, float scale, uint norm_offset) {
   return INPUT_NORM != 0u ? x * scale * aux[norm_offset + column] : x;
 }
 
+// Of all invocations' parts. Called by the whole workgroup.
 float sum_of_squares(float mine) {
   barrier();  // the row before may still be read
   norm_partial[gl_LocalInvocationIndex] = mine;

@@ -123,11 +123,12 @@ float accurate_log(float x) {
   return fma(n, 0.693147181, log_ratio((m - 1.0) / (m + 1.0)));
 }
 
-// log(1 + e^x)
-float softplus(float x) {
+// sqrt(log(1 + e^x)); far below 0, where the logarithm would underflow before the root, that is e^(x / 2).
+float sqrt_softplus(float x) {
   if (is_nan(x)) return x;
+  if (x < -16.0) return accurate_exp(0.5 * x);
   float t = accurate_exp(-abs(x));
-  return max(x, 0.0) + log_ratio(t / (2.0 + t));
+  return sqrt(max(x, 0.0) + log_ratio(t / (2.0 + t)));
 }
 
 // Order of the selection: descending keys, NaN below -infinity, -0 equal to 0. No number has the key 0.

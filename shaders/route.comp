@@ -14,7 +14,7 @@ layout(set = 0, binding = 0, std430) readonly buffer X { uint x_words[]; };
 layout(set = 0, binding = 1, std430) readonly buffer Router { float router[]; };
 layout(set = 0, binding = 2, std430) readonly buffer Aux { float aux[]; };
 layout(set = 0, binding = 3, std430) readonly buffer InputA { uint input_a[]; };
-layout(set = 0, binding = 4, std430) readonly buffer InputB { float input_b[]; };
+layout(set = 0, binding = 4, std430) readonly buffer InputB { uint input_b[]; };
 layout(set = 0, binding = 5, std430) coherent buffer Logits { float logits[]; };
 layout(set = 0, binding = 6, std430) writeonly buffer Scores { float scores[]; };
 layout(set = 0, binding = 7, std430) writeonly buffer Ids { int ids[]; };
@@ -27,8 +27,8 @@ layout(set = 0, binding = 9, std430) writeonly buffer Histogram { uint histogram
 #include "input_norm.glsl"
 #include "router_dot.glsl"
 
-// ROUTE_SOURCE: MOE_ROUTE_*; with a table, the logits may come from router_logits.comp as they do for kLogits.
-const uint kRouter = 0u, kLogits = 1u, kScores = 2u, kIds = 3u, kDense = 4u, kTable = 5u, kTableAndLogits = 6u;
+// ROUTE_SOURCE: MOE_ROUTE_*, or TABLE_AND_LOGITS: ids from a table, and the logits from router_logits.comp.
+const uint kRouter = 0u, kLogits = 1u, kScores = 2u, kIds = 3u, kDense = 4u, kTable = 5u;
 const bool kComputesLogits = ROUTE_SOURCE == kRouter || ROUTE_SOURCE == kTable;
 const bool kSelects = ROUTE_SOURCE <= kScores;
 const bool kHasLogits = ROUTE_SOURCE <= kLogits || ROUTE_SOURCE >= kTable;
@@ -58,7 +58,7 @@ float score_of(float logit, float largest, float exp_sum) {
   switch (mode(0u, 4u)) {
     case 1u: return accurate_exp(logit - largest) / exp_sum;
     case 2u: return sigmoid(logit);
-    case 3u: return sqrt(softplus(logit));
+    case 3u: return sqrt_softplus(logit);
     default: return logit;
   }
 }
@@ -136,7 +136,7 @@ int given_expert(uint token) {
   int id = 0;
   if (ROUTE_SOURCE == kIds) id = int(input_a[p.a_offset + token * p.a_stride + lane]);
   if (ROUTE_SOURCE >= kTable) {
-    uint token_id = floatBitsToUint(input_b[p.b_offset + token * p.b_stride]);
+    uint token_id = input_b[p.b_offset + token * p.b_stride];
     id = token_id < p.token_rows ? int(aux[p.token_table + token_id * p.top_k + lane]) : -1;
   }
   return uint(id) < p.experts ? id : -1;

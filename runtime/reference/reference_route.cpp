@@ -29,7 +29,7 @@ void normalise_input(const LayerSpec& spec, const ReferenceWeights& weights, std
 
 namespace {
 
-// Descending order of selection: NaN below -infinity, -0 equal to 0.
+// Descending order of selection: NaN below -infinity, -0 equal to 0. Only the order of keys counts.
 uint32_t sortable_key(float x) {
   uint32_t bits = std::bit_cast<uint32_t>(x);
   if (std::isnan(x)) return 0;
@@ -255,8 +255,11 @@ void TokenRouter::normalise_weights() {
   const auto first = routes_.weights.begin(), last = first + d_.top_k;
   double sum = 0;
   if (d_.normalize == MOE_NORMALIZE_P_NORM) {
-    for (auto w = first; w != last; ++w) sum += std::pow(std::fabs(*w), d_.normalize_p);
-    sum = std::pow(sum, 1.0 / d_.normalize_p);
+    // Through the largest, so that powers of small numbers do not vanish.
+    double largest = 0;
+    for (auto w = first; w != last; ++w) largest = std::max(largest, std::fabs(*w));
+    for (auto w = first; w != last; ++w) sum += std::pow(std::fabs(*w) / largest, d_.normalize_p);
+    sum = std::isinf(largest) ? largest : largest * std::pow(sum, 1.0 / d_.normalize_p);
   } else {
     for (auto w = first; w != last; ++w) sum += *w;
   }

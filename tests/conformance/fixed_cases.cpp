@@ -133,13 +133,18 @@ LayerCase signed_zeros() {
   return c;
 }
 
-LayerCase ids_out_of_range() {
+// With identity and shared experts the ids go on: 6..8 are identity experts, 9.. nothing that a host may name.
+LayerCase ids_out_of_range(bool identity) {
   LayerCase c = shape_only({6, 3, 33, 17, 12});
+  if (identity) {
+    c.desc.identity_experts = 3;
+    c.desc.shared_intermediate = 34;
+  }
   c.desc.route_source = MOE_ROUTE_FROM_IDS;
   c.desc.score = MOE_SCORE_IDENTITY;
   without_normalisation(c);
   c = drawn(c);
-  static constexpr int32_t kIds[] = {-1, 6, 7, 2147483647, -2147483647 - 1, -7, 1000};
+  static constexpr int32_t kIds[] = {-1, 6, 9, 2147483647, -2147483647 - 1, -7, 11};
   for (size_t i = 0; i < c.inputs.ids.size(); ++i) {
     if (i % 3 == 1 || i < 6) c.inputs.ids[i] = kIds[i % 7];  // tokens 0 and 1 have no expert at all
   }
@@ -239,13 +244,26 @@ std::vector<FixedCase> make_cases() {
   add("nonfinite_x", [] { return nonfinite_x(9); });
   add("nonfinite_x_many_tokens", [] { return nonfinite_x(50); });
   add("signed_zeros", signed_zeros);
-  add("ids_out_of_range", ids_out_of_range);
+  add("ids_out_of_range", [] { return ids_out_of_range(false); });
+  add("ids_out_of_range_beside_identity_experts", [] { return ids_out_of_range(true); });
   add("dense_one_token", [] { return dense(1, 120, 75); });
   add("dense", [] { return dense(77, 120, 75); });
   add("large_outputs", large_outputs);
   add("nonfinite_logits_softplus_groups",
       [] { return nonfinite_logits(MOE_SCORE_SQRT_SOFTPLUS, MOE_WEIGHT_IDENTITY, true, 3); });
   add("nonfinite_logits_groups", [] { return nonfinite_logits(MOE_SCORE_IDENTITY, MOE_WEIGHT_SIGMOID, false, 2); });
+  add("nonfinite_logits_sparsemixer", [] {
+    LayerCase c = nonfinite_logits(MOE_SCORE_IDENTITY, MOE_WEIGHT_IDENTITY, false);
+    c.desc.selection = MOE_SELECT_SPARSEMIXER;
+    c.desc.sparsemixer_eps = 0.1f;
+    return c;
+  });
+  add("nonfinite_logits_p_norm", [] {
+    LayerCase c = nonfinite_logits(MOE_SCORE_IDENTITY, MOE_WEIGHT_IDENTITY, false);
+    c.desc.normalize = MOE_NORMALIZE_P_NORM;
+    c.desc.normalize_p = 3;
+    return c;
+  });
   add("group_ties_max", [] { return group_ties(0); });
   add("group_ties_sum", [] { return group_ties(2); });
   add("group_ties_sum_of_all", [] { return group_ties(8); });

@@ -102,7 +102,7 @@ void compute_p(const LayerCase& c, const double* logits, const double* bounds, d
     for (size_t e = 0; e < experts; ++e) {
       p[e] = std::sqrt(std::max(logits[e], 0.0) + std::log1p(std::exp(-std::fabs(logits[e]))));
       const double slope = p[e] > 0 ? sigmoid(logits[e]) / (2 * p[e]) : 0;
-      p_bound[e] = slope * bounds[e] + p[e] * kUnit * (2 * std::fabs(logits[e]) + 24) + 1e-18;
+      p_bound[e] = slope * bounds[e] + p[e] * kUnit * (2 * std::fabs(logits[e]) + 24) + kSmallest;
     }
   } else if (c.desc.score == MOE_SCORE_SIGMOID) {
     for (size_t e = 0; e < experts; ++e) {
@@ -184,7 +184,8 @@ std::vector<uint8_t> kept_groups(const LayerCase& c, const double* key, const do
   return kept;
 }
 
-bool near_enough(double most, double s, double eps) { return most - s <= 2 * eps * std::max(std::fabs(s), most); }
+// A NaN is near to all.
+bool near_enough(double most, double s, double eps) { return !(most - s > 2 * eps * std::max(std::fabs(s), most)); }
 
 // Whether no logit lies on the border of what sparsemixer takes for near.
 bool sparsemixer_decided(const LayerCase& c, const double* logit, const double* bound, const int32_t* ids) {
@@ -322,9 +323,13 @@ double divisor_of(const moe_layer_desc& d, const double* w) {
   switch (d.normalize) {
     case MOE_NORMALIZE_SUM_EPS: return sum + eps;
     case MOE_NORMALIZE_SUM_FLOOR: return std::max(sum, eps);
-    default:
-      return std::pow(
-          std::accumulate(w, last, 0.0, [&](double all, double v) { return all + std::pow(std::fabs(v), p); }), 1 / p);
+    default: {
+      double largest = 0, total = 0;
+      for (const double* v = w; v != last; ++v) largest = std::max(largest, std::fabs(*v));
+      if (std::isinf(largest)) return largest;
+      for (const double* v = w; v != last; ++v) total += std::pow(std::fabs(*v) / largest, p);
+      return largest * std::pow(total, 1 / p);
+    }
   }
 }
 

@@ -311,7 +311,9 @@ void draw_inputs(LayerCase& c, Random& random, float x_scale) {
   const bool outside = d.normalize == MOE_NORMALIZE_NONE;
   for (size_t t = 0; t < tokens; ++t) {
     const auto row = static_cast<int32_t>(random.below(d.token_table_rows));
-    in.token_ids.push_back(outside && random.chance(0.1) ? static_cast<int32_t>(d.token_table_rows) : row);
+    static constexpr int32_t kNoRow[] = {-1, -2147483647 - 1, 2147483647};
+    const int32_t beyond = random.chance(0.5) ? static_cast<int32_t>(d.token_table_rows) : random.pick(kNoRow);
+    in.token_ids.push_back(outside && random.chance(0.1) ? beyond : row);
   }
 }
 

@@ -43,7 +43,7 @@ void draw_groups(moe_layer_desc& d, Random& random) {
   d.groups_kept = random.between(least, d.groups);
   if (random.chance(0.5)) return;
   d.group_score = MOE_GROUP_SCORE_SUM_TOP_N;
-  d.group_top_n = random.chance(0.6) ? std::min(2u, size) : random.between(1, size);
+  d.group_top_n = random.chance(0.6) ? std::min(2u, size) : random.between(1, std::min(32u, size));
 }
 
 void draw_router_input(LayerCase& c, Random& random) {

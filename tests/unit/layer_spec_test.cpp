@@ -88,6 +88,7 @@ TEST(LayerSpec, DefaultsAreFilledIn) {
   EXPECT_EQ(spec.desc.activation_beta, 0.0f);
   desc.routed_scale = 2.5f;
   desc.out_scale = -0.5f;
+  desc.flags |= MOE_LAYER_INPUT_NORM;
   desc.norm_eps = 1e-5f;
   desc.activation_alpha = 1;
   spec = make_spec(desc);

@@ -211,6 +211,24 @@ TEST(PlanOutputs, EachIsWrittenOnceAChunk) {
   }
 }
 
+// Scores of E + Z experts may be the widest thing in a workspace.
+TEST(PlanChunks, FitTheScoresOfManyIdentityExperts) {
+  moe_layer_desc d = moe_init<moe_layer_desc>();
+  d.hidden = d.intermediate = 16;
+  d.experts = 8;
+  d.identity_experts = 1024;
+  d.top_k = 1;
+  d.route_source = MOE_ROUTE_FROM_LOGITS;
+  Planned p(make_spec(d), device("floor"));
+  ASSERT_TRUE(p.layout.ok());
+  CallShape shape = forward_shape(p.spec, 4096);
+  ask_for_all(p.spec, &shape);
+  Result<Plan> plan = plan_call(p.spec, p.layout.value(), p.caps, shape);
+  ASSERT_TRUE(plan.ok()) << plan.status().text();
+  const std::vector<std::string> problems = check_plan(p.spec, p.layout.value(), p.caps, plan.value());
+  EXPECT_TRUE(problems.empty()) << join(problems);
+}
+
 TEST(PlanStages, KeepTheRules) {
   size_t plans = 0;
   for (const char* name : {"swiftshader", "wide-discrete", "floor"}) {

@@ -195,7 +195,8 @@ TEST(WeightLayout, Refusals) {
             "the router takes 1228800 bytes, more than max_storage_buffer_range = 1048576");
   LayerShape biases = {"biases", 1024, 1024, 100, 1};
   biases.flags = MOE_LAYER_EXPERT_BIAS;
-  EXPECT_EQ(refusal(biases, 1 << 20), "biases, scales and the token table take 1228800 bytes, more than max_storage_buffer_range = 1048576");
+  EXPECT_EQ(refusal(biases, 1 << 20),
+            "biases, scales and the token table take 1228800 bytes, more than max_storage_buffer_range = 1048576");
 }
 
 }  // namespace

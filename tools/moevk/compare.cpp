@@ -15,8 +15,11 @@ namespace {
 // True if the order of the k best logits of this token could be another after rounding.
 bool is_near_tie(const RouteQuestion& question, uint64_t token) {
   const moe_layer_desc& desc = *question.desc;
-  constexpr uint32_t kOtherKeys = MOE_LAYER_SELECTION_BIAS;
-  const bool key_is_logit = (desc.flags & kOtherKeys) == 0 && desc.groups <= 1 && desc.selection == MOE_SELECT_TOP_K;
+  // The bound below is that of the logit, from x as it is.
+  constexpr uint32_t kOther = MOE_LAYER_SELECTION_BIAS | MOE_LAYER_SEPARATE_ROUTER_INPUT | MOE_LAYER_ROUTER_INPUT_NORM |
+                              MOE_LAYER_ROUTER_INPUT_SCALE;
+  const bool key_is_logit = desc.route_source == MOE_ROUTE_FROM_ROUTER && (desc.flags & kOther) == 0 &&
+                            desc.groups <= 1 && desc.selection == MOE_SELECT_TOP_K && desc.router_input_multiplier == 0;
   if (!key_is_logit || question.expected_logits->empty() || question.router->empty()) return false;
   const size_t hidden = desc.hidden;
   const size_t experts = size_t{desc.experts} + desc.identity_experts;
