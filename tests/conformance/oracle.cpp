@@ -57,7 +57,8 @@ void compute_logits(const LayerCase& c, RouteOracle& route) {
   // RMSNorm in float32: a sum of squares (its error is halved by the root), a root, a division, a
   // product.
   const bool separate = has_flag(c.desc, MOE_LAYER_SEPARATE_ROUTER_INPUT);
-  double input = 4;  // the router's multiplier and scale
+  const bool scaled = c.desc.router_input_multiplier != 0 || has_flag(c.desc, MOE_LAYER_ROUTER_INPUT_SCALE);
+  double input = scaled ? 4 : 0;  // a product or two, and their rounding
   if (has_flag(c.desc, MOE_LAYER_INPUT_NORM) && !separate) input += roundings / 2 + 16;
   if (has_flag(c.desc, MOE_LAYER_ROUTER_INPUT_NORM)) input += roundings / 2 + 16;
   const double bound = c.exact_logits ? 0 : gamma(roundings + input);
