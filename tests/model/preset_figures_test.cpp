@@ -8,17 +8,10 @@
 #include <set>
 #include <string>
 
-#include "tools/model/presets/presets.h"
+#include "tests/model/preset_by_name.h"
 
 namespace moevk::model {
 namespace {
-
-const Preset& preset(const char* name) {
-  const Preset* found = find_preset(name);
-  EXPECT_NE(found, nullptr) << name;
-  static const Preset none;
-  return found != nullptr ? *found : none;
-}
 
 // Of Hugging Face's counts of the released weights, to the last one.
 TEST(PresetFigures, TotalsThatAreKnownExactly) {

@@ -12,19 +12,13 @@
 #include <set>
 #include <string>
 
+#include "tests/model/preset_by_name.h"
 #include "tools/model/presets/deepseek_families.h"
 #include "tools/model/presets/early_families.h"
 #include "tools/model/presets/softmax_families.h"
 
 namespace moevk::model {
 namespace {
-
-const Preset& preset(const char* name) {
-  const Preset* found = find_preset(name);
-  EXPECT_NE(found, nullptr) << name;
-  static const Preset none;
-  return found != nullptr ? *found : none;
-}
 
 // What the canonical form is, then what a family changes of it.
 moe_layer_desc canonical(uint32_t h, uint32_t f, uint32_t e, uint32_t k) {
