@@ -58,8 +58,8 @@ VulkanLayer::~VulkanLayer() {
 Status VulkanLayer::open() {
   if (vulkan().caps().buffer_device_address != 0) return {};
   const DeviceFunctions& vk = vulkan().vk();
-  std::vector<BindingPass> passes = layout_.gate_up_passes;
-  passes.insert(passes.end(), layout_.down_passes.begin(), layout_.down_passes.end());
+  std::vector<BindingPass> passes;
+  for (const auto& of_set : layout_.passes) passes.insert(passes.end(), of_set.begin(), of_set.end());
   const auto count = static_cast<uint32_t>(passes.size());
   window_sets_.resize(count);
   MOE_RETURN_IF_ERROR(
@@ -112,13 +112,17 @@ Status VulkanLayer::prepare(uint64_t first_tokens, uint64_t last_tokens) {
         CallShape shape = fullest_shape(spec(), stage, tokens);
         shape.x_dtype = shape.router_x_dtype = x_dtype;
         MOE_RETURN_IF_ERROR(plan_and_compile(shape, &made));
-        shape.outputs = 0;  // asking for less takes other variants of a kernel
-        MOE_RETURN_IF_ERROR(plan_and_compile(shape, &made));
       }
     }
   }
   vulkan().pipelines().save();
   return {};
+}
+
+VkDescriptorSet VulkanLayer::windows(WeightSet set, uint32_t pass) const {
+  size_t index = pass;
+  for (size_t i = 0; i < static_cast<size_t>(set); ++i) index += layout_.passes[i].size();
+  return window_sets_[index];
 }
 
 Status VulkanLayer::plan_and_compile(const CallShape& shape, ExecutablePlan* out) {

@@ -48,9 +48,7 @@ class VulkanLayer final : public Layer {
   const GpuBuffer& table() const { return memory_.table; }
   const GpuBuffer& router() const { return memory_.router; }
   const GpuBuffer& aux() const { return memory_.aux; }
-  VkDescriptorSet windows(WeightSet set, uint32_t pass) const {
-    return window_sets_[pass + (set == WeightSet::kDown ? layout_.gate_up_passes.size() : 0)];
-  }
+  VkDescriptorSet windows(WeightSet set, uint32_t pass) const;
 
  private:
   // Plans until every pipeline compiles; kernels that do not are struck on the way.
@@ -61,7 +59,7 @@ class VulkanLayer final : public Layer {
   WeightLayout layout_;
   Memory memory_;
   VkDescriptorPool pool_ = VK_NULL_HANDLE;
-  std::vector<VkDescriptorSet> window_sets_;  // gate_up passes, then down passes; empty with device addresses
+  std::vector<VkDescriptorSet> window_sets_;  // of each set's passes; empty with device addresses
   std::mutex mutex_;
   std::vector<std::shared_ptr<const ExecutablePlan>> plans_;
   size_t planned_dispatches_ = 0;

@@ -105,7 +105,8 @@ class VulkanSink final : public WeightSink {
                                        layout_.down_bias,
                                        layout_.router_scale,
                                        layout_.expert_scale,
-                                       layout_.token_table};
+                                       layout_.token_table,
+                                       layout_.latent_norm};
     std::copy_n(values, count, aux_.begin() + static_cast<ptrdiff_t>(at[static_cast<size_t>(kind)] + first));
     return {};
   }
@@ -198,7 +199,7 @@ class VulkanSink final : public WeightSink {
     const bool addresses = device_->caps().buffer_device_address != 0;
     std::vector<uint64_t> window_address(memory_.windows.size());
     for (size_t i = 0; addresses && i < window_address.size(); ++i) window_address[i] = address(memory_.windows[i]);
-    for (uint32_t segment = 0; segment < spec_.segments; ++segment) {
+    for (uint32_t segment = 0; segment < spec_.weight_segments(); ++segment) {
       for (const MatrixLayout& m : layout_.matrix[segment]) {
         for (size_t i = 0; i < m.places.size(); ++i) {
           const PiecePlace& place = m.places[i];

@@ -68,8 +68,8 @@ extern "C" {
 
 typedef int32_t moe_status;
 #define MOE_OK 0
-#define MOE_ERROR_INVALID_ARGUMENT (-1)     /* an argument is malformed, or contradicts another */
-#define MOE_ERROR_UNSUPPORTED (-2)          /* well-formed, but this version or device cannot do it */
+#define MOE_ERROR_INVALID_ARGUMENT (-1) /* an argument is malformed, or contradicts another */
+#define MOE_ERROR_UNSUPPORTED (-2)      /* well-formed, but this version or device cannot do it */
 #define MOE_ERROR_OUT_OF_HOST_MEMORY (-3)
 #define MOE_ERROR_OUT_OF_DEVICE_MEMORY (-4) /* the device, or the budget set for it, is full */
 #define MOE_ERROR_DEVICE_LOST (-5)          /* sticky */
@@ -145,11 +145,11 @@ typedef struct moe_instance_desc {
 typedef struct moe_device_info {
   uint64_t struct_size;
   const moe_chain* next;
-  uint32_t kind; /* MOE_DEVICE_KIND_* */
+  uint32_t kind;   /* MOE_DEVICE_KIND_* */
   uint32_t usable; /* 0: see `reason` */
   char name[256];
-  char driver[256];  /* name and version, as the driver says them */
-  char reason[256];  /* why the device cannot be used, feature by feature; empty if it can */
+  char driver[256]; /* name and version, as the driver says them */
+  char reason[256]; /* why the device cannot be used, feature by feature; empty if it can */
   uint32_t vendor_id;
   uint32_t device_id;
   uint32_t vulkan_version; /* VK_MAKE_API_VERSION encoding; 0 for the reference */
@@ -163,7 +163,7 @@ typedef struct moe_device_info {
 typedef struct moe_device_desc {
   uint64_t struct_size;
   const moe_chain* next;
-  uint32_t index;    /* as in get_device_info */
+  uint32_t index; /* as in get_device_info */
   uint32_t reserved;
   uint64_t memory_budget_bytes; /* weights, buffers and workspaces together, not staging; 0: no budget of ours */
 } moe_device_desc;
@@ -196,8 +196,8 @@ typedef struct moe_device_desc {
 #define MOE_SCALE_E4M3 5u
 
 #define MOE_ZERO_POINT_NONE 0u
-#define MOE_ZERO_POINT_CENTRE 1u /* 2^(bits-1) for every block */
-#define MOE_ZERO_POINT_STORED 2u /* one integer a block */
+#define MOE_ZERO_POINT_CENTRE 1u  /* 2^(bits-1) for every block */
+#define MOE_ZERO_POINT_STORED 2u  /* one integer a block */
 #define MOE_ZERO_POINT_MINIMUM 3u /* a stored offset is added after scaling */
 
 typedef struct moe_weight_format {
@@ -212,12 +212,12 @@ typedef struct moe_weight_format {
 } moe_weight_format;
 
 /* Where routes come from. */
-#define MOE_ROUTE_FROM_ROUTER 0u         /* tensor "router.weight" times x, in fp32 */
-#define MOE_ROUTE_FROM_LOGITS 1u         /* forward is given logits [T, E] */
-#define MOE_ROUTE_FROM_SCORES 2u         /* forward is given selection scores [T, E] and weights [T, E] */
-#define MOE_ROUTE_FROM_IDS 3u            /* forward is given ids [T, k] and weights [T, k] */
-#define MOE_ROUTE_DENSE 4u               /* E = 1, k = 1: an ordinary FFN, weight 1 */
-#define MOE_ROUTE_FROM_TOKEN_TABLE 5u    /* ids from a table [vocabulary, k] by token id, weights from the router */
+#define MOE_ROUTE_FROM_ROUTER 0u      /* tensor "router.weight" times x, in fp32 */
+#define MOE_ROUTE_FROM_LOGITS 1u      /* forward is given logits [T, E] */
+#define MOE_ROUTE_FROM_SCORES 2u      /* forward is given selection scores [T, E] and weights [T, E] */
+#define MOE_ROUTE_FROM_IDS 3u         /* forward is given ids [T, k] and weights [T, k] */
+#define MOE_ROUTE_DENSE 4u            /* E = 1, k = 1: an ordinary FFN, weight 1 */
+#define MOE_ROUTE_FROM_TOKEN_TABLE 5u /* ids from a table [vocabulary, k] by token id, weights from the router */
 
 #define MOE_SCORE_IDENTITY 0u
 #define MOE_SCORE_SOFTMAX 1u
@@ -250,10 +250,10 @@ typedef struct moe_weight_format {
 #define MOE_ACTIVATION_SWIGLU_CLAMP_POST 7u /* min(silu(g),L) * clamp(u,+-L) */
 #define MOE_ACTIVATION_SITU 8u              /* alpha*tanh(g/alpha)*sigmoid(g) * beta*tanh(u/beta), or u */
 
-#define MOE_GATE_UP_SEPARATE 0u       /* tensors experts.gate and experts.up */
-#define MOE_GATE_UP_CONCATENATED 1u   /* experts.gate_up: F rows of gate, then F rows of up */
+#define MOE_GATE_UP_SEPARATE 0u     /* tensors experts.gate and experts.up */
+#define MOE_GATE_UP_CONCATENATED 1u /* experts.gate_up: F rows of gate, then F rows of up */
 #define MOE_GATE_UP_CONCATENATED_UP_FIRST 2u
-#define MOE_GATE_UP_INTERLEAVED 3u    /* even rows gate, odd rows up */
+#define MOE_GATE_UP_INTERLEAVED 3u /* even rows gate, odd rows up */
 
 #define MOE_MATRIX_OUT_IN 0u /* [E, out, in]: a row holds one output's weights */
 #define MOE_MATRIX_IN_OUT 1u /* [E, in, out] */
@@ -272,20 +272,22 @@ typedef struct moe_weight_format {
 #define MOE_PRECISION_INT8 2u   /* 8-bit activations per block of 32 */
 
 /* Flags of a layer. */
-#define MOE_LAYER_UNGATED (1u << 0)             /* h = act(x Wup): no gate matrix */
-#define MOE_LAYER_ROUTER_BIAS (1u << 1)         /* tensor router.bias [E + Z] */
-#define MOE_LAYER_SELECTION_BIAS (1u << 2)      /* tensor router.selection_bias [E + Z]: selects, never weighs */
-#define MOE_LAYER_EXPERT_BIAS (1u << 3)         /* tensors experts.{gate,up}.bias [E,F] (or gate_up.bias), experts.down.bias [E,H] */
-#define MOE_LAYER_NORMALIZE_SINGLE (1u << 4)    /* renormalise for k = 1 too */
-#define MOE_LAYER_INPUT_NORM (1u << 5)          /* x := RMSNorm(x) * tensor norm.weight [H] */
-#define MOE_LAYER_WEIGHT_ON_INPUT (1u << 6)     /* the routing weight multiplies x, not the output; shared experts: the output */
-#define MOE_LAYER_PER_EXPERT_SCALE (1u << 7)    /* tensor router.expert_scale [E] */
-#define MOE_LAYER_LATENT_NORM (1u << 8)         /* RMSNorm before the latent up-projection */
+#define MOE_LAYER_UNGATED (1u << 0)        /* h = act(x Wup): no gate matrix */
+#define MOE_LAYER_ROUTER_BIAS (1u << 1)    /* tensor router.bias [E + Z] */
+#define MOE_LAYER_SELECTION_BIAS (1u << 2) /* tensor router.selection_bias [E + Z]: selects, never weighs */
+#define MOE_LAYER_EXPERT_BIAS \
+  (1u << 3) /* tensors experts.{gate,up}.bias [E,F] (or gate_up.bias), experts.down.bias [E,H] */
+#define MOE_LAYER_NORMALIZE_SINGLE (1u << 4) /* renormalise for k = 1 too */
+#define MOE_LAYER_INPUT_NORM (1u << 5)       /* x := RMSNorm(x) * tensor norm.weight [H] */
+#define MOE_LAYER_WEIGHT_ON_INPUT \
+  (1u << 6) /* the routing weight multiplies x, not the output; shared experts: the output */
+#define MOE_LAYER_PER_EXPERT_SCALE (1u << 7)      /* tensor router.expert_scale [E] */
+#define MOE_LAYER_LATENT_NORM (1u << 8)           /* RMSNorm, tensor latent.norm [L], of the sum that latent.up reads */
 #define MOE_LAYER_SEPARATE_ROUTER_INPUT (1u << 9) /* forward is given router_x [T, H] */
-#define MOE_LAYER_ROUTER_INPUT_NORM (1u << 10)  /* RMSNorm without weight on the router's input, by norm_eps */
-#define MOE_LAYER_ROUTER_INPUT_SCALE (1u << 11) /* tensor router.input_scale [H] */
-#define MOE_LAYER_NOISY_TOP_K (1u << 12)        /* tensor router.noise_weight [E,H] */
-#define MOE_LAYER_BATCH_INVARIANT (1u << 13)    /* reserved: refused until it is done */
+#define MOE_LAYER_ROUTER_INPUT_NORM (1u << 10)    /* RMSNorm without weight on the router's input, by norm_eps */
+#define MOE_LAYER_ROUTER_INPUT_SCALE (1u << 11)   /* tensor router.input_scale [H] */
+#define MOE_LAYER_NOISY_TOP_K (1u << 12)          /* tensor router.noise_weight [E,H] */
+#define MOE_LAYER_BATCH_INVARIANT (1u << 13)      /* reserved: refused until it is done */
 
 typedef struct moe_layer_desc {
   uint64_t struct_size;
@@ -298,45 +300,45 @@ typedef struct moe_layer_desc {
   uint32_t identity_experts; /* Z, 0..1024: ids E..E+Z-1 add weight * x; the router chooses from E + Z */
   uint32_t flags;            /* MOE_LAYER_* */
   /* routing, in the order in which it is computed */
-  uint32_t route_source;   /* MOE_ROUTE_* */
-  float logit_soft_cap;    /* c > 0: l = c tanh(l / c) */
-  uint32_t score;          /* MOE_SCORE_*: p */
-  uint32_t selection;      /* MOE_SELECT_* */
-  uint32_t groups;         /* n_group, neighbours, at most 32; 0 or 1: none */
-  uint32_t groups_kept;    /* topk_group: experts of other groups are never chosen */
-  uint32_t group_score;    /* MOE_GROUP_SCORE_* */
-  uint32_t group_top_n;    /* n of MOE_GROUP_SCORE_SUM_TOP_N */
-  uint32_t weight;         /* MOE_WEIGHT_* */
-  uint32_t normalize;      /* MOE_NORMALIZE_* */
-  float normalize_eps;     /* eps or floor */
-  float normalize_p;       /* p of MOE_NORMALIZE_P_NORM */
-  float routed_scale;      /* 0 means 1 */
+  uint32_t route_source; /* MOE_ROUTE_* */
+  float logit_soft_cap;  /* c > 0: l = c tanh(l / c) */
+  uint32_t score;        /* MOE_SCORE_*: p */
+  uint32_t selection;    /* MOE_SELECT_* */
+  uint32_t groups;       /* n_group, neighbours, at most 32; 0 or 1: none */
+  uint32_t groups_kept;  /* topk_group: experts of other groups are never chosen */
+  uint32_t group_score;  /* MOE_GROUP_SCORE_* */
+  uint32_t group_top_n;  /* n of MOE_GROUP_SCORE_SUM_TOP_N */
+  uint32_t weight;       /* MOE_WEIGHT_* */
+  uint32_t normalize;    /* MOE_NORMALIZE_* */
+  float normalize_eps;   /* eps or floor */
+  float normalize_p;     /* p of MOE_NORMALIZE_P_NORM */
+  float routed_scale;    /* 0 means 1 */
   float sparsemixer_eps;
   float router_input_multiplier; /* 0 means 1 */
   uint32_t token_table_rows;     /* vocabulary of MOE_ROUTE_FROM_TOKEN_TABLE */
   /* capacity: a dropped route adds nothing */
-  uint32_t capacity;        /* MOE_CAPACITY_* */
+  uint32_t capacity; /* MOE_CAPACITY_* */
   float capacity_factor;
   uint32_t capacity_minimum;
-  uint32_t noise_seed;      /* of MOE_LAYER_NOISY_TOP_K */
+  uint32_t noise_seed; /* of MOE_LAYER_NOISY_TOP_K */
   /* the experts' feed-forward network */
-  uint32_t activation;      /* MOE_ACTIVATION_* */
-  float activation_alpha;   /* swiglu_oai: alpha (0 means 1.702); situ: b1 (0 means 4) */
-  float activation_beta;    /* swiglu_oai: beta, as given; situ: b2 (<= 0: no cap on u) */
-  float activation_limit;   /* L; 0 or less: no clamp */
-  uint32_t gate_up_layout;  /* MOE_GATE_UP_*: how the host stores them */
-  uint32_t matrix_order;    /* MOE_MATRIX_*: likewise, of experts.* and shared.* */
-  uint32_t latent;          /* experts work at this width instead of H; 0: none */
-  uint32_t lora_rank;       /* expert LoRA; 0: none */
+  uint32_t activation;     /* MOE_ACTIVATION_* */
+  float activation_alpha;  /* swiglu_oai: alpha (0 means 1.702); situ: b1 (0 means 4) */
+  float activation_beta;   /* swiglu_oai: beta, as given; situ: b2 (<= 0: no cap on u) */
+  float activation_limit;  /* L; 0 or less: no clamp */
+  uint32_t gate_up_layout; /* MOE_GATE_UP_*: how the host stores them */
+  uint32_t matrix_order;   /* MOE_MATRIX_*: likewise, of experts.* and shared.* */
+  uint32_t latent;         /* L, 1..H: routed experts read latent.down x and their sum passes latent.up; 0: none */
+  uint32_t lora_rank;      /* expert LoRA; 0: none */
   float lora_alpha;
-  float norm_eps;           /* of every RMSNorm; 0 means 1e-6 */
+  float norm_eps; /* of every RMSNorm; 0 means 1e-6 */
   /* shared experts */
   uint32_t shared_intermediate; /* width of all shared experts together; 0: none */
   uint32_t shared_gate;         /* MOE_SHARED_GATE_* */
   float shared_constant;
-  float out_scale;          /* 0 means 1 */
+  float out_scale; /* 0 means 1 */
   /* numbers */
-  uint32_t precision;       /* MOE_PRECISION_* */
+  uint32_t precision; /* MOE_PRECISION_* */
   uint32_t reserved;
   moe_weight_format gate_format;
   moe_weight_format up_format;
@@ -344,6 +346,8 @@ typedef struct moe_layer_desc {
   moe_weight_format shared_gate_format;
   moe_weight_format shared_up_format;
   moe_weight_format shared_down_format;
+  moe_weight_format latent_down_format;
+  moe_weight_format latent_up_format;
 } moe_layer_desc;
 
 typedef struct moe_support {
@@ -358,9 +362,9 @@ typedef struct moe_support {
 typedef struct moe_estimate {
   uint64_t struct_size;
   const moe_chain* next;
-  uint64_t weight_bytes;    /* device memory of all layers' weights, padding included */
-  uint64_t workspace_bytes; /* of one context that runs any of them with max_tokens */
-  uint64_t staging_bytes;   /* fixed, while weights are uploaded */
+  uint64_t weight_bytes;      /* device memory of all layers' weights, padding included */
+  uint64_t workspace_bytes;   /* of one context that runs any of them with max_tokens */
+  uint64_t staging_bytes;     /* fixed, while weights are uploaded */
   uint64_t total_parameters;  /* of all layers, shared experts and routers included */
   uint64_t active_parameters; /* that one token meets */
 } moe_estimate;
@@ -371,7 +375,8 @@ typedef struct moe_estimate {
  * router.input_scale [H], router.expert_scale [E], router.token_table [token_table_rows,k] (i32; an id of no expert:
  * the route is skipped),
  * experts.gate|up [E,F,H], experts.gate_up [E,2F,H], experts.down [E,H,F], their .bias (experts.gate_up.bias [E,2F]),
- * shared.gate|up [Fs,H], shared.gate_up [2Fs,H], shared.down [H,Fs], shared.router [H], norm.weight [H]. */
+ * shared.gate|up [Fs,H], shared.gate_up [2Fs,H], shared.down [H,Fs], shared.router [H], norm.weight [H],
+ * latent.down [L,H], latent.norm [L], latent.up [H,L]; with them, L is in the place of H in experts.*. */
 
 #define MOE_SOURCE_MEMORY 0u
 #define MOE_SOURCE_FILE 1u
@@ -380,15 +385,15 @@ typedef struct moe_estimate {
 typedef struct moe_tensor_source {
   uint64_t struct_size;
   const moe_chain* next;
-  const char* name;       /* "experts.gate" */
-  uint32_t expert_first;  /* for a part of the experts; ignored where a tensor has no expert axis */
-  uint32_t expert_count;  /* 0: all from expert_first on */
-  uint32_t source;        /* MOE_SOURCE_* */
-  uint32_t dtype;         /* MOE_DTYPE_*: f32, f16 or bf16 for vectors and the router, i32 for the table; matrices are in the
+  const char* name;      /* "experts.gate" */
+  uint32_t expert_first; /* for a part of the experts; ignored where a tensor has no expert axis */
+  uint32_t expert_count; /* 0: all from expert_first on */
+  uint32_t source;       /* MOE_SOURCE_* */
+  uint32_t dtype; /* MOE_DTYPE_*: f32, f16 or bf16 for vectors and the router, i32 for the table; matrices are in the
                              format of the descriptor and this field must agree with it */
-  const void* memory;     /* MEMORY: contiguous, read during the call */
-  uint64_t bytes;         /* must be exactly what the shape and format need */
-  const char* path;       /* FILE: UTF-8; read during the call, never held */
+  const void* memory; /* MEMORY: contiguous, read during the call */
+  uint64_t bytes;     /* must be exactly what the shape and format need */
+  const char* path;   /* FILE: UTF-8; read during the call, never held */
   uint64_t file_offset;
   /* CALLBACK: writes `bytes` bytes from `offset` of the tensor to `destination`; returns 0, or an error
    * number that add_tensor reports. Called on the caller's thread, offsets rising per expert matrix. */
@@ -433,8 +438,8 @@ typedef struct moe_tensor_info {
   uint32_t experts; /* length of the expert axis; 0: none */
   uint32_t rows;    /* as the host stores it (layout and order of the descriptor) */
   uint32_t columns;
-  uint32_t dtype;   /* matrices: the format's; vectors and router: MOE_DTYPE_F32, f16 and bf16 also taken */
-  uint64_t bytes;   /* of all experts in that dtype */
+  uint32_t dtype; /* matrices: the format's; vectors and router: MOE_DTYPE_F32, f16 and bf16 also taken */
+  uint64_t bytes; /* of all experts in that dtype */
 } moe_tensor_info;
 
 typedef struct moe_layer_info {
@@ -495,7 +500,8 @@ typedef struct moe_call_args {
   /* between stages: [1, T*slots] i32, routes sorted by expert, stable; [1, experts_total + 1] i32 */
   const moe_view* order;
   const moe_view* offsets;
-  const moe_view* expert_out; /* [T*slots, H] f32: weight * FFN(x) of each route, or FFN(weight * x) */
+  const moe_view* expert_out; /* [T*slots, H] f32: weight * FFN(x) of each route, or FFN(weight * x); of a routed
+                                 expert in a latent space its L numbers, then zeros */
 } moe_call_args;
 /* forward        x, route inputs, residual?                  -> y, route outputs?
  * route          x and route inputs                          -> ids [T,slots], weights [T,slots], others?
@@ -513,8 +519,8 @@ typedef struct moe_call_args {
 typedef struct moe_context_desc {
   uint64_t struct_size;
   const moe_chain* next;
-  uint64_t max_tokens;         /* of one call, 1..2^20 */
-  uint32_t flushes_in_flight;  /* 1..64; 0 means 2 */
+  uint64_t max_tokens;        /* of one call, 1..2^20 */
+  uint32_t flushes_in_flight; /* 1..64; 0 means 2 */
   uint32_t reserved;
   /* Workspace: the host's, or (NULL) the context's own, which grows to what its layers need. */
   moe_buffer* workspace;
@@ -536,18 +542,21 @@ typedef struct moe_api {
   void(MOE_CALL* destroy_instance)(moe_instance* instance);
   /* [thread-safe] Index 0.. are Vulkan devices in the driver's order, the last one is the CPU reference. */
   moe_status(MOE_CALL* get_device_count)(moe_instance* instance, uint32_t* count, moe_error* error);
-  moe_status(MOE_CALL* get_device_info)(moe_instance* instance, uint32_t index, moe_device_info* info, moe_error* error);
+  moe_status(MOE_CALL* get_device_info)(moe_instance* instance, uint32_t index, moe_device_info* info,
+                                        moe_error* error);
   /* [thread-safe] Index of the device that MOEVK_DEVICE names, else the best usable one: discrete, integrated,
    * virtual, other, software Vulkan, reference. */
   moe_status(MOE_CALL* choose_device)(moe_instance* instance, uint32_t* index, moe_error* error);
   /* [thread-safe] Why there is no GPU (no loader, no driver, ...); an empty string where there is one. */
   const char*(MOE_CALL* why_no_gpu)(moe_instance* instance);
-  moe_status(MOE_CALL* open_device)(moe_instance* instance, const moe_device_desc* desc, moe_device** out, moe_error* error);
+  moe_status(MOE_CALL* open_device)(moe_instance* instance, const moe_device_desc* desc, moe_device** out,
+                                    moe_error* error);
   void(MOE_CALL* close_device)(moe_device* device);
 
   /* [thread-safe] No side effect. MOE_OK with supported = 0 says that the layer is legal but not done here;
    * a descriptor that contradicts itself is MOE_ERROR_INVALID_ARGUMENT. */
-  moe_status(MOE_CALL* query_support)(moe_device* device, const moe_layer_desc* desc, moe_support* out, moe_error* error);
+  moe_status(MOE_CALL* query_support)(moe_device* device, const moe_layer_desc* desc, moe_support* out,
+                                      moe_error* error);
   /* [thread-safe] Allocates nothing. */
   moe_status(MOE_CALL* estimate)(moe_device* device, const moe_layer_desc* const* descs, uint32_t count,
                                  uint64_t max_tokens, moe_estimate* out, moe_error* error);
@@ -573,11 +582,14 @@ typedef struct moe_api {
   /* [device] Zero-filled. read and write are synchronous and do not order themselves behind contexts. */
   moe_status(MOE_CALL* create_buffer)(moe_device* device, uint64_t bytes, moe_buffer** out, moe_error* error);
   void(MOE_CALL* destroy_buffer)(moe_buffer* buffer);
-  moe_status(MOE_CALL* write_buffer)(moe_buffer* buffer, uint64_t offset, const void* source, uint64_t bytes, moe_error* error);
-  moe_status(MOE_CALL* read_buffer)(moe_buffer* buffer, uint64_t offset, void* destination, uint64_t bytes, moe_error* error);
+  moe_status(MOE_CALL* write_buffer)(moe_buffer* buffer, uint64_t offset, const void* source, uint64_t bytes,
+                                     moe_error* error);
+  moe_status(MOE_CALL* read_buffer)(moe_buffer* buffer, uint64_t offset, void* destination, uint64_t bytes,
+                                    moe_error* error);
 
   /* [device] */
-  moe_status(MOE_CALL* create_context)(moe_device* device, const moe_context_desc* desc, moe_context** out, moe_error* error);
+  moe_status(MOE_CALL* create_context)(moe_device* device, const moe_context_desc* desc, moe_context** out,
+                                       moe_error* error);
   /* Waits for what was flushed; what was not is dropped. */
   void(MOE_CALL* destroy_context)(moe_context* context);
   /* [context] Encode one call behind the earlier ones; a call sees what they wrote to buffers. Host memory written by
@@ -587,7 +599,8 @@ typedef struct moe_api {
    * flushes_in_flight are under way. */
   moe_status(MOE_CALL* forward)(moe_context* context, moe_layer* layer, const moe_call_args* args, moe_error* error);
   moe_status(MOE_CALL* route)(moe_context* context, moe_layer* layer, const moe_call_args* args, moe_error* error);
-  moe_status(MOE_CALL* plan_dispatch)(moe_context* context, moe_layer* layer, const moe_call_args* args, moe_error* error);
+  moe_status(MOE_CALL* plan_dispatch)(moe_context* context, moe_layer* layer, const moe_call_args* args,
+                                      moe_error* error);
   moe_status(MOE_CALL* experts)(moe_context* context, moe_layer* layer, const moe_call_args* args, moe_error* error);
   moe_status(MOE_CALL* combine)(moe_context* context, moe_layer* layer, const moe_call_args* args, moe_error* error);
   /* [context] Submits what is encoded, as one submit. *value rises by one per flush. On failure it is dropped. */

@@ -14,7 +14,7 @@ Status check_in_place(const LayerSpec& spec, const TensorSpec& tensor, const Ten
   };
   if (!binding.buffer->place().in_vulkan) return no("the reference keeps weights of its own");
   if (!tensor.is_matrix()) return no("only the experts' matrices can, not the router or vectors");
-  if (spec.desc.matrix_order == MOE_MATRIX_IN_OUT) return no("its order is [in, out], kernels read [out, in]");
+  if (tensor.transposed) return no("its order is [in, out], kernels read [out, in]");
   if (tensor.role == TensorSpec::Role::kGateUpMatrix && spec.desc.gate_up_layout == MOE_GATE_UP_INTERLEAVED) {
     return no("gate and up are interleaved");
   }
@@ -34,7 +34,7 @@ Status check_in_place(const LayerSpec& spec, const TensorSpec& tensor, const Ten
 std::vector<InPlaceMatrix> matrices_in_place(const LayerSpec& spec, const TensorSpec& tensor,
                                              const TensorBinding& binding, uint32_t host_buffer) {
   InPlaceMatrix matrix;
-  matrix.segment = tensor.shared ? 1 : 0;
+  matrix.segment = tensor.segment;
   matrix.kind = tensor.matrix;
   matrix.experts = std::max(tensor.experts, 1u);
   matrix.host_buffer = host_buffer;

@@ -230,6 +230,7 @@ Status validate_layer(const moe_layer_desc& d) {
   MOE_RETURN_IF_ERROR(check_range("hidden", d.hidden, 1, kMaxWidth));
   MOE_RETURN_IF_ERROR(check_range("intermediate", d.intermediate, 1, kMaxWidth));
   MOE_RETURN_IF_ERROR(check_range("shared_intermediate", d.shared_intermediate, 0, kMaxWidth));
+  MOE_RETURN_IF_ERROR(check_range("latent", d.latent, 0, d.hidden));
   MOE_RETURN_IF_ERROR(check_range("experts", d.experts, 1, kNumberMaxExperts));
   MOE_RETURN_IF_ERROR(check_range("identity_experts", d.identity_experts, 0, kNumberMaxExperts));
   MOE_RETURN_IF_ERROR(check_range("token_table_rows", d.token_table_rows, 0, INT32_MAX));
@@ -254,7 +255,6 @@ Status check_layer_supported(const moe_layer_desc& d) {
   } wishes[] = {
       {d.selection == MOE_SELECT_EXPERT_CHOICE, "selection", "expert choice is"},
       {d.capacity != MOE_CAPACITY_NONE, "capacity", "expert capacity is"},
-      {d.latent != 0, "latent", "experts in a latent space are"},
       {d.lora_rank != 0, "lora_rank", "expert LoRA is"},
       {d.shared_gate == MOE_SHARED_GATE_SIGMOID && own_router_input, "shared_gate",
        "a sigmoid gate beside a router with an input of its own is"},
@@ -287,9 +287,12 @@ Result<LayerSpec> make_layer_spec(const moe_layer_desc& desc) {
   const auto pad = [](uint32_t columns) {
     return (columns + kNumberPadColumns - 1) / kNumberPadColumns * kNumberPadColumns;
   };
+  const auto segment = [&](uint32_t first, uint32_t experts, uint32_t hidden, uint32_t width, bool gated) {
+    return Segment{first, experts, hidden, width, pad(hidden), pad(width), gated, {}, {}, {}};
+  };
   spec.hidden_padded = pad(d.hidden);
   Segment& routed = spec.segment[0];
-  routed = {0, d.experts, d.intermediate, pad(d.intermediate), {}, {}, {}};
+  routed = segment(0, d.experts, d.latent != 0 ? d.latent : d.hidden, d.intermediate, spec.gated);
   MOE_ASSIGN_OR_RETURN(routed.up, weight_format(d.up_format, "desc.up_format"));
   MOE_ASSIGN_OR_RETURN(routed.down, weight_format(d.down_format, "desc.down_format"));
   routed.gate = routed.up;
@@ -297,7 +300,7 @@ Result<LayerSpec> make_layer_spec(const moe_layer_desc& desc) {
     MOE_ASSIGN_OR_RETURN(routed.gate, weight_format(d.gate_format, "desc.gate_format"));
   }
   if (d.shared_intermediate != 0) {
-    Segment shared = {d.experts, 1, d.shared_intermediate, pad(d.shared_intermediate), {}, {}, {}};
+    Segment shared = segment(d.experts, 1, d.hidden, d.shared_intermediate, spec.gated);
     MOE_ASSIGN_OR_RETURN(shared.up, weight_format(d.shared_up_format, "desc.shared_up_format"));
     MOE_ASSIGN_OR_RETURN(shared.down, weight_format(d.shared_down_format, "desc.shared_down_format"));
     shared.gate = shared.up;
@@ -305,7 +308,7 @@ Result<LayerSpec> make_layer_spec(const moe_layer_desc& desc) {
       MOE_ASSIGN_OR_RETURN(shared.gate, weight_format(d.shared_gate_format, "desc.shared_gate_format"));
     }
     const uint32_t times = d.shared_intermediate / d.intermediate;
-    const bool joins = d.shared_intermediate % d.intermediate == 0 && times <= kMaxJoinedShared &&
+    const bool joins = d.latent == 0 && d.shared_intermediate % d.intermediate == 0 && times <= kMaxJoinedShared &&
                        shared.gate == routed.gate && shared.up == routed.up && shared.down == routed.down;
     if (joins) {
       routed.experts += times;
@@ -316,6 +319,12 @@ Result<LayerSpec> make_layer_spec(const moe_layer_desc& desc) {
       spec.shared_slots = 1;
     }
   }
+  if (spec.latent()) {
+    Segment& latent = spec.segment[spec.segments] = segment(0, 1, d.hidden, d.latent, false);
+    MOE_ASSIGN_OR_RETURN(latent.up, weight_format(d.latent_down_format, "desc.latent_down_format"));
+    MOE_ASSIGN_OR_RETURN(latent.down, weight_format(d.latent_up_format, "desc.latent_up_format"));
+    latent.gate = latent.up;
+  }
   spec.slots = d.top_k + spec.shared_slots;
   spec.experts_total = d.experts + spec.shared_slots;
   return spec;
@@ -324,7 +333,9 @@ Result<LayerSpec> make_layer_spec(const moe_layer_desc& desc) {
 uint64_t total_parameters(const LayerSpec& spec) {
   const moe_layer_desc& d = spec.desc;
   const uint64_t matrices = spec.gated ? 3 : 2;
-  uint64_t total = matrices * d.hidden * (uint64_t{d.experts} * d.intermediate + d.shared_intermediate);
+  const uint64_t routed = spec.segment[0].hidden;
+  uint64_t total = matrices * (routed * d.experts * d.intermediate + uint64_t{d.hidden} * d.shared_intermediate);
+  total += uint64_t{2} * d.latent * d.hidden + (spec.has(MOE_LAYER_LATENT_NORM) ? d.latent : 0);
   total += uint64_t{spec.router_rows()} * d.hidden;
   for (const uint32_t bias : {MOE_LAYER_ROUTER_BIAS, MOE_LAYER_SELECTION_BIAS}) {
     if (spec.has(bias)) total += spec.candidates();
@@ -332,7 +343,7 @@ uint64_t total_parameters(const LayerSpec& spec) {
   if (spec.has(MOE_LAYER_PER_EXPERT_SCALE)) total += d.experts;
   if (spec.has(MOE_LAYER_ROUTER_INPUT_SCALE)) total += d.hidden;
   if (spec.has(MOE_LAYER_INPUT_NORM)) total += d.hidden;
-  if (spec.has(MOE_LAYER_EXPERT_BIAS)) total += uint64_t{d.experts} * ((matrices - 1) * d.intermediate + d.hidden);
+  if (spec.has(MOE_LAYER_EXPERT_BIAS)) total += uint64_t{d.experts} * ((matrices - 1) * d.intermediate + routed);
   return total;
 }
 
@@ -340,9 +351,10 @@ uint64_t active_parameters(const LayerSpec& spec) {
   const moe_layer_desc& d = spec.desc;
   const uint64_t matrices = spec.gated ? 3 : 2;
   const uint32_t idle_experts = d.experts - std::min(d.top_k, d.experts);
-  uint64_t idle = matrices * d.hidden * uint64_t{d.intermediate} * idle_experts;
+  const uint64_t routed = spec.segment[0].hidden;
+  uint64_t idle = matrices * routed * d.intermediate * idle_experts;
   if (spec.has(MOE_LAYER_EXPERT_BIAS)) {
-    idle += uint64_t{idle_experts} * ((matrices - 1) * d.intermediate + d.hidden);
+    idle += uint64_t{idle_experts} * ((matrices - 1) * d.intermediate + routed);
   }
   return total_parameters(spec) - idle;
 }

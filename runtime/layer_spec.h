@@ -13,8 +13,11 @@ namespace moevk {
 struct Segment {
   uint32_t first_expert = 0;
   uint32_t experts = 0;
+  uint32_t hidden = 0;               // columns of gate and up, rows of down: H, or L of experts in a latent space
   uint32_t intermediate = 0;         // F of this segment
-  uint32_t intermediate_padded = 0;  // to kNumberPadColumns
+  uint32_t hidden_padded = 0;        // to kNumberPadColumns
+  uint32_t intermediate_padded = 0;  // likewise
+  bool gated = true;
   WeightFormat gate = WeightFormat::kF32;
   WeightFormat up = WeightFormat::kF32;
   WeightFormat down = WeightFormat::kF32;
@@ -28,8 +31,12 @@ struct LayerSpec {
   uint32_t slots = 0;          // k + shared_slots
   uint32_t experts_total = 0;  // E + shared experts
   uint32_t segments = 1;
-  Segment segment[2];
+  // The last one in use, after those of experts, is of a latent layer: up is latent.down [L, H], down latent.up [H, L].
+  Segment segment[3];
 
+  bool latent() const { return desc.latent != 0; }
+  const Segment& latent_segment() const { return segment[segments]; }
+  uint32_t weight_segments() const { return segments + (latent() ? 1 : 0); }
   bool has(uint32_t flag) const { return (desc.flags & flag) != 0; }
   bool shared_router() const { return desc.shared_intermediate != 0 && desc.shared_gate == MOE_SHARED_GATE_SIGMOID; }
   bool computes_logits() const {

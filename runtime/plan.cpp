@@ -59,9 +59,9 @@ Status check_struck(const Plan& plan, const DeviceCaps& caps) {
 }  // namespace
 
 const char* region_name(Region region) {
-  constexpr const char* kNames[kRegionCount] = {"prepared",  "logits",     "scores", "ids",   "weights",
-                                                "histogram", "offsets",    "order",  "tiles", "indirect",
-                                                "h",         "expert_out", "unused"};
+  constexpr const char* kNames[kRegionCount] = {"prepared", "logits",     "scores", "ids",      "weights", "histogram",
+                                                "offsets",  "order",      "tiles",  "indirect", "h",       "expert_out",
+                                                "latent",   "latent_sum", "beside", "unused"};
   return kNames[static_cast<size_t>(region)];
 }
 
@@ -79,7 +79,9 @@ uint64_t chunk_limit(const LayerSpec& spec, const DeviceCaps& caps) {
   const uint64_t range = std::min<uint64_t>(caps.max_storage_buffer_range, UINT32_MAX);
   uint64_t limit = 65535 / slots;  // routes are a grid dimension
   limit = std::min(limit, range / std::max({per_token_h, per_token_out, per_token_logits}));
-  limit = std::min(limit, kMaxWorkspaceBytes / (per_token_h + per_token_out + 2 * per_token_logits));
+  const uint64_t per_token_latent =
+      spec.latent() ? 8 * uint64_t{spec.latent_segment().intermediate_padded} + 4 * uint64_t{spec.hidden_padded} : 0;
+  limit = std::min(limit, kMaxWorkspaceBytes / (per_token_h + per_token_out + 2 * per_token_logits + per_token_latent));
   const uint64_t block = PlanBuilder::fused_tokens_per_group(spec, 1u << 20);
   limit = std::min(limit, kMaxHistogramCells / spec.experts_total * block);
   if (const double rate = assumed_rate(caps.kind); rate > 0) {

@@ -47,9 +47,12 @@ enum class Region : uint32_t {
   kIndirect,
   kH,
   kExpertOut,
+  kLatent,     // x in the latent space
+  kLatentSum,  // of the routed experts' outputs
+  kBeside,     // what is added to the projection of that sum
   kUnused,
 };
-inline constexpr size_t kRegionCount = 13;
+inline constexpr size_t kRegionCount = 16;
 const char* region_name(Region region);
 
 struct Binding {
@@ -64,8 +67,6 @@ struct Patch {
   uint8_t word = 0;
   ViewId view = ViewId::kX;
 };
-
-enum class WeightSet : uint8_t { kNone, kGateUp, kDown };
 
 struct Dispatch {
   KernelId kernel{};

@@ -6,6 +6,23 @@
 #include <algorithm>
 
 namespace moevk {
+
+uint32_t small_tokens_per_group(uint32_t tokens) { return tokens > 4 ? 8 : tokens > 2 ? 4 : tokens; }
+
+uint32_t small_rows(uint32_t tokens_per_group) {
+  return kNumberGroups * (tokens_per_group <= 2 ? 4 : tokens_per_group == 4 ? 2 : 1);
+}
+
+std::string binding_pass_text(size_t pass, size_t passes) {
+  if (passes == 1) return "";
+  return "; weights in binding pass " + std::to_string(pass + 1) + " of " + std::to_string(passes);
+}
+
+uint32_t output_dtypes(const CallShape& shape) {
+  const uint32_t residual = shape.residual_dtype == kNumberNone ? kNumberNoResidual : shape.residual_dtype;
+  return shape.y_dtype | residual << 4;
+}
+
 PlanBuilder::PlanBuilder(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps,
                          const CallShape& shape, Plan* plan, uint64_t first_token, uint64_t tokens)
     : spec_(spec),
@@ -43,6 +60,7 @@ void PlanBuilder::build() {
       if (!small_) sort(false);
       gate_up();
       down();
+      latent_up();
       break;
     case Stage::kRoute: route(); break;
     case Stage::kPlanDispatch: {
@@ -64,6 +82,7 @@ void PlanBuilder::build() {
       step("import");
       import_ids();
       combine();
+      latent_up();
       break;
   }
   if (!next_.empty()) step("export");
@@ -76,6 +95,7 @@ Step& PlanBuilder::step(const char* name) {
   s.tokens = tokens_;
   plan_->steps.push_back(std::move(s));
   unused_in_step_ = 0;
+  latent_waits_ = false;
   std::vector<Dispatch> waiting = std::move(next_);
   next_.clear();
   for (Dispatch& d : waiting) add(std::move(d));

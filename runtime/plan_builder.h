@@ -11,6 +11,15 @@
 
 namespace moevk {
 
+// Tokens that the small-token kernels serve a pass, and the rows that one workgroup then makes: kRows of
+// small_tokens.glsl.
+uint32_t small_tokens_per_group(uint32_t tokens);
+uint32_t small_rows(uint32_t tokens_per_group);
+// For a dispatch's reason; empty where one pass binds all windows.
+std::string binding_pass_text(size_t pass, size_t passes);
+// Of y and the residual, as push constants have them.
+uint32_t output_dtypes(const CallShape& shape);
+
 class PlanBuilder {
  public:
   PlanBuilder(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps, const CallShape& shape,
@@ -33,6 +42,7 @@ class PlanBuilder {
   Dispatch count_routes(uint32_t accumulate);
   // plan_experts.cpp
   void prepare();
+  Binding matmul_input(Dispatch* d);
   void gate_up();
   void down();
   void combine();
@@ -44,6 +54,14 @@ class PlanBuilder {
   bool fuses_combine();
   void set_formats(Dispatch* d) const;
   void estimate_matmul(Dispatch* d, bool gate_up, size_t passes) const;
+  // plan_latent.cpp
+  void latent_down();
+  void latent_up();
+  uint32_t latent_padded() const { return spec_.latent_segment().intermediate_padded; }
+  Binding latent_rows(bool used);
+  Binding latent_sum();
+  Binding beside(bool used);
+  Dispatch projection(WeightSet weights, size_t pass, const char* why) const;
   void set_y(Dispatch* d, size_t y_offset, size_t y_stride, size_t residual_offset, size_t residual_stride,
              size_t beta) const;
   // plan_builder.cpp
@@ -89,6 +107,7 @@ class PlanBuilder {
   bool has_logits_;  // the logits region is filled before route_tokens, or by it
   std::vector<Dispatch> next_;
   uint32_t unused_in_step_ = 0;
+  bool latent_waits_ = false;  // the rows of the latent space are made with the next step
 };
 
 }  // namespace moevk

@@ -10,29 +10,18 @@
 namespace moevk {
 namespace {
 
-uint32_t small_tokens_per_group(uint32_t tokens) { return tokens > 4 ? 8 : tokens > 2 ? 4 : tokens; }
-
-// Rows that one workgroup of the small-token kernels makes: kRows of small_tokens.glsl.
-uint32_t small_rows(uint32_t tokens_per_group) {
-  return kNumberGroups * (tokens_per_group <= 2 ? 4 : tokens_per_group == 4 ? 2 : 1);
-}
-
 // Distinct experts that `tokens` tokens meet under uniform routing: E (1 - (1 - k/E)^T).
 double distinct_experts(const moe_layer_desc& d, double tokens) {
   const double share = static_cast<double>(d.top_k) / (d.experts + d.identity_experts);
   return d.experts * (1 - std::pow(1 - share, tokens));
 }
 
-std::string passes_text(size_t pass, size_t passes) {
-  if (passes == 1) return "";
-  return "; weights in binding pass " + std::to_string(pass + 1) + " of " + std::to_string(passes);
-}
-
 }  // namespace
 
 // x as f32 rows padded with zeros, normalised: what the matmuls read. Left out where x is like that already.
 void PlanBuilder::prepare() {
-  if (shape_.x_direct || (shape_.stage != Stage::kForward && shape_.stage != Stage::kExperts)) return;
+  if (shape_.stage != Stage::kForward && shape_.stage != Stage::kExperts) return;
+  if (shape_.x_direct) return latent_down();
   Dispatch d = dispatch(KernelId::kPrepare,
                         spec_.has(MOE_LAYER_INPUT_NORM) ? "x, normalised, as padded f32 rows" : "x as padded f32 rows");
   set(&d, Constant::kXDtype, shape_.x_dtype);
@@ -44,6 +33,15 @@ void PlanBuilder::prepare() {
   d.grid = {tokens_, 1, 1};
   d.bytes = static_cast<double>(tokens_) * spec_.hidden_padded * 8;
   add(std::move(d));
+  latent_down();
+}
+
+// Prepared x, or the host's as it is.
+Binding PlanBuilder::matmul_input(Dispatch* d) {
+  if (!shape_.x_direct) return region(Region::kPrepared, 0);
+  patch(d, offsetof(GateUpPush, x_offset4), ViewId::kX, Patch::Kind::kOffsetVec4);
+  patch(d, offsetof(GateUpPush, x_stride4), ViewId::kX, Patch::Kind::kStrideVec4);
+  return view(ViewId::kX);
 }
 
 void PlanBuilder::import_for_experts() {
@@ -70,7 +68,6 @@ GateUpPush PlanBuilder::gate_up_push() const {
   push.experts_total = spec_.experts_total;
   push.input_weighted = spec_.has(MOE_LAYER_WEIGHT_ON_INPUT) ? spec_.desc.experts : 0;
   push.x_stride4 = spec_.hidden_padded / 4;
-  push.chunks = spec_.hidden_padded / 8;
   push.h_stride = spec_.widest();
   push.segment_split = spec_.segments == 2 ? spec_.segment[1].first_expert : spec_.experts_total;
   push.activation = spec_.desc.activation;
@@ -80,7 +77,7 @@ GateUpPush PlanBuilder::gate_up_push() const {
   for (uint32_t i = 0; i < spec_.segments; ++i) {
     const MatrixLayout& gate = layout_.at(i, MatrixKind::kGate);
     const uint32_t bias = i == 0 ? layout_.up_bias : kNumberNone;
-    push.segment[i] = {spec_.segment[i].first_expert,
+    push.segment[i] = {spec_.segment[i].hidden_padded / 8,
                        spec_.segment[i].intermediate,
                        gate.first_entry,
                        static_cast<uint32_t>(gate.places.size()),
@@ -104,13 +101,12 @@ DownPush PlanBuilder::down_push() const {
   push.out_stride = spec_.hidden_padded;
   push.segment_split = spec_.segments == 2 ? spec_.segment[1].first_expert : spec_.experts_total;
   push.out_scale = spec_.desc.out_scale;
-  push.y_dtype = shape_.y_dtype;
-  push.residual_dtype = shape_.residual_dtype;
+  push.dtypes = output_dtypes(shape_);
+  push.norm_offset = kNumberNone;
   for (uint32_t i = 0; i < spec_.segments; ++i) {
     const MatrixLayout& down = layout_.at(i, MatrixKind::kDown);
-    push.segment[i] = {
-        spec_.segment[i].first_expert, spec_.segment[i].intermediate_padded / 8, down.first_entry, down.pieces,
-        down.rows_per_piece,           i == 0 ? layout_.down_bias : kNumberNone};
+    push.segment[i] = {spec_.segment[i].hidden, spec_.segment[i].intermediate_padded / 8, down.first_entry, down.pieces,
+                       down.rows_per_piece,     i == 0 ? layout_.down_bias : kNumberNone};
   }
   return push;
 }
@@ -125,6 +121,7 @@ void PlanBuilder::set_formats(Dispatch* d) const {
   set(d, Constant::kSharedUpFormat, static_cast<uint32_t>(shared.up));
   set(d, Constant::kSharedDownFormat, static_cast<uint32_t>(shared.down));
   set(d, Constant::kGated, spec_.gated ? 1 : 0);
+  set(d, Constant::kLatent, spec_.latent() ? kNumberExpertsInLatent : 0);
 }
 
 void PlanBuilder::estimate_matmul(Dispatch* d, bool gate_up, size_t passes) const {
@@ -133,7 +130,7 @@ void PlanBuilder::estimate_matmul(Dispatch* d, bool gate_up, size_t passes) cons
   double weights = 0, flops = 0;
   for (uint32_t i = 0; i < spec_.segments; ++i) {
     const Segment& s = spec_.segment[i];
-    const double elements = static_cast<double>(s.intermediate) * spec_.desc.hidden;
+    const double elements = static_cast<double>(s.intermediate) * s.hidden;
     const double bytes = static_cast<double>(gate_up ? element_bytes(s.up) + (spec_.gated ? element_bytes(s.gate) : 0)
                                                      : element_bytes(s.down));
     weights += elements * bytes * (i == 0 ? routed : 1);
@@ -148,36 +145,33 @@ void PlanBuilder::estimate_matmul(Dispatch* d, bool gate_up, size_t passes) cons
 
 void PlanBuilder::gate_up() {
   const uint32_t rows = spec_.widest();
-  for (size_t pass = 0; pass < layout_.gate_up_passes.size(); ++pass) {
+  const size_t passes = layout_.passes_of(WeightSet::kGateUp).size();
+  if (latent_waits_) step("latent_down");
+  for (size_t pass = 0; pass < passes; ++pass) {
     if (pass == 0) step("gate_up");
     Dispatch d =
         dispatch(small_ ? KernelId::kGateUpSmall : KernelId::kGateUpTile,
                  (small_ ? "few tokens: no sort, each weight read once" : "tiles of one expert's tokens, gathered") +
-                     passes_text(pass, layout_.gate_up_passes.size()));
+                     binding_pass_text(pass, passes));
     set_formats(&d);
     GateUpPush push = gate_up_push();
     push.binding_pass = static_cast<uint32_t>(pass);
     set_push(&d, push);
-    Binding x = region(Region::kPrepared, 0);
-    if (shape_.x_direct) {
-      x = view(ViewId::kX);
-      patch(&d, offsetof(GateUpPush, x_offset4), ViewId::kX, Patch::Kind::kOffsetVec4);
-      patch(&d, offsetof(GateUpPush, x_stride4), ViewId::kX, Patch::Kind::kStrideVec4);
-    }
+    const Binding x = matmul_input(&d), latent = latent_rows(spec_.latent());
     const Binding table = {Binding::Kind::kTable, 0, 0};
     const Binding h = region(Region::kH, uint64_t{routes_} * rows * 4), weights = region(Region::kWeights, 0);
     if (small_) {
       const uint32_t together = small_tokens_per_group(tokens_);
       set(&d, Constant::kTokensPerGroup, together);
-      d.bindings = {table, x, region(Region::kIds, 0), aux(), weights, h};
+      d.bindings = {table, x, region(Region::kIds, 0), aux(), weights, h, latent};
       d.grid = {(rows + small_rows(together) - 1) / small_rows(together), routes_, 1};
     } else {
-      d.bindings = {table, x, region(Region::kOrder, 0), region(Region::kTiles, 0), aux(), weights, h};
+      d.bindings = {table, x, region(Region::kOrder, 0), region(Region::kTiles, 0), aux(), weights, h, latent};
       d.indirect = true;
     }
     d.weight_set = WeightSet::kGateUp;
     d.binding_pass = static_cast<uint32_t>(pass);
-    estimate_matmul(&d, true, layout_.gate_up_passes.size());
+    estimate_matmul(&d, true, passes);
     add(std::move(d));
   }
 }
@@ -189,9 +183,8 @@ bool PlanBuilder::fuses_combine() {
            std::to_string(kNumberMaxFusedRoutes));
     return false;
   }
-  if (layout_.down_passes.size() > 1) {
-    refuse("combination inside down: the weights need " + std::to_string(layout_.down_passes.size()) +
-           " binding passes");
+  if (const size_t passes = layout_.passes_of(WeightSet::kDown).size(); passes > 1) {
+    refuse("combination inside down: the weights need " + std::to_string(passes) + " binding passes");
     return false;
   }
   return true;
@@ -218,23 +211,28 @@ Binding PlanBuilder::identity_input(Dispatch* d, size_t x_offset, size_t x_strid
 
 void PlanBuilder::down() {
   const bool fused = fuses_combine();
-  const bool residual = fused && shape_.residual_dtype != kNumberNone;
-  for (size_t pass = 0; pass < layout_.down_passes.size(); ++pass) {
+  const bool to_y = fused && !spec_.latent();
+  const bool residual = to_y && shape_.residual_dtype != kNumberNone;
+  const size_t passes = layout_.passes_of(WeightSet::kDown).size();
+  for (size_t pass = 0; pass < passes; ++pass) {
     if (pass == 0) step(fused ? "down+combine" : "down");
     Dispatch d = dispatch(small_ ? KernelId::kDownSmall : KernelId::kDownTile,
                           (fused    ? "few tokens: slots are added where they are made"
                            : small_ ? "few tokens: each weight read once"
                                     : "tiles; the routing weight is applied here") +
-                              passes_text(pass, layout_.down_passes.size()));
+                              binding_pass_text(pass, passes));
     set_formats(&d);
     DownPush push = down_push();
     push.binding_pass = static_cast<uint32_t>(pass);
+    if (fused && spec_.latent()) push.out_stride = latent_padded();
     set_push(&d, push);
     const Binding table = {Binding::Kind::kTable, 0, 0};
     Binding out = view(ViewId::kY);
-    if (fused) {
+    if (to_y) {
       set_y(&d, offsetof(DownPush, out_offset), offsetof(DownPush, out_stride), offsetof(DownPush, residual_offset),
             offsetof(DownPush, residual_stride), offsetof(DownPush, beta));
+    } else if (fused) {
+      out = latent_sum();
     } else {
       out = region(Region::kExpertOut, uint64_t{routes_} * spec_.hidden_padded * 4);
     }
@@ -244,17 +242,26 @@ void PlanBuilder::down() {
       const uint32_t together = small_tokens_per_group(tokens_);
       set(&d, Constant::kTokensPerGroup, together);
       const Binding x = fused ? identity_input(&d, offsetof(DownPush, x_offset), offsetof(DownPush, x_stride)) : aux();
-      d.bindings = {table, h, region(Region::kIds, 0), weights, aux(), out, residual ? view(ViewId::kResidual) : aux(),
-                    x};
-      d.grid = {(spec_.desc.hidden + small_rows(together) - 1) / small_rows(together), 1, 1};
+      d.bindings = {table,
+                    h,
+                    region(Region::kIds, 0),
+                    weights,
+                    aux(),
+                    out,
+                    residual ? view(ViewId::kResidual) : aux(),
+                    x,
+                    beside(fused && spec_.latent())};
+      // The latent sum's padding is written, too.
+      const uint32_t rows = std::max(spec_.desc.hidden, fused && spec_.latent() ? push.out_stride : 0);
+      d.grid = {(rows + small_rows(together) - 1) / small_rows(together), 1, 1};
     } else {
-      d.bindings = {table, h, region(Region::kOrder, 0), weights, aux(), out, region(Region::kTiles, 0)};
+      d.bindings = {table, h, region(Region::kOrder, 0), weights, aux(), out, region(Region::kTiles, 0), aux(), aux()};
       d.indirect = true;
       d.indirect_offset_bytes = 12;
     }
     d.weight_set = WeightSet::kDown;
     d.binding_pass = static_cast<uint32_t>(pass);
-    estimate_matmul(&d, false, layout_.down_passes.size());
+    estimate_matmul(&d, false, passes);
     add(std::move(d));
   }
   if (shape_.stage == Stage::kForward && !fused) combine();
@@ -269,12 +276,14 @@ void PlanBuilder::combine() {
   push.hidden = spec_.desc.hidden;
   push.in_stride = spec_.hidden_padded;
   push.out_scale = spec_.desc.out_scale;
-  push.y_dtype = shape_.y_dtype;
-  push.residual_dtype = shape_.residual_dtype;
+  push.dtypes = output_dtypes(shape_);
+  push.routed_experts = spec_.desc.experts;
+  push.routed_width = spec_.segment[0].hidden;
   const bool identity = spec_.desc.identity_experts != 0 && !staged;  // the experts stage has done its part
   push.identity_first = identity ? spec_.experts_total : kNumberNone;
   push.x_stride = spec_.hidden_padded;
   push.token_slots = spec_.slots;
+  push.latent_stride = spec_.latent() ? latent_padded() : 0;
   set_push(&d, push);
   Binding in = region(Region::kExpertOut, 0);
   if (staged) {
@@ -282,17 +291,23 @@ void PlanBuilder::combine() {
     patch(&d, offsetof(CombinePush, in_offset), ViewId::kExpertOut, Patch::Kind::kOffsetWords);
     patch(&d, offsetof(CombinePush, in_stride), ViewId::kExpertOut, Patch::Kind::kStrideWords);
   }
-  set_y(&d, offsetof(CombinePush, y_offset), offsetof(CombinePush, y_stride), offsetof(CombinePush, residual_offset),
-        offsetof(CombinePush, residual_stride), offsetof(CombinePush, beta));
+  const bool latent = spec_.latent(), residual = !latent && shape_.residual_dtype != kNumberNone;
+  if (!latent) {
+    set_y(&d, offsetof(CombinePush, y_offset), offsetof(CombinePush, y_stride), offsetof(CombinePush, residual_offset),
+          offsetof(CombinePush, residual_stride), offsetof(CombinePush, beta));
+  }
+  set(&d, Constant::kLatent, latent ? kNumberExpertsInLatent : 0);
   const Binding x =
       identity ? identity_input(&d, offsetof(CombinePush, x_offset), offsetof(CombinePush, x_stride)) : aux();
   d.bindings = {in,
                 region(Region::kIds, 0),
-                shape_.residual_dtype != kNumberNone ? view(ViewId::kResidual) : aux(),
-                view(ViewId::kY),
+                residual ? view(ViewId::kResidual) : aux(),
+                latent ? latent_sum() : view(ViewId::kY),
                 x,
-                identity ? region(Region::kWeights, 0) : aux()};
-  d.grid = {(spec_.desc.hidden + 2 * kNumberWorkgroup - 1) / (2 * kNumberWorkgroup), tokens_, 1};
+                identity ? region(Region::kWeights, 0) : aux(),
+                beside(latent)};
+  const uint32_t columns = std::max(spec_.desc.hidden, push.latent_stride);
+  d.grid = {(columns + 2 * kNumberWorkgroup - 1) / (2 * kNumberWorkgroup), tokens_, 1};
   d.bytes = 4.0 * spec_.desc.hidden * (routes_ + tokens_);
   add(std::move(d));
 }
@@ -305,7 +320,9 @@ void PlanBuilder::export_expert_out() {
   push.hidden = spec_.desc.hidden;
   push.in_stride = spec_.hidden_padded;
   push.out_scale = 1;
-  push.residual_dtype = kNumberNone;
+  push.dtypes = MOE_DTYPE_F32 | kNumberNoResidual << 4;
+  push.routed_experts = spec_.desc.experts;
+  push.routed_width = spec_.segment[0].hidden;
   const bool identity = spec_.desc.identity_experts != 0;
   push.identity_first = identity ? spec_.experts_total : kNumberNone;
   push.x_stride = spec_.hidden_padded;
@@ -319,7 +336,8 @@ void PlanBuilder::export_expert_out() {
                 aux(),
                 view(ViewId::kExpertOut),
                 x,
-                identity ? region(Region::kWeights, 0) : aux()};
+                identity ? region(Region::kWeights, 0) : aux(),
+                beside(false)};
   d.grid = {(spec_.desc.hidden + 2 * kNumberWorkgroup - 1) / (2 * kNumberWorkgroup), routes_, 1};
   add_next(std::move(d));
 }

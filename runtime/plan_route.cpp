@@ -92,8 +92,6 @@ void PlanBuilder::route_tokens() {
                                                    : "selection from what the host gave");
   set(&d, Constant::kTokensPerGroup, block);
   set(&d, Constant::kRouteSource, !split_ ? desc.route_source : table ? kNumberTableAndLogits : MOE_ROUTE_FROM_LOGITS);
-  set(&d, Constant::kWriteScores, shape_.wants(ViewId::kScores) ? 1 : 0);
-  set(&d, Constant::kWriteHistogram, histogram ? 1 : 0);
 
   const uint32_t rows = spec_.router_rows(), candidates = spec_.candidates();
   const uint32_t a_stride = rows;  // of the split logits; the host's are patched in
@@ -120,7 +118,8 @@ void PlanBuilder::route_tokens() {
     push.groups = desc.groups | desc.groups_kept << 8 | summed << 16;
   }
   push.modes = desc.score | desc.weight << 4 | desc.normalize << 8 |
-               (spec_.has(MOE_LAYER_NORMALIZE_SINGLE) ? 1u << 12 : 0u) | desc.shared_gate << 13;
+               (spec_.has(MOE_LAYER_NORMALIZE_SINGLE) ? 1u << 12 : 0u) | desc.shared_gate << 13 |
+               (shape_.wants(ViewId::kScores) ? 1u << 15 : 0u) | (histogram ? 1u << 16 : 0u);
   push.logit_stride = rows;
   if (fused) set_router_input(&d, &push);
   set_push(&d, push);

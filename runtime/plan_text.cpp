@@ -30,12 +30,24 @@ std::string constants_text(const Dispatch& d) {
   return text.empty() ? "" : " {" + text + "}";
 }
 
+// Of each set of matrices: "1 + 2".
+std::string passes_text(const WeightLayout& layout) {
+  std::string text;
+  for (const auto& passes : layout.passes) {
+    if (!passes.empty()) text += (text.empty() ? "" : " + ") + std::to_string(passes.size());
+  }
+  return text;
+}
+
 std::string formats_text(const LayerSpec& spec) {
   std::string text;
-  for (uint32_t i = 0; i < spec.segments; ++i) {
+  for (uint32_t i = 0; i < spec.weight_segments(); ++i) {
     const Segment& s = spec.segment[i];
-    text += (i != 0 ? ", shared " : "") + (spec.gated ? std::string(format_name(s.gate)) + "/" : std::string()) +
-            format_name(s.up) + "/" + format_name(s.down);
+    text += (i == 0               ? ""
+             : i == spec.segments ? ", latent "
+                                  : ", shared ") +
+            (s.gated ? std::string(format_name(s.gate)) + "/" : std::string()) + format_name(s.up) + "/" +
+            format_name(s.down);
   }
   return text;
 }
@@ -53,13 +65,11 @@ std::string plan_text(const LayerSpec& spec, const WeightLayout& layout, const D
             (spec.segments == 2 ? " (a width or format of its own)"
                                 : " (joins as " + std::to_string(spec.shared_slots) + " further experts)");
   }
+  if (spec.latent()) text += ", latent " + std::to_string(d.latent);
   text += ", weights " + formats_text(spec) + "\n";
   text += "weights: " + with_unit(static_cast<double>(layout.total_bytes(spec)), "B") + " in " +
           std::to_string(layout.windows.size()) + " windows, read through " +
-          (caps.buffer_device_address != 0 ? "device addresses"
-                                           : std::to_string(layout.gate_up_passes.size()) + " + " +
-                                                 std::to_string(layout.down_passes.size()) + " binding passes") +
-          "\n";
+          (caps.buffer_device_address != 0 ? "device addresses" : passes_text(layout) + " binding passes") + "\n";
   text += "workspace: " + with_unit(static_cast<double>(plan.workspace_bytes), "B") + "\n";
   text += "dispatches: " + std::to_string(plan.dispatches()) + ", barriers: " + std::to_string(plan.barriers()) + "\n";
   for (size_t i = 0; i < plan.steps.size(); ++i) {

@@ -31,15 +31,22 @@ class Lister {
       tensors_.back().dtype = MOE_DTYPE_I32;
     }
     if (spec_.has(MOE_LAYER_INPUT_NORM)) vector("norm.weight", VectorKind::kNorm, 0, d.hidden, false);
-    const Segment& routed = spec_.segment[0];
-    feed_forward("experts", false, d.experts, d.intermediate, routed);
+    feed_forward("experts", 0, d.experts, spec_.segment[0]);
     if (spec_.has(MOE_LAYER_EXPERT_BIAS)) biases();
     if (d.shared_intermediate != 0) {
-      feed_forward("shared", true, 0, d.shared_intermediate, spec_.segment[spec_.segments - 1]);
+      Segment shared = spec_.segment[spec_.segments - 1];
+      shared.intermediate = d.shared_intermediate;  // of all of them, where they join the routed ones
+      feed_forward("shared", spec_.segments - 1, 0, shared);
       if (spec_.shared_router()) {
         vector("shared.router", VectorKind::kRouter, 0, d.hidden, false);
         tensors_.back().vector_first = uint64_t{router ? candidates : 0} * d.hidden;
       }
+    }
+    if (spec_.latent()) {
+      const Segment& s = spec_.latent_segment();
+      matrix("latent.down", TensorSpec::Role::kMatrix, MatrixKind::kUp, spec_.segments, 0, d.latent, d.hidden, s.up);
+      if (spec_.has(MOE_LAYER_LATENT_NORM)) vector("latent.norm", VectorKind::kLatentNorm, 0, d.latent, false);
+      matrix("latent.up", TensorSpec::Role::kMatrix, MatrixKind::kDown, spec_.segments, 0, d.hidden, d.latent, s.down);
     }
     return std::move(tensors_);
   }
@@ -57,32 +64,32 @@ class Lister {
     tensors_.push_back(t);
   }
 
-  void matrix(const std::string& name, TensorSpec::Role role, MatrixKind kind, bool shared, uint32_t experts,
+  void matrix(const std::string& name, TensorSpec::Role role, MatrixKind kind, uint32_t segment, uint32_t experts,
               uint32_t rows, uint32_t columns, WeightFormat format) {
     TensorSpec t;
     t.name = name;
     t.role = role;
-    t.shared = shared;
+    t.segment = segment;
+    t.shared = experts == 0 && segment != spec_.segments;
     t.matrix = kind;
     t.experts = experts;
-    const bool transposed = spec_.desc.matrix_order == MOE_MATRIX_IN_OUT;
-    t.rows = transposed ? columns : rows;
-    t.columns = transposed ? rows : columns;
+    t.transposed = spec_.desc.matrix_order == MOE_MATRIX_IN_OUT && segment != spec_.segments;
+    t.rows = t.transposed ? columns : rows;
+    t.columns = t.transposed ? rows : columns;
     t.dtype = dtype_of(format);
     tensors_.push_back(t);
   }
 
-  void feed_forward(const std::string& prefix, bool shared, uint32_t experts, uint32_t width, const Segment& s) {
-    const uint32_t hidden = spec_.desc.hidden;
+  void feed_forward(const std::string& prefix, uint32_t segment, uint32_t experts, const Segment& s) {
+    const uint32_t hidden = s.hidden, width = s.intermediate;
     using Role = TensorSpec::Role;
-    if (spec_.gated && spec_.desc.gate_up_layout != MOE_GATE_UP_SEPARATE) {
-      matrix(prefix + ".gate_up", Role::kGateUpMatrix, MatrixKind::kUp, shared, experts, 2 * width, hidden, s.up);
+    if (s.gated && spec_.desc.gate_up_layout != MOE_GATE_UP_SEPARATE) {
+      matrix(prefix + ".gate_up", Role::kGateUpMatrix, MatrixKind::kUp, segment, experts, 2 * width, hidden, s.up);
     } else {
-      if (spec_.gated)
-        matrix(prefix + ".gate", Role::kMatrix, MatrixKind::kGate, shared, experts, width, hidden, s.gate);
-      matrix(prefix + ".up", Role::kMatrix, MatrixKind::kUp, shared, experts, width, hidden, s.up);
+      if (s.gated) matrix(prefix + ".gate", Role::kMatrix, MatrixKind::kGate, segment, experts, width, hidden, s.gate);
+      matrix(prefix + ".up", Role::kMatrix, MatrixKind::kUp, segment, experts, width, hidden, s.up);
     }
-    matrix(prefix + ".down", Role::kMatrix, MatrixKind::kDown, shared, experts, hidden, width, s.down);
+    matrix(prefix + ".down", Role::kMatrix, MatrixKind::kDown, segment, experts, hidden, width, s.down);
   }
 
   void biases() {
@@ -94,7 +101,7 @@ class Lister {
       if (spec_.gated) vector("experts.gate.bias", VectorKind::kGateBias, d.experts, d.intermediate, true);
       vector("experts.up.bias", VectorKind::kUpBias, d.experts, d.intermediate, true);
     }
-    vector("experts.down.bias", VectorKind::kDownBias, d.experts, d.hidden, true);
+    vector("experts.down.bias", VectorKind::kDownBias, d.experts, spec_.segment[0].hidden, true);
   }
 
   const LayerSpec& spec_;

@@ -19,18 +19,21 @@ enum class VectorKind : uint32_t {
   kNorm,           // [hidden]
   kGateBias,       // [experts, intermediate]
   kUpBias,         // [experts, intermediate]
-  kDownBias,       // [experts, hidden]
+  kDownBias,       // [experts, hidden or latent]
   kRouterScale,    // [hidden]
   kExpertScale,    // [experts]
   kTokenTable,     // [token_table_rows, top_k], ids as numbers
+  kLatentNorm,     // [latent]
 };
-inline constexpr size_t kVectorKinds = 10;
+inline constexpr size_t kVectorKinds = 11;
 
 struct TensorSpec {
   enum class Role { kMatrix, kGateUpMatrix, kVector, kGateUpVector };
   std::string name;
   Role role = Role::kMatrix;
-  bool shared = false;  // of the shared experts
+  uint32_t segment = 0;     // of a matrix, see LayerSpec
+  bool shared = false;      // of the shared experts
+  bool transposed = false;  // [in, out]
   MatrixKind matrix = MatrixKind::kUp;
   VectorKind vector = VectorKind::kRouter;
   uint64_t vector_first = 0;  // where in the vector it begins

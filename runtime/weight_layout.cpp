@@ -169,11 +169,13 @@ Status lay_out_vectors(const LayerSpec& spec, const DeviceCaps& caps, WeightLayo
   layout->norm = add(spec.has(MOE_LAYER_INPUT_NORM), spec.desc.hidden);
   layout->gate_bias = add(biases && spec.gated, uint64_t{routed.experts} * routed.intermediate);
   layout->up_bias = add(biases, uint64_t{routed.experts} * routed.intermediate);
-  layout->down_bias = add(biases, uint64_t{routed.experts} * spec.desc.hidden);
+  layout->down_bias = add(biases, uint64_t{routed.experts} * routed.hidden);
   layout->router_scale = add(spec.has(MOE_LAYER_ROUTER_INPUT_SCALE), spec.desc.hidden);
   layout->expert_scale = add(spec.has(MOE_LAYER_PER_EXPERT_SCALE), spec.desc.experts);
   layout->token_table =
       add(spec.desc.route_source == MOE_ROUTE_FROM_TOKEN_TABLE, uint64_t{spec.desc.token_table_rows} * spec.desc.top_k);
+  layout->latent_norm =
+      add(spec.has(MOE_LAYER_LATENT_NORM), spec.latent() ? spec.latent_segment().intermediate_padded : 0);
   if (floats * 4 > caps.max_storage_buffer_range) {
     return unsupported(
         "desc", "biases, scales and the token table take " + std::to_string(floats * 4) +
@@ -220,16 +222,15 @@ Result<WeightLayout> make_weight_layout(const LayerSpec& spec, const DeviceCaps&
     return p;
   };
 
-  packer.begin_kernel(&layout.gate_up_passes);
-  for (uint32_t i = 0; i < spec.segments; ++i) {
+  const auto lay_out_gate_up = [&](uint32_t i) -> Status {
     const Segment& s = spec.segment[i];
     MatrixLayout& gate = layout.matrix[i][0];
     MatrixLayout& up = layout.matrix[i][1];
-    gate = shape_matrix(s.gate, s.experts, s.intermediate, spec.desc.hidden, spec.hidden_padded);
-    up = shape_matrix(s.up, s.experts, s.intermediate, spec.desc.hidden, spec.hidden_padded);
+    gate = shape_matrix(s.gate, s.experts, s.intermediate, s.hidden, s.hidden_padded);
+    up = shape_matrix(s.up, s.experts, s.intermediate, s.hidden, s.hidden_padded);
     MOE_RETURN_IF_ERROR(cut({&gate, &up}, largest_piece));
     for (uint32_t n = 0; n < up.places.size(); ++n) {
-      if (spec.gated) {
+      if (s.gated) {
         packer.place({piece(i, MatrixKind::kGate, n), piece(i, MatrixKind::kUp, n)});
       } else {
         packer.place({piece(i, MatrixKind::kUp, n)});
@@ -239,17 +240,28 @@ Result<WeightLayout> make_weight_layout(const LayerSpec& spec, const DeviceCaps&
     gate.first_entry = layout.table_entries;
     up.first_entry = gate.first_entry + static_cast<uint32_t>(gate.places.size());
     layout.table_entries = up.first_entry + static_cast<uint32_t>(up.places.size());
-  }
-  packer.begin_kernel(&layout.down_passes);
-  for (uint32_t i = 0; i < spec.segments; ++i) {
+    return {};
+  };
+  const auto lay_out_down = [&](uint32_t i) -> Status {
     const Segment& s = spec.segment[i];
     MatrixLayout& down = layout.matrix[i][2];
-    down = shape_matrix(s.down, s.experts, spec.desc.hidden, s.intermediate, s.intermediate_padded);
+    down = shape_matrix(s.down, s.experts, s.hidden, s.intermediate, s.intermediate_padded);
     MOE_RETURN_IF_ERROR(cut({&down}, largest_piece));
     for (uint32_t n = 0; n < down.places.size(); ++n) packer.place({piece(i, MatrixKind::kDown, n)});
     down.first_entry = layout.table_entries;
     layout.table_entries += static_cast<uint32_t>(down.places.size());
-  }
+    return {};
+  };
+  const auto begin = [&](WeightSet set) { packer.begin_kernel(&layout.passes[static_cast<size_t>(set)]); };
+  begin(WeightSet::kGateUp);
+  for (uint32_t i = 0; i < spec.segments; ++i) MOE_RETURN_IF_ERROR(lay_out_gate_up(i));
+  begin(WeightSet::kDown);
+  for (uint32_t i = 0; i < spec.segments; ++i) MOE_RETURN_IF_ERROR(lay_out_down(i));
+  if (!spec.latent()) return layout;
+  begin(WeightSet::kLatentDown);
+  MOE_RETURN_IF_ERROR(lay_out_gate_up(spec.segments));
+  begin(WeightSet::kLatentUp);
+  MOE_RETURN_IF_ERROR(lay_out_down(spec.segments));
   return layout;
 }
 

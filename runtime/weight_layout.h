@@ -15,6 +15,10 @@ namespace moevk {
 
 enum class MatrixKind : uint32_t { kGate, kUp, kDown };
 
+// Matrices that one kernel reads.
+enum class WeightSet : uint8_t { kGateUp, kDown, kLatentDown, kLatentUp, kNone };
+inline constexpr size_t kWeightSets = 4;
+
 struct PiecePlace {
   uint32_t window = 0;
   uint64_t offset_bytes = 0;  // in the window, a multiple of 256
@@ -57,21 +61,21 @@ struct InPlaceMatrix {
 };
 
 struct WeightLayout {
-  MatrixLayout matrix[2][3];  // [segment][MatrixKind]
+  MatrixLayout matrix[3][3];  // [segment][MatrixKind]
   std::vector<Window> windows;
-  std::vector<BindingPass> gate_up_passes;
-  std::vector<BindingPass> down_passes;
+  std::vector<BindingPass> passes[kWeightSets];
   uint32_t table_entries = 0;
   uint32_t router_stride = 0;  // floats
   // Offsets of f32 vectors in the aux buffer, in floats; kNumberNone where the layer has none.
   uint32_t router_bias, selection_bias, norm;
   uint32_t gate_bias, up_bias, down_bias;  // of segment 0; joined shared experts have zeros
-  uint32_t router_scale, expert_scale, token_table;
+  uint32_t router_scale, expert_scale, token_table, latent_norm;
   uint32_t aux_floats = 0;
 
   const MatrixLayout& at(uint32_t segment, MatrixKind kind) const {
     return matrix[segment][static_cast<uint32_t>(kind)];
   }
+  const std::vector<BindingPass>& passes_of(WeightSet set) const { return passes[static_cast<size_t>(set)]; }
   uint64_t router_bytes(const LayerSpec& spec) const { return uint64_t{spec.router_rows()} * router_stride * 4; }
   // Device memory that the layer takes: windows of our own, table, router, aux.
   uint64_t total_bytes(const LayerSpec& spec) const;

@@ -177,9 +177,8 @@ Status WeightUpload::add_tensor(const moe_tensor_source& source) {
   actual.spec.dtype = source.dtype;
   for (uint32_t i = 0; i < count; ++i) {
     const uint64_t stored_before = stored_;
-    const bool transposed = tensor.is_matrix() && spec_.desc.matrix_order == MOE_MATRIX_IN_OUT;
     Status status = !tensor.is_matrix() ? store_vector(actual, first + i, reader, i * expert_bytes)
-                    : transposed        ? store_transposed(actual, first + i, reader, i * expert_bytes)
+                    : tensor.transposed ? store_transposed(actual, first + i, reader, i * expert_bytes)
                                         : store_matrix(actual, first + i, reader, i * expert_bytes);
     if (!status.ok()) {
       // Experts that came whole stay, and one of which nothing came may be sent again. Of one that came in part,
@@ -259,8 +258,7 @@ Status WeightUpload::store_rows(const TensorSpec& t, MatrixKind kind, uint32_t e
                                 uint32_t rows, const std::byte* data, uint64_t stride) {
   if (rows == 0) return {};
   ++stored_;
-  if (!t.shared) return sink_->store_rows(0, kind, expert, first_row, rows, data, stride);
-  if (spec_.segments == 2) return sink_->store_rows(1, kind, 0, first_row, rows, data, stride);
+  if (!t.shared || t.segment != 0) return sink_->store_rows(t.segment, kind, expert, first_row, rows, data, stride);
   const uint32_t width = spec_.desc.intermediate;
   const uint32_t experts = spec_.desc.experts;
   if (kind == MatrixKind::kDown) {

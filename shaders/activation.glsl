@@ -10,6 +10,7 @@ float gelu_tanh(float x) {  // 0.5 (1 + tanh v) = sigmoid(2 v)
 }
 
 float activate(uint kind, float gate, float up, float alpha, float beta, float limit) {
+  if (kind == LINEAR) return up;  // a projection
   if (kind == 8u) {
     if (beta > 0.0) up = beta * accurate_tanh(up / beta);
     return alpha * accurate_tanh(gate / alpha) * sigmoid(gate) * up;

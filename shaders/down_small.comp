@@ -3,6 +3,8 @@
 // h -> weighted expert outputs for at most MAX_SMALL_TOKENS tokens; with COMBINE straight to y. One workgroup makes
 // kRows columns of the output for all routes: expert by expert (each weight is read once), results kept in
 // shared memory, then added per token in slot order - the same sum, in the same order, as combine.comp.
+// In a latent layer the routed experts' sum stays in the latent space, what stands beside it (shared and identity
+// experts) goes to a buffer of its own, and this kernel then makes y of both: a projection of the normalised sum.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #ifdef MOE_WEIGHTS_BDA
@@ -19,9 +21,10 @@ layout(set = 0, binding = 1, std430) readonly buffer H { vec4 h[]; };
 layout(set = 0, binding = 2, std430) readonly buffer Ids { int ids[]; };
 layout(set = 0, binding = 3, std430) readonly buffer Weights { float weights[]; };
 layout(set = 0, binding = 4, std430) readonly buffer Aux { float aux[]; };
-layout(set = 0, binding = 5, std430) buffer Out { uint out_words[]; };  // expert_out as floats, or y
+layout(set = 0, binding = 5, std430) buffer Out { uint out_words[]; };  // floats (expert_out, the latent sum), or y
 layout(set = 0, binding = 6, std430) readonly buffer Residual { uint residual_words[]; };
-layout(set = 0, binding = 7, std430) readonly buffer X { float x[]; };
+layout(set = 0, binding = 7, std430) readonly buffer X { float x[]; };  // of a projection: what stands beside
+layout(set = 0, binding = 8, std430) writeonly buffer Beside { float beside[]; };
 
 #include "numerics.glsl"
 #define Y_WORDS out_words
@@ -30,10 +33,13 @@ layout(set = 0, binding = 7, std430) readonly buffer X { float x[]; };
 #include "weights.glsl"
 #include "small_tokens.glsl"
 #include "identity.glsl"
+#include "latent.glsl"
 
 // With 8 tokens a pass any call that is small enough may come, with fewer only calls of that many tokens.
-const uint kMaxRoutes = TOKENS_PER_GROUP == 8u ? MAX_FUSED_ROUTES : TOKENS_PER_GROUP * MAX_SLOTS;
-shared float lane_sums[kSums * kStride];  // [row, token][invocation]
+const uint kFusedRoutes = TOKENS_PER_GROUP == 8u ? MAX_FUSED_ROUTES : TOKENS_PER_GROUP * MAX_SLOTS;
+const uint kMaxRoutes = kProjects ? MAX_SMALL_TOKENS : kFusedRoutes;
+const uint kSquares = kProjects ? TOKENS_PER_GROUP : 0u;
+shared float lane_sums[(kSums + kSquares) * kStride];  // [row, token | token's squares][invocation]
 shared float route_out[COMBINE != 0u ? kMaxRoutes * kRows : 1u];
 shared uint leaders[MAX_SORT_ROUTES / 32];  // bit per route: the first of its expert
 
@@ -41,29 +47,36 @@ void find_leaders() {
   for (uint i = gl_LocalInvocationIndex; i < MAX_SORT_ROUTES / 32u; i += WORKGROUP) leaders[i] = 0u;
   barrier();
   for (uint route = gl_LocalInvocationIndex; route < p.routes; route += WORKGROUP) {
-    int expert = ids[route];
+    int expert = kProjects ? 0 : ids[route];
     bool first = uint(expert) < p.experts_total;
-    for (uint i = 0u; first && i < route; ++i) first = ids[i] != expert;
+    for (uint i = 0u; first && i < route; ++i) first = !kProjects && ids[i] != expert;
     if (first) atomicOr(leaders[route / 32u], 1u << (route % 32u));
   }
   barrier();
 }
 
+float add_lanes(uint first) {
+  precise float sum = 0.0;
+  for (uint i = 0u; i < LANES; ++i) sum = sum + lane_sums[first + i];
+  return sum;
+}
+
 // All routes of one expert, from its first route on.
 void serve_expert(uint leader, uint first_row) {
-  int expert = ids[leader];
+  int expert = kProjects ? 0 : ids[leader];
   bool is_shared = uint(expert) >= p.segment_split;
   DownSegment s = p.segment[is_shared ? 1 : 0];
   uint format = is_shared ? SHARED_DOWN_FORMAT : DOWN_FORMAT;
   uint lane = gl_LocalInvocationIndex % LANES;
   uint group_row = first_row + gl_LocalInvocationIndex / LANES * kRowsPerGroup;
-  uint local_expert = uint(expert) - s.first_expert;
+  if (first_row >= s.rows) return;
+  uint local_expert = uint(expert) - (is_shared ? p.segment_split : 0u);
   uint piece_index = first_row / s.rows_per_piece;
   uvec2 piece = table[s.table + local_expert * s.pieces + piece_index];
   if (!in_binding_pass(piece, p.binding_pass)) return;
   uint weight_rows[kRowsPerGroup];
   for (uint r = 0u; r < kRowsPerGroup; ++r) {
-    uint stored_row = min(group_row + r, p.hidden - 1u) - piece_index * s.rows_per_piece;
+    uint stored_row = min(group_row + r, s.rows - 1u) - piece_index * s.rows_per_piece;
     weight_rows[r] = stored_row * row_units(format, s.chunks);
   }
 
@@ -74,31 +87,35 @@ void serve_expert(uint leader, uint first_row) {
     from = next_route;
     if (count == 0u) break;
     uint h_rows[TOKENS_PER_GROUP];
-    float sums[kSums];
+    float sums[kSums + kSquares];
     for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) h_rows[i] = members[i] * p.h_stride4;
-    for (uint i = 0u; i < kSums; ++i) sums[i] = 0.0;
+    for (uint i = 0u; i < kSums + kSquares; ++i) sums[i] = 0.0;
     for (uint chunk = lane; chunk < s.chunks; chunk += LANES) {
       for (uint r = 0u; r < kRowsPerGroup; ++r) {
         vec4 wa, wb;
         load_weights(format, piece, weight_rows[r], chunk, wa, wb);
+        if (kProjects) scale_by_norm(chunk, wa, wb);
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
           if (i >= count) break;  // uniform: most experts have fewer tokens
           uint at = r * TOKENS_PER_GROUP + i;
-          sums[at] = dot8(sums[at], wa, wb, h[h_rows[i] + 2u * chunk], h[h_rows[i] + 2u * chunk + 1u]);
+          vec4 ha = h[h_rows[i] + 2u * chunk];
+          vec4 hb = h[h_rows[i] + 2u * chunk + 1u];
+          sums[at] = dot8(sums[at], wa, wb, ha, hb);
+          if (kProjects && r == 0u) sums[kSums + i] = dot8(sums[kSums + i], ha, hb, ha, hb);
         }
       }
     }
-    for (uint i = 0u; i < kSums; ++i) lane_sums[i * kStride + gl_LocalInvocationIndex] = sums[i];
+    for (uint i = 0u; i < kSums + kSquares; ++i) lane_sums[i * kStride + gl_LocalInvocationIndex] = sums[i];
     barrier();
     uint member = lane % TOKENS_PER_GROUP;
     uint row = group_row + lane / TOKENS_PER_GROUP;
-    if (lane < kSums && member < count && row < p.hidden) {
+    if (lane < kSums && member < count && row < s.rows) {
       uint first = lane * kStride + gl_LocalInvocationIndex - lane;
-      precise float value = 0.0;
-      for (uint i = 0u; i < LANES; ++i) value = value + lane_sums[first + i];
-      if (s.down_bias != NONE) value = value + aux[s.down_bias + local_expert * p.hidden + row];
+      precise float value = add_lanes(first);
+      if (kProjects) value = value * latent_scale(add_lanes(first + (kSums + member - lane) * kStride));
+      if (s.down_bias != NONE) value = value + aux[s.down_bias + local_expert * s.rows + row];
       uint route = members[member];
-      if (uint(expert) >= p.input_weighted) value = value * weights[route];
+      if (!kProjects && uint(expert) >= p.input_weighted) value = value * weights[route];
       if (COMBINE != 0u) {
         route_out[route * kRows + row - first_row] = value;
       } else {
@@ -121,20 +138,35 @@ void main() {
     uint token = i / (kRows / 2u);
     uint pair = i % (kRows / 2u) * 2u;
     uint column = first_row + pair;
-    if (column >= p.hidden) continue;
     bool second = column + 1u < p.hidden;
     precise vec2 z = vec2(0.0);
+    precise vec2 others = vec2(0.0);  // shared and identity experts, where they do not add to z
+    if (kProjects && column < p.hidden) z = identity_output(p.x_offset + token * p.x_stride + column, second, 1.0);
     for (uint route = token * p.slots; route < (token + 1u) * p.slots; ++route) {
-      if (ids[route] < 0) continue;
-      precise vec2 value;
-      if (uint(ids[route]) >= p.experts_total) {
-        value = identity_output(p.x_offset + token * p.x_stride + column, second, weights[route]);
-      } else {
+      int id = kProjects ? 0 : ids[route];
+      if (id < 0) continue;
+      precise vec2 value = vec2(0.0);
+      if (uint(id) < p.experts_total) {
+        uint rows = p.segment[uint(id) < p.segment_split ? 0 : 1].rows;
         uint at = route * kRows + pair;
-        value = vec2(route_out[at], second ? route_out[at + 1u] : 0.0);
+        value = vec2(column < rows ? route_out[at] : 0.0, column + 1u < rows ? route_out[at + 1u] : 0.0);
+      } else if (column < p.hidden) {
+        value = identity_output(p.x_offset + token * p.x_stride + column, second, weights[route]);
       }
-      z = z + value;
+      if (LATENT == EXPERTS_IN_LATENT && uint(id) >= p.segment_split) {
+        others = others + value;
+      } else {
+        z = z + value;
+      }
     }
+    if (LATENT == EXPERTS_IN_LATENT) {
+      for (uint j = 0u; j < 2u; ++j) {
+        if (column + j < p.out_stride) out_words[token * p.out_stride + column + j] = floatBitsToUint(z[j]);
+        if (column + j < p.hidden) beside[token * p.hidden + column + j] = others[j];
+      }
+      continue;
+    }
+    if (column >= p.hidden) continue;
     store_pair(p.out_offset + token * p.out_stride, p.residual_offset + token * p.residual_stride, column, p.hidden, z,
                p.out_scale, p.beta);
   }

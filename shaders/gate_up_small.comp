@@ -3,6 +3,7 @@
 // x -> h = act(x Wgate^T, x Wup^T) for at most MAX_SMALL_TOKENS tokens, without a sort. Grid: blocks of kRows rows,
 // routes. The first route of an expert serves all routes of that expert, TOKENS_PER_GROUP a pass, so each
 // weight is read once; the workgroups of later routes leave at once. h rows stand in route order.
+// In a latent layer routed experts read the latent rows, which this kernel has made as a projection of x.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #ifdef MOE_WEIGHTS_BDA
@@ -20,6 +21,7 @@ layout(set = 0, binding = 2, std430) readonly buffer Ids { int ids[]; };
 layout(set = 0, binding = 3, std430) readonly buffer Aux { float aux[]; };
 layout(set = 0, binding = 4, std430) readonly buffer Weights { float weights[]; };
 layout(set = 0, binding = 5, std430) writeonly buffer H { float h[]; };
+layout(set = 0, binding = 6, std430) readonly buffer Latent { vec4 latent_x[]; };
 
 #include "numerics.glsl"
 #include "activation.glsl"
@@ -28,6 +30,8 @@ layout(set = 0, binding = 5, std430) writeonly buffer H { float h[]; };
 
 shared float lane_sums[2u * kSums * kStride];  // [up or gate, row, token][invocation]
 
+vec4 input_at(bool is_latent, uint at) { return is_latent ? latent_x[at] : x[at]; }
+
 float add_lanes(uint first) {
   float sum = 0.0;
   for (uint i = 0u; i < LANES; ++i) sum += lane_sums[first + i];
@@ -35,12 +39,13 @@ float add_lanes(uint first) {
 }
 
 void main() {
-  int expert = ids[gl_WorkGroupID.y];
+  int expert = kProjects ? 0 : ids[gl_WorkGroupID.y];
   if (uint(expert) >= p.experts_total) return;  // skipped, or an identity expert
   for (uint i = 0u; i < gl_WorkGroupID.y; ++i) {
-    if (ids[i] == expert) return;  // served by an earlier route's workgroup
+    if (kProjects || ids[i] == expert) return;  // served by an earlier route's workgroup
   }
   bool is_shared = uint(expert) >= p.segment_split;
+  bool is_latent = LATENT == EXPERTS_IN_LATENT && !is_shared;
   GateUpSegment s = p.segment[is_shared ? 1 : 0];
   uint padded = (s.intermediate + PAD_COLUMNS - 1u) / PAD_COLUMNS * PAD_COLUMNS;
   uint first_row = gl_WorkGroupID.x * kRows;
@@ -50,7 +55,7 @@ void main() {
   uint up_format = is_shared ? SHARED_UP_FORMAT : UP_FORMAT;
   uint lane = gl_LocalInvocationIndex % LANES;
   uint group_row = first_row + gl_LocalInvocationIndex / LANES * kRowsPerGroup;
-  uint local_expert = uint(expert) - s.first_expert;
+  uint local_expert = uint(expert) - (is_shared ? p.segment_split : 0u);
   uint piece_index = min(first_row, s.intermediate - 1u) / s.rows_per_piece;
   uint entry = s.table + local_expert * s.pieces + piece_index;
   uvec2 up_piece = table[entry + s.entries];
@@ -60,8 +65,8 @@ void main() {
   uint up_rows[kRowsPerGroup];
   for (uint r = 0u; r < kRowsPerGroup; ++r) {
     uint stored_row = min(group_row + r, s.intermediate - 1u) - piece_index * s.rows_per_piece;
-    gate_rows[r] = stored_row * row_units(gate_format, p.chunks);
-    up_rows[r] = stored_row * row_units(up_format, p.chunks);
+    gate_rows[r] = stored_row * row_units(gate_format, s.chunks);
+    up_rows[r] = stored_row * row_units(up_format, s.chunks);
   }
 
   uint from = gl_WorkGroupID.y;
@@ -73,20 +78,23 @@ void main() {
     uint x_rows[TOKENS_PER_GROUP];
     float gates[kSums];
     float ups[kSums];
-    for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) x_rows[i] = p.x_offset4 + members[i] / p.slots * p.x_stride4;
+    for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+      uint token = members[i] / p.slots;
+      x_rows[i] = is_latent ? token * s.chunks * 2u : p.x_offset4 + token * p.x_stride4;
+    }
     for (uint i = 0u; i < kSums; ++i) {
       gates[i] = 0.0;
       ups[i] = 0.0;
     }
-    for (uint chunk = lane; chunk < p.chunks; chunk += LANES) {
+    for (uint chunk = lane; chunk < s.chunks; chunk += LANES) {
       for (uint r = 0u; r < kRowsPerGroup; ++r) {
         vec4 gate_a, gate_b, up_a, up_b;
         load_weights(up_format, up_piece, up_rows[r], chunk, up_a, up_b);
         if (GATED != 0u) load_weights(gate_format, gate_piece, gate_rows[r], chunk, gate_a, gate_b);
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
           if (i >= count) break;  // uniform: most experts have fewer tokens
-          vec4 xa = x[x_rows[i] + 2u * chunk];
-          vec4 xb = x[x_rows[i] + 2u * chunk + 1u];
+          vec4 xa = input_at(is_latent, x_rows[i] + 2u * chunk);
+          vec4 xb = input_at(is_latent, x_rows[i] + 2u * chunk + 1u);
           uint at = r * TOKENS_PER_GROUP + i;
           ups[at] = dot8(ups[at], up_a, up_b, xa, xb);
           if (GATED != 0u) gates[at] = dot8(gates[at], gate_a, gate_b, xa, xb);

@@ -2,6 +2,7 @@
 //
 // x -> h = act(x Wgate^T, x Wup^T) for many tokens. Grid: tiles (indirect), blocks of TILE_COLUMNS outputs;
 // neighbouring workgroups share weights. Tokens are gathered while loading; h rows stand in sorted order.
+// In a latent layer routed experts read the latent rows, which this kernel has made as a projection of x.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #ifdef MOE_WEIGHTS_BDA
@@ -20,6 +21,7 @@ layout(set = 0, binding = 3, std430) readonly buffer Tiles { uvec4 tiles[]; };
 layout(set = 0, binding = 4, std430) readonly buffer Aux { float aux[]; };
 layout(set = 0, binding = 5, std430) readonly buffer Weights { float weights[]; };
 layout(set = 0, binding = 6, std430) writeonly buffer H { float h[]; };
+layout(set = 0, binding = 7, std430) readonly buffer Latent { vec4 latent_x[]; };
 
 #include "numerics.glsl"
 #include "activation.glsl"
@@ -38,16 +40,19 @@ shared float gate_tile[GATED != 0u ? TILE_DEPTH * kColumnStride : 1u];
     }                                                                                                \
   }
 
+vec4 input_at(bool is_latent, uint at) { return is_latent ? latent_x[at] : x[at]; }
+
 void main() {
-  uvec4 tile = tiles[gl_WorkGroupID.x];  // expert, first sorted route, rows
+  uvec4 tile = tile_of_workgroup();
   bool is_shared = tile.x >= p.segment_split;
+  bool is_latent = LATENT == EXPERTS_IN_LATENT && !is_shared;
   GateUpSegment s = p.segment[is_shared ? 1 : 0];
   uint padded = (s.intermediate + PAD_COLUMNS - 1u) / PAD_COLUMNS * PAD_COLUMNS;
   uint first_column = gl_WorkGroupID.y * TILE_COLUMNS;
   if (first_column >= padded) return;
   uint gate_format = is_shared ? SHARED_GATE_FORMAT : GATE_FORMAT;
   uint up_format = is_shared ? SHARED_UP_FORMAT : UP_FORMAT;
-  uint local_expert = tile.x - s.first_expert;
+  uint local_expert = tile.x - (is_shared ? p.segment_split : 0u);
   uint piece_index = min(first_column, s.intermediate - 1u) / s.rows_per_piece;
   uint entry = s.table + local_expert * s.pieces + piece_index;
   uvec2 up_piece = table[entry + s.entries];
@@ -58,8 +63,8 @@ void main() {
   uint load_column = me % TILE_COLUMNS;
   uint load_chunk = me / TILE_COLUMNS;  // WORKGROUP / TILE_COLUMNS = kChunks
   uint stored_row = min(first_column + load_column, s.intermediate - 1u) - piece_index * s.rows_per_piece;
-  uint gate_row = stored_row * row_units(gate_format, p.chunks);
-  uint up_row = stored_row * row_units(up_format, p.chunks);
+  uint gate_row = stored_row * row_units(gate_format, s.chunks);
+  uint up_row = stored_row * row_units(up_format, s.chunks);
   uint per_invocation = rows_per_invocation(tile.z);
   uint my_row = me / 16u * per_invocation;
   uint my_column = me % 16u;
@@ -70,13 +75,13 @@ void main() {
     gates[i] = 0.0;
     ups[i] = 0.0;
   }
-  for (uint chunk = 0u; chunk < p.chunks; chunk += kChunks) {
+  for (uint chunk = 0u; chunk < s.chunks; chunk += kChunks) {
     barrier();
     for (uint i = me; i < 8u * per_invocation * kChunks; i += WORKGROUP) {
       uint row = i / kChunks;
-      uint route = min(order[tile.y + min(row, tile.z - 1u)], p.routes - 1u);
-      uint at = p.x_offset4 + route / p.slots * p.x_stride4 + 2u * (chunk + i % kChunks);
-      store_row_chunk(row, i % kChunks, x[at], x[at + 1u]);
+      uint token = route_at(tile.y + min(row, tile.z - 1u)) / p.slots;
+      uint at = (is_latent ? token * s.chunks * 2u : p.x_offset4 + token * p.x_stride4) + 2u * (chunk + i % kChunks);
+      store_row_chunk(row, i % kChunks, input_at(is_latent, at), input_at(is_latent, at + 1u));
     }
     vec4 a, b;
     load_weights(up_format, up_piece, up_row, chunk + load_chunk, a, b);
@@ -112,7 +117,7 @@ void main() {
       float up = ups[i * 4u + j];
       float gate = GATED != 0u ? gates[i * 4u + j] : up;
       if (tile.x < p.input_weighted) {
-        float weight = weights[min(order[tile.y + my_row + i], p.routes - 1u)];
+        float weight = weights[route_at(tile.y + my_row + i)];
         up *= weight;
         gate *= weight;
       }

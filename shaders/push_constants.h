@@ -50,16 +50,18 @@ struct RoutePush {
   float normalize_eps;    // eps, floor or p
   float routed_scale;
   float shared_constant;
-  uint modes;  // MOE_SCORE_* | MOE_WEIGHT_* << 4 | MOE_NORMALIZE_* << 8 | single << 12 | MOE_SHARED_GATE_* << 13
+  // MOE_SCORE_* | MOE_WEIGHT_* << 4 | MOE_NORMALIZE_* << 8 | single << 12 | MOE_SHARED_GATE_* << 13
+  // | write scores << 15 | write the histogram << 16
+  uint modes;
   uint groups;  // 0: none, else groups | kept << 8 | n << 16; n = 0: a group's score is its largest, else the sum of n
   uint logit_stride;  // of the workspace's logits: experts, + 1 with a shared gate
 };
 
 // One run of experts with a width and formats of its own: the routed ones, and shared ones that do not join them.
 struct GateUpSegment {
-  uint first_expert;
+  uint chunks;  // of 8 elements in a padded row of its input
   uint intermediate;
-  uint table;  // first gate entry; the up entries follow after experts * pieces
+  uint table;    // first gate entry; the up entries follow after experts * pieces
   uint entries;  // experts * pieces
   uint pieces;
   uint rows_per_piece;
@@ -73,11 +75,10 @@ struct GateUpPush {
   uint experts_total;
   uint x_offset4;
   uint x_stride4;
-  uint chunks;    // of 8 elements in a padded row of x
   uint h_stride;  // floats
   uint binding_pass;
   uint segment_split;  // first expert of segment 1
-  uint activation;     // MOE_ACTIVATION_*
+  uint activation;     // MOE_ACTIVATION_*, or LINEAR
   float alpha;
   float beta;
   float limit;
@@ -86,7 +87,7 @@ struct GateUpPush {
 };
 
 struct DownSegment {
-  uint first_expert;
+  uint rows;    // of its output
   uint chunks;  // of 8 elements in a padded row of h
   uint table;
   uint pieces;
@@ -108,11 +109,13 @@ struct DownPush {
   uint segment_split;
   float out_scale;
   float beta;
-  uint y_dtype;         // MOE_DTYPE_*
-  uint residual_dtype;  // MOE_DTYPE_*, NONE: there is none
+  uint dtypes;          // MOE_DTYPE_* of y | of the residual << 4, NO_RESIDUAL: there is none
   uint input_weighted;  // experts below this have had their routing weight
   uint x_offset;        // prepared x or view, floats
   uint x_stride;
+  uint latent;       // of a projection from the latent space: its width
+  uint norm_offset;  // in aux: latent.norm, NONE: no norm
+  float norm_eps;
   DownSegment segment[2];
 };
 
@@ -127,20 +130,22 @@ struct CombinePush {
   uint residual_stride;
   float out_scale;
   float beta;
-  uint y_dtype;         // MOE_DTYPE_*
-  uint residual_dtype;  // MOE_DTYPE_*, NONE: there is none
+  uint dtypes;          // MOE_DTYPE_* of y | of the residual << 4, NO_RESIDUAL: there is none
   uint identity_first;  // ids from here on add weight * x; NONE: they are in expert_out like the others
   uint x_offset;        // prepared x or view, floats
   uint x_stride;
-  uint token_slots;  // slots of a token in x: `slots`, but where each row is a route of its own
+  uint token_slots;     // slots of a token in x: `slots`, but where each row is a route of its own
+  uint routed_experts;  // their outputs have
+  uint routed_width;    // so many columns, then nothing
+  uint latent_stride;   // of the sum in the latent space: padded columns, which become zeros
 };
 
 struct SortPush {
   uint routes;
   uint experts_total;
-  uint blocks;           // rows of the histogram
+  uint blocks;  // rows of the histogram
   uint routes_per_block;
-  uint gate_up_blocks;   // column blocks of each matmul: second dimension of its grid
+  uint gate_up_blocks;  // column blocks of each matmul: second dimension of its grid
   uint down_blocks;
 };
 

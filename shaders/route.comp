@@ -113,7 +113,7 @@ void make_keys(uint token, uint key_row, bool serves, float largest, float exp_s
       if (p.selection_bias != NONE) value = value + aux[p.selection_bias + e];
     }
     keys[key_row + e] = sortable_key(value);
-    if (WRITE_SCORES != 0u) scores[token * p.experts + e] = canonical(value);
+    if (mode(15u, 1u) != 0u) scores[token * p.experts + e] = canonical(value);
   }
 }
 
@@ -184,7 +184,7 @@ void main() {
     bool serves = block_token < TOKENS_PER_GROUP && token < p.tokens;
     route_token(serves ? token : first_token, serves ? block_token : 0u, serves);
   }
-  if (WRITE_HISTOGRAM == 0u) return;
+  if (mode(16u, 1u) == 0u) return;
   barrier();
   uint block_tokens = min(TOKENS_PER_GROUP, p.tokens - first_token);
   for (uint e = gl_LocalInvocationIndex; e < p.experts_total; e += WORKGROUP) {

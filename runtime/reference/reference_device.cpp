@@ -215,14 +215,14 @@ class ReferenceDevice final : public Device {
     const uint64_t bytes = weight_bytes(spec);
     MOE_RETURN_IF_ERROR(reservation->take(state_, &used_, budget_, bytes));
     ReferenceWeights weights;
-    for (uint32_t i = 0; i < spec.segments; ++i) {
+    for (uint32_t i = 0; i < spec.weight_segments(); ++i) {
       const Segment& s = spec.segment[i];
       const WeightFormat formats[3] = {s.gate, s.up, s.down};
-      for (uint32_t kind = spec.gated ? 0 : 1; kind < 3; ++kind) {
+      for (uint32_t kind = s.gated ? 0 : 1; kind < 3; ++kind) {
         ReferenceMatrix& m = weights.matrix[i][kind];
         m.format = formats[kind];
-        m.rows = kind == 2 ? spec.desc.hidden : s.intermediate;
-        m.columns = kind == 2 ? s.intermediate : spec.desc.hidden;
+        m.rows = kind == 2 ? s.hidden : s.intermediate;
+        m.columns = kind == 2 ? s.intermediate : s.hidden;
         MOE_ASSIGN_OR_RETURN(m.data, HostMemory::allocate(state_, s.experts * m.rows * m.row_bytes()));
       }
     }
@@ -279,19 +279,20 @@ class ReferenceDevice final : public Device {
             spec.has(MOE_LAYER_INPUT_NORM) ? hidden : 0,
             spec.gated ? biased * spec.segment[0].intermediate : 0,
             biased * spec.segment[0].intermediate,
-            biased * hidden,
+            biased * spec.segment[0].hidden,
             spec.has(MOE_LAYER_ROUTER_INPUT_SCALE) ? hidden : 0,
             spec.has(MOE_LAYER_PER_EXPERT_SCALE) ? experts : 0,
-            uint64_t{spec.desc.token_table_rows} * spec.desc.top_k};
+            uint64_t{spec.desc.token_table_rows} * spec.desc.top_k,
+            spec.has(MOE_LAYER_LATENT_NORM) ? spec.desc.latent : 0};
   }
 
   static uint64_t weight_bytes(const LayerSpec& spec) {
     uint64_t bytes = 0;
     for (uint64_t size : vector_sizes(spec)) bytes += size * sizeof(float);
-    for (uint32_t i = 0; i < spec.segments; ++i) {
+    for (uint32_t i = 0; i < spec.weight_segments(); ++i) {
       const Segment& s = spec.segment[i];
-      const uint64_t elements = uint64_t{s.experts} * s.intermediate * spec.desc.hidden;
-      bytes += elements * (element_bytes(s.up) + element_bytes(s.down) + (spec.gated ? element_bytes(s.gate) : 0));
+      const uint64_t elements = uint64_t{s.experts} * s.intermediate * s.hidden;
+      bytes += elements * (element_bytes(s.up) + element_bytes(s.down) + (s.gated ? element_bytes(s.gate) : 0));
     }
     return bytes;
   }

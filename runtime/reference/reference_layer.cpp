@@ -50,6 +50,12 @@ double dot(const ReferenceMatrix& matrix, uint32_t expert, uint32_t row, const s
   return sum;
 }
 
+std::vector<double> multiply(const ReferenceMatrix& matrix, uint32_t expert, const std::vector<double>& x) {
+  std::vector<double> y(matrix.rows);
+  for (uint32_t row = 0; row < matrix.rows; ++row) y[row] = dot(matrix, expert, row, x);
+  return y;
+}
+
 // One expert's feed-forward network on one token.
 std::vector<double> feed_forward(const LayerSpec& spec, const ReferenceWeights& weights, uint32_t expert,
                                  const std::vector<double>& x) {
@@ -69,20 +75,25 @@ std::vector<double> feed_forward(const LayerSpec& spec, const ReferenceWeights& 
     }
     h[f] = activate(spec.desc, spec.gated, gate, up);
   }
-  std::vector<double> out(spec.desc.hidden);
-  for (uint32_t c = 0; c < spec.desc.hidden; ++c) {
-    out[c] = dot(matrix[2], local, c, h);
-    if (biased) out[c] += weights.vector(VectorKind::kDownBias)[uint64_t{local} * spec.desc.hidden + c];
+  std::vector<double> out = multiply(matrix[2], local, h);
+  for (uint32_t c = 0; c < out.size() && biased; ++c) {
+    out[c] += weights.vector(VectorKind::kDownBias)[uint64_t{local} * out.size() + c];
   }
   return out;
 }
 
+// What experts read of a token: routed ones of a latent layer its row in the latent space, all others x.
+struct ExpertInput {
+  std::vector<double> x, routed;
+};
+
 // weight * FFN of one route; of an identity expert weight * x. Zeros where the route is skipped.
 std::vector<double> route_output(const LayerSpec& spec, const ReferenceWeights& weights, int32_t id, double weight,
-                                 std::vector<double> x) {
-  if (id < 0 || id >= static_cast<int32_t>(spec.host_ids())) return std::vector<double>(spec.desc.hidden, 0.0);
+                                 const ExpertInput& input) {
+  if (id < 0 || id >= static_cast<int32_t>(spec.host_ids())) return {};
   const auto expert = static_cast<uint32_t>(spec.device_id(id));
   const bool identity = expert >= spec.experts_total;
+  std::vector<double> x = expert < spec.desc.experts ? input.routed : input.x;
   const bool on_input = identity || (spec.has(MOE_LAYER_WEIGHT_ON_INPUT) && expert < spec.desc.experts);
   if (on_input) {
     for (double& value : x) value *= weight;
@@ -95,17 +106,41 @@ std::vector<double> route_output(const LayerSpec& spec, const ReferenceWeights& 
   return out;
 }
 
-std::vector<double> expert_input(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call,
-                                 uint64_t token) {
-  std::vector<double> x(spec.desc.hidden);
-  for (uint32_t h = 0; h < spec.desc.hidden; ++h) x[h] = element(call.view(ViewId::kX), token, h);
-  normalise_input(spec, weights, &x);
-  return x;
+ExpertInput expert_input(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call, uint64_t token) {
+  ExpertInput input;
+  input.x.resize(spec.desc.hidden);
+  for (uint32_t h = 0; h < spec.desc.hidden; ++h) input.x[h] = element(call.view(ViewId::kX), token, h);
+  normalise_input(spec, weights, &input.x);
+  input.routed = spec.latent() ? multiply(weights.matrix[spec.segments][1], 0, input.x) : input.x;
+  return input;
 }
 
-void store_y(const LayerSpec& spec, const Call& call, uint64_t token, const std::vector<double>& z) {
+// A token's sums over slots.
+struct TokenSum {
+  std::vector<double> z;       // in the latent space, where there is one: of routed experts only
+  std::vector<double> beside;  // [hidden]
+
+  explicit TokenSum(const LayerSpec& spec) : z(spec.segment[0].hidden), beside(spec.desc.hidden) {}
+  void add(const LayerSpec& spec, int32_t id, uint32_t column, double value) {
+    const bool routed = spec.device_id(id) < static_cast<int32_t>(spec.desc.experts);
+    if (!spec.latent() || !routed) {
+      beside[column] += value;
+    } else if (column < z.size()) {
+      z[column] += value;
+    }
+  }
+};
+
+void store_y(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call, uint64_t token, TokenSum sum) {
+  if (spec.latent()) {
+    if (spec.has(MOE_LAYER_LATENT_NORM)) {
+      rms_normalise(weights.vector(VectorKind::kLatentNorm), spec.desc.norm_eps, &sum.z);
+    }
+    const std::vector<double> up = multiply(weights.matrix[spec.segments][2], 0, sum.z);
+    for (uint32_t c = 0; c < spec.desc.hidden; ++c) sum.beside[c] += up[c];
+  }
   for (uint32_t c = 0; c < spec.desc.hidden; ++c) {
-    double y = z[c] * spec.desc.out_scale;
+    double y = sum.beside[c] * spec.desc.out_scale;
     if (call.has(ViewId::kResidual)) y += double{call.beta} * element(call.view(ViewId::kResidual), token, c);
     store(call.view(ViewId::kY), token, c, y);
   }
@@ -128,15 +163,15 @@ void run_token(const LayerSpec& spec, const ReferenceWeights& weights, const Cal
     if (routes.ids[slot] >= 0) ++(*counts)[static_cast<size_t>(routes.ids[slot])];
   }
   if (call.stage != Stage::kForward) return;
-  const std::vector<double> x = expert_input(spec, weights, call, token);
-  std::vector<double> z(spec.desc.hidden, 0.0);
+  const ExpertInput x = expert_input(spec, weights, call, token);
+  TokenSum sum(spec);
   for (uint32_t slot = 0; slot < spec.slots; ++slot) {
     // The weight is handed to the host, and between stages, as f32: that is its value in forward too.
     const double weight = static_cast<float>(routes.weights[slot]);
     const std::vector<double> out = route_output(spec, weights, routes.ids[slot], weight, x);
-    for (uint32_t c = 0; c < spec.desc.hidden; ++c) z[c] += static_cast<float>(out[c]);
+    for (uint32_t c = 0; c < out.size(); ++c) sum.add(spec, routes.ids[slot], c, static_cast<float>(out[c]));
   }
-  store_y(spec, call, token, z);
+  store_y(spec, weights, call, token, std::move(sum));
 }
 
 void run_routes(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call) {
@@ -170,26 +205,28 @@ void run_plan_dispatch(const LayerSpec& spec, const Call& call) {
 
 void run_experts(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call) {
   for (uint64_t token = 0; token < call.tokens; ++token) {
-    const std::vector<double> x = expert_input(spec, weights, call, token);
+    const ExpertInput x = expert_input(spec, weights, call, token);
     for (uint32_t slot = 0; slot < spec.slots; ++slot) {
       const uint64_t row = token * spec.slots + slot;
       const std::vector<double> out = route_output(spec, weights, integer(call.view(ViewId::kIds), token, slot),
                                                    element(call.view(ViewId::kWeights), token, slot), x);
-      for (uint32_t c = 0; c < spec.desc.hidden; ++c) store(call.view(ViewId::kExpertOut), row, c, out[c]);
+      for (uint32_t c = 0; c < spec.desc.hidden; ++c) {
+        store(call.view(ViewId::kExpertOut), row, c, c < out.size() ? out[c] : 0);
+      }
     }
   }
 }
 
-void run_combine(const LayerSpec& spec, const Call& call) {
+void run_combine(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call) {
   for (uint64_t token = 0; token < call.tokens; ++token) {
-    std::vector<double> z(spec.desc.hidden, 0.0);
+    TokenSum sum(spec);
     for (uint32_t slot = 0; slot < spec.slots; ++slot) {
       const int32_t id = integer(call.view(ViewId::kIds), token, slot);
       if (id < 0 || id >= static_cast<int32_t>(spec.host_ids())) continue;
       for (uint32_t c = 0; c < spec.desc.hidden; ++c)
-        z[c] += element(call.view(ViewId::kExpertOut), token * spec.slots + slot, c);
+        sum.add(spec, id, c, element(call.view(ViewId::kExpertOut), token * spec.slots + slot, c));
     }
-    store_y(spec, call, token, z);
+    store_y(spec, weights, call, token, std::move(sum));
   }
 }
 
@@ -201,7 +238,7 @@ void run_reference(const LayerSpec& spec, const ReferenceWeights& weights, const
     case Stage::kRoute: run_routes(spec, weights, call); break;
     case Stage::kPlanDispatch: run_plan_dispatch(spec, call); break;
     case Stage::kExperts: run_experts(spec, weights, call); break;
-    case Stage::kCombine: run_combine(spec, call); break;
+    case Stage::kCombine: run_combine(spec, weights, call); break;
   }
 }
 

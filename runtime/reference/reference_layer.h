@@ -24,7 +24,7 @@ struct ReferenceMatrix {
 };
 
 struct ReferenceWeights {
-  ReferenceMatrix matrix[2][3];      // [segment][MatrixKind]
+  ReferenceMatrix matrix[3][3];      // [segment][MatrixKind]
   HostMemory vectors[kVectorKinds];  // f32, by VectorKind; empty where the layer has none
   const float* vector(VectorKind kind) const {
     return reinterpret_cast<const float*>(vectors[static_cast<size_t>(kind)].data());

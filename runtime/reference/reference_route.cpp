@@ -20,11 +20,13 @@ double inverse_rms(const std::vector<double>& x, double eps) {
 
 }  // namespace
 
+void rms_normalise(const float* weight, double eps, std::vector<double>* x) {
+  const double scale = inverse_rms(*x, eps);
+  for (size_t i = 0; i < x->size(); ++i) (*x)[i] *= scale * weight[i];
+}
+
 void normalise_input(const LayerSpec& spec, const ReferenceWeights& weights, std::vector<double>* x) {
-  if (!spec.has(MOE_LAYER_INPUT_NORM)) return;
-  const double scale = inverse_rms(*x, spec.desc.norm_eps);
-  const float* norm = weights.vector(VectorKind::kNorm);
-  for (size_t h = 0; h < x->size(); ++h) (*x)[h] *= scale * norm[h];
+  if (spec.has(MOE_LAYER_INPUT_NORM)) rms_normalise(weights.vector(VectorKind::kNorm), spec.desc.norm_eps, x);
 }
 
 namespace {

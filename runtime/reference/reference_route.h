@@ -19,6 +19,8 @@ struct ReferenceRoutes {
 // Stores logits and scores where the call asks for them.
 ReferenceRoutes route_token(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call, uint64_t token);
 
+// x / sqrt(mean(x^2) + eps) * weight
+void rms_normalise(const float* weight, double eps, std::vector<double>* x);
 // RMSNorm of the layer, if it has one.
 void normalise_input(const LayerSpec& spec, const ReferenceWeights& weights, std::vector<double>* x);
 

@@ -141,6 +141,7 @@ TEST_P(DescriptorTest, Malformed) {
       {"desc.activation_alpha", "OAI", [](moe_layer_desc& d) { d.activation_alpha = 1; }},
       {"desc.activation_beta", "SITU", [](moe_layer_desc& d) { d.activation_beta = 1; }},
       {"desc.activation_limit", "clamps", [](moe_layer_desc& d) { d.activation_limit = 7; }},
+      {"desc.latent", "within 0..", [](moe_layer_desc& d) { d.latent = d.hidden + 1; }},
       {"desc.lora_alpha", "lora_rank", [](moe_layer_desc& d) { d.lora_alpha = 1; }},
       {"desc.shared_constant", "CONSTANT", [](moe_layer_desc& d) { d.shared_constant = 1; }},
       {"desc.flags", "latent", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_LATENT_NORM; }},
@@ -161,8 +162,6 @@ TEST_P(DescriptorTest, Malformed) {
 
 TEST_P(DescriptorTest, NotDoneYet) {
   const Change changes[] = {
-      {"desc.latent", "latent", [](moe_layer_desc& d) { d.latent = 4; }},
-      {"desc.latent", "latent", [](moe_layer_desc& d) { d.latent = 4, d.flags |= MOE_LAYER_LATENT_NORM; }},
       {"desc.shared_gate", "router",
        [](moe_layer_desc& d) {
          d.shared_intermediate = 6, d.shared_gate = MOE_SHARED_GATE_SIGMOID, d.router_input_multiplier = 0.5f;

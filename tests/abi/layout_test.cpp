@@ -71,7 +71,7 @@ PIN(moe_weight_format, zero_point, 20);
 PIN(moe_weight_format, packing, 24);
 PIN(moe_weight_format, preset, 28);
 
-PIN_SIZE(moe_layer_desc, 376);
+PIN_SIZE(moe_layer_desc, 440);
 PIN(moe_layer_desc, struct_size, 0);
 PIN(moe_layer_desc, next, 8);
 PIN(moe_layer_desc, hidden, 16);
@@ -122,6 +122,8 @@ PIN(moe_layer_desc, down_format, 248);
 PIN(moe_layer_desc, shared_gate_format, 280);
 PIN(moe_layer_desc, shared_up_format, 312);
 PIN(moe_layer_desc, shared_down_format, 344);
+PIN(moe_layer_desc, latent_down_format, 376);
+PIN(moe_layer_desc, latent_up_format, 408);
 
 PIN_SIZE(moe_support, 520);
 PIN(moe_support, struct_size, 0);

@@ -14,8 +14,9 @@ void divided_by_sum(moe_layer_desc& d, float eps) {
 }
 
 void formats(moe_layer_desc& d, uint32_t dtype) {
-  for (moe_weight_format* format : {&d.gate_format, &d.up_format, &d.down_format, &d.shared_gate_format,
-                                    &d.shared_up_format, &d.shared_down_format}) {
+  for (moe_weight_format* format :
+       {&d.gate_format, &d.up_format, &d.down_format, &d.shared_gate_format, &d.shared_up_format, &d.shared_down_format,
+        &d.latent_down_format, &d.latent_up_format}) {
     *format = plain_format(dtype);
   }
 }
@@ -164,7 +165,12 @@ void nemotron_h(moe_layer_desc& d) {
   d.activation = MOE_ACTIVATION_RELU2;
 }
 
-void situ(moe_layer_desc& d) {  // Kimi-K3 without its latent space
+void nemotron_h_latent(moe_layer_desc& d) {
+  nemotron_h(d);
+  d.latent = 32;
+}
+
+void kimi_k3(moe_layer_desc& d) {
   d.score = MOE_SCORE_SIGMOID;
   d.flags = MOE_LAYER_SELECTION_BIAS;
   d.top_k = 16;
@@ -172,6 +178,9 @@ void situ(moe_layer_desc& d) {  // Kimi-K3 without its latent space
   d.activation = MOE_ACTIVATION_SITU;
   d.activation_beta = 25;
   d.shared_intermediate = 128;
+  d.latent = 48;
+  d.flags |= MOE_LAYER_LATENT_NORM;
+  formats(d, MOE_DTYPE_BF16);
 }
 
 struct Twin {
@@ -196,7 +205,8 @@ constexpr Twin kTwins[] = {{"switch", switch_transformer},
                            {"longcat", longcat},
                            {"laguna", laguna},
                            {"nemotron_h", nemotron_h},
-                           {"situ", situ}};
+                           {"nemotron_h_latent", nemotron_h_latent},
+                           {"kimi_k3", kimi_k3}};
 
 }  // namespace
 

@@ -63,17 +63,12 @@ class Packer {
   // rows x columns in canonical order; the descriptor's order decides how it is stored.
   void matrix(const char* name, const std::vector<float>& values, uint32_t experts, uint32_t rows, uint32_t columns,
               const moe_weight_format& format) {
-    if (values.empty()) return;
-    const bool transposed = desc_.matrix_order == MOE_MATRIX_IN_OUT;
-    PackedTensor tensor;
-    tensor.name = name;
-    tensor.experts = experts;
-    tensor.rows = transposed ? columns : rows;
-    tensor.columns = transposed ? rows : columns;
-    tensor.dtype = format.element;
-    tensor.bytes =
-        encode(transposed ? transpose(values, experts == 0 ? 1 : experts, rows, columns) : values, tensor.dtype);
-    tensors.push_back(std::move(tensor));
+    add(name, values, experts, rows, columns, format, desc_.matrix_order == MOE_MATRIX_IN_OUT);
+  }
+  // Always [out, in].
+  void projection(const char* name, const std::vector<float>& values, uint32_t rows, uint32_t columns,
+                  const moe_weight_format& format) {
+    add(name, values, 0, rows, columns, format, false);
   }
   // The router, biases and norms: never transposed, all in the router's type.
   void plain(const char* name, const std::vector<float>& values, uint32_t experts, uint32_t rows, uint32_t columns) {
@@ -87,6 +82,20 @@ class Packer {
   std::vector<PackedTensor> tensors;
 
  private:
+  void add(const char* name, const std::vector<float>& values, uint32_t experts, uint32_t rows, uint32_t columns,
+           const moe_weight_format& format, bool transposed) {
+    if (values.empty()) return;
+    PackedTensor tensor;
+    tensor.name = name;
+    tensor.experts = experts;
+    tensor.rows = transposed ? columns : rows;
+    tensor.columns = transposed ? rows : columns;
+    tensor.dtype = format.element;
+    tensor.bytes =
+        encode(transposed ? transpose(values, experts == 0 ? 1 : experts, rows, columns) : values, tensor.dtype);
+    tensors.push_back(std::move(tensor));
+  }
+
   const moe_layer_desc& desc_;
   uint32_t router_dtype_;
 };
@@ -97,6 +106,7 @@ std::vector<PackedTensor> pack_tensors(const LayerCase& layer_case) {
   const moe_layer_desc& d = layer_case.desc;
   const LayerWeights& w = layer_case.weights;
   const uint32_t experts = d.experts, hidden = d.hidden, width = d.intermediate, shared = d.shared_intermediate;
+  const auto inner = static_cast<uint32_t>(expert_hidden(d));
   const bool joint = d.gate_up_layout != MOE_GATE_UP_SEPARATE && !has_flag(d, MOE_LAYER_UNGATED);
   Packer packer(layer_case);
   const auto choices = static_cast<uint32_t>(candidates(d));
@@ -108,25 +118,28 @@ std::vector<PackedTensor> pack_tensors(const LayerCase& layer_case) {
   packer.integers("router.token_table", w.token_table, d.token_table_rows, d.top_k);
   packer.plain("norm.weight", w.norm, 0, 1, hidden);
   if (joint) {
-    packer.matrix("experts.gate_up", join(w.gate, w.up, experts, width, hidden, d.gate_up_layout), experts, 2 * width,
-                  hidden, d.gate_format);
+    packer.matrix("experts.gate_up", join(w.gate, w.up, experts, width, inner, d.gate_up_layout), experts, 2 * width,
+                  inner, d.gate_format);
     packer.plain("experts.gate_up.bias",
                  join(w.gate_bias, w.up_bias, experts, width, w.up_bias.empty() ? 0 : 1, d.gate_up_layout), experts, 1,
                  2 * width);
     packer.matrix("shared.gate_up", join(w.shared_gate, w.shared_up, 1, shared, hidden, d.gate_up_layout), 0,
                   2 * shared, hidden, d.shared_gate_format);
   } else {
-    packer.matrix("experts.gate", w.gate, experts, width, hidden, d.gate_format);
-    packer.matrix("experts.up", w.up, experts, width, hidden, d.up_format);
+    packer.matrix("experts.gate", w.gate, experts, width, inner, d.gate_format);
+    packer.matrix("experts.up", w.up, experts, width, inner, d.up_format);
     packer.plain("experts.gate.bias", w.gate_bias, experts, 1, width);
     packer.plain("experts.up.bias", w.up_bias, experts, 1, width);
     packer.matrix("shared.gate", w.shared_gate, 0, shared, hidden, d.shared_gate_format);
     packer.matrix("shared.up", w.shared_up, 0, shared, hidden, d.shared_up_format);
   }
-  packer.matrix("experts.down", w.down, experts, hidden, width, d.down_format);
-  packer.plain("experts.down.bias", w.down_bias, experts, 1, hidden);
+  packer.matrix("experts.down", w.down, experts, inner, width, d.down_format);
+  packer.plain("experts.down.bias", w.down_bias, experts, 1, inner);
   packer.matrix("shared.down", w.shared_down, 0, hidden, shared, d.shared_down_format);
   packer.plain("shared.router", w.shared_router, 0, 1, hidden);
+  packer.projection("latent.down", w.latent_down, d.latent, hidden, d.latent_down_format);
+  packer.plain("latent.norm", w.latent_norm, 0, 1, d.latent);
+  packer.projection("latent.up", w.latent_up, hidden, d.latent, d.latent_up_format);
   return std::move(packer.tensors);
 }
 
@@ -149,6 +162,9 @@ void describe_numbers(std::ostringstream& out, const LayerCase& layer_case) {
   if (d.shared_intermediate != 0) {
     out << " shared " << dtype_name(d.shared_gate_format.element) << '/' << dtype_name(d.shared_up_format.element)
         << '/' << dtype_name(d.shared_down_format.element);
+  }
+  if (d.latent != 0) {
+    out << " latent " << dtype_name(d.latent_down_format.element) << '/' << dtype_name(d.latent_up_format.element);
   }
   out << " | x " << dtype_name(in.x_dtype) << " y " << dtype_name(in.y_dtype);
   if (!in.residual.empty()) out << " residual " << dtype_name(in.residual_dtype) << " beta " << in.beta;
@@ -214,6 +230,7 @@ std::string describe(const LayerCase& layer_case) {
     static constexpr const char* kGates[] = {"one", "sigmoid", "constant"};
     out << " | shared " << d.shared_intermediate << ' ' << name_of(kGates, d.shared_gate);
   }
+  if (d.latent != 0) out << " | latent " << d.latent << (has_flag(d, MOE_LAYER_LATENT_NORM) ? " norm" : "");
   if (d.out_scale != 0) out << " out " << d.out_scale;
   describe_numbers(out, layer_case);
   return std::move(out).str();

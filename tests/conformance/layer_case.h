@@ -25,13 +25,16 @@ struct LayerWeights {
   std::vector<float> expert_scale;            // [E]
   std::vector<int32_t> token_table;           // [token_table_rows, k]
   std::vector<float> norm;                    // [H]
-  std::vector<float> gate, up;                // [E, F, H]
+  std::vector<float> gate, up;                // [E, F, H]; of a latent layer L in the place of H
   std::vector<float> gate_bias, up_bias;      // [E, F]
   std::vector<float> down;                    // [E, H, F]
   std::vector<float> down_bias;               // [E, H]
   std::vector<float> shared_gate, shared_up;  // [Fs, H]
   std::vector<float> shared_down;             // [H, Fs]
   std::vector<float> shared_router;           // [H]
+  std::vector<float> latent_down;             // [L, H]
+  std::vector<float> latent_norm;             // [L]
+  std::vector<float> latent_up;               // [H, L]
 };
 
 // Inputs of one call; empty where the layer does not take them.
@@ -102,6 +105,8 @@ inline moe_weight_format plain_format(uint32_t dtype) {
 }
 // What a router chooses from: experts, then identity experts.
 inline size_t candidates(const moe_layer_desc& desc) { return size_t{desc.experts} + desc.identity_experts; }
+// Columns that routed experts read, and make.
+inline size_t expert_hidden(const moe_layer_desc& desc) { return desc.latent != 0 ? desc.latent : desc.hidden; }
 inline bool computes_logits(const moe_layer_desc& desc) {
   return desc.route_source == MOE_ROUTE_FROM_ROUTER || desc.route_source == MOE_ROUTE_FROM_TOKEN_TABLE;
 }

@@ -45,10 +45,10 @@ double gated(const moe_layer_desc& d, double g, double u) {
   }
 }
 
-// One feed-forward network: its matrices, biases (may be NULL) and width.
+// One feed-forward network: its matrices, biases (may be NULL) and widths.
 struct Network {
   const float *gate, *up, *down, *gate_bias, *up_bias, *down_bias;
-  size_t width;
+  size_t hidden, width;
 };
 
 struct Dot {
@@ -68,7 +68,7 @@ Dot dot(const double* x, const float* w, const float* bias, size_t index, size_t
 // y += weight * network(x); square += the same with independent terms: what y would be without
 // cancellation.
 void add_network(const moe_layer_desc& d, const Network& n, const double* x, double weight, double* y, double* square) {
-  const size_t hidden = d.hidden;
+  const size_t hidden = n.hidden;
   std::vector<double> h(n.width), typical(n.width);
   for (size_t f = 0; f < n.width; ++f) {
     const Dot up = dot(x, n.up, n.up_bias, f, hidden);
@@ -88,12 +88,39 @@ void add_network(const moe_layer_desc& d, const Network& n, const double* x, dou
   }
 }
 
+std::vector<double> project(const std::vector<float>& matrix, const double* x, size_t rows, size_t columns) {
+  std::vector<double> y(rows);
+  for (size_t i = 0; i < rows; ++i) y[i] = dot(x, matrix.data(), nullptr, i, columns).sum;
+  return y;
+}
+
+// y += latent.up * RMSNorm(z), likewise square.
+void leave_latent_space(const LayerCase& c, std::vector<double> z, std::vector<double> z_square, double* y,
+                        double* square) {
+  const size_t latent = c.desc.latent;
+  double scale = 1, squares = 0;
+  if (has_flag(c.desc, MOE_LAYER_LATENT_NORM)) {
+    const double eps = c.desc.norm_eps == 0 ? static_cast<double>(1e-6f) : static_cast<double>(c.desc.norm_eps);
+    for (double value : z) squares += value * value;
+    scale = 1 / std::sqrt(squares / static_cast<double>(latent) + eps);
+  }
+  for (size_t i = 0; i < latent; ++i) {
+    const double factor = c.weights.latent_norm.empty() ? scale : scale * static_cast<double>(c.weights.latent_norm[i]);
+    z[i] *= factor;
+    z_square[i] = std::sqrt(z_square[i]) * factor;
+  }
+  for (size_t i = 0; i < c.desc.hidden; ++i) {
+    y[i] += dot(z.data(), c.weights.latent_up.data(), nullptr, i, latent).sum;
+    square[i] += dot(z_square.data(), c.weights.latent_up.data(), nullptr, i, latent).squares;
+  }
+}
+
 }  // namespace
 
 OutputOracle output_oracle(const LayerCase& c, const std::vector<int32_t>& ids, const std::vector<double>& weights) {
   const moe_layer_desc& d = c.desc;
   const LayerWeights& w = c.weights;
-  const size_t hidden = d.hidden, width = d.intermediate, k = d.top_k;
+  const size_t hidden = d.hidden, inner = expert_hidden(d), width = d.intermediate, k = d.top_k;
   const std::vector<double> x = layer_input(c);
   const auto at = [](const std::vector<float>& values, size_t offset) {
     return values.empty() ? nullptr : values.data() + offset;
@@ -105,6 +132,15 @@ OutputOracle output_oracle(const LayerCase& c, const std::vector<int32_t>& ids, 
     const double* row = x.data() + t * hidden;
     double* y = out.y.data() + t * hidden;
     double* square = out.typical.data() + t * hidden;
+    std::vector<double> latent, sum, sum_square;  // of routed experts, where they have a space of their own
+    if (d.latent != 0) {
+      latent = project(w.latent_down, row, inner, hidden);
+      sum.resize(inner);
+      sum_square.resize(inner);
+    }
+    const double* routed_row = d.latent != 0 ? latent.data() : row;
+    double* routed_y = d.latent != 0 ? sum.data() : y;
+    double* routed_square = d.latent != 0 ? sum_square.data() : square;
     for (size_t s = 0; s < k; ++s) {
       if (ids[t * k + s] < 0) continue;
       const size_t e = static_cast<size_t>(ids[t * k + s]);
@@ -117,24 +153,27 @@ OutputOracle output_oracle(const LayerCase& c, const std::vector<int32_t>& ids, 
         }
         continue;
       }
-      const Network expert{at(w.gate, e * width * hidden),
-                           at(w.up, e * width * hidden),
-                           at(w.down, e * width * hidden),
+      const Network expert{at(w.gate, e * width * inner),
+                           at(w.up, e * width * inner),
+                           at(w.down, e * width * inner),
                            at(w.gate_bias, e * width),
                            at(w.up_bias, e * width),
-                           at(w.down_bias, e * hidden),
+                           at(w.down_bias, e * inner),
+                           inner,
                            width};
       if (has_flag(d, MOE_LAYER_WEIGHT_ON_INPUT)) {
-        std::vector<double> weighted(row, row + hidden);
+        std::vector<double> weighted(routed_row, routed_row + inner);
         for (double& value : weighted) value *= weight;
-        add_network(d, expert, weighted.data(), 1, y, square);
+        add_network(d, expert, weighted.data(), 1, routed_y, routed_square);
       } else {
-        add_network(d, expert, row, weight, y, square);
+        add_network(d, expert, routed_row, weight, routed_y, routed_square);
       }
     }
+    if (d.latent != 0) leave_latent_space(c, sum, sum_square, y, square);
     if (d.shared_intermediate != 0) {
-      const Network shared{at(w.shared_gate, 0), at(w.shared_up, 0), at(w.shared_down, 0), nullptr, nullptr, nullptr,
-                           d.shared_intermediate};
+      const Network shared{
+          at(w.shared_gate, 0), at(w.shared_up, 0), at(w.shared_down, 0), nullptr, nullptr, nullptr, hidden,
+          d.shared_intermediate};
       double scale = 1;
       if (d.shared_gate == MOE_SHARED_GATE_SIGMOID)
         scale = sigmoid(dot(row, w.shared_router.data(), nullptr, 0, hidden).sum);

@@ -113,6 +113,10 @@ void draw_network(LayerCase& c, Random& random) {
     if (own_input && d.shared_gate == MOE_SHARED_GATE_SIGMOID) d.shared_gate = MOE_SHARED_GATE_ONE;  // refused
     if (d.shared_gate == MOE_SHARED_GATE_CONSTANT) d.shared_constant = random.chance(0.5) ? 0.4f : -1.5f;
   }
+  if (random.chance(0.15)) {
+    d.latent = random.between(1, d.hidden);
+    if (random.chance(0.6)) d.flags |= MOE_LAYER_LATENT_NORM;
+  }
   if (random.chance(0.2)) d.out_scale = random.chance(0.5) ? 0.5f : 3.0f;
 }
 
@@ -139,6 +143,10 @@ void draw_formats(LayerCase& c, Random& random) {
     } else {
       formats(d.shared_gate_format, d.shared_up_format, d.shared_down_format);
     }
+  }
+  if (d.latent != 0) {
+    d.latent_down_format = plain_format(random.pick(kDtypes));
+    d.latent_up_format = plain_format(random.pick(kDtypes));
   }
   c.weights.router_dtype = random.chance(0.6) ? MOE_DTYPE_F32 : random.pick(kDtypes);
 }
@@ -257,6 +265,7 @@ void draw_weights(LayerCase& c, Random& random) {
   const moe_layer_desc& d = c.desc;
   LayerWeights& w = c.weights;
   const size_t experts = d.experts, hidden = d.hidden, width = d.intermediate, shared = d.shared_intermediate;
+  const size_t inner = expert_hidden(d), latent = d.latent;
   const auto scale = [](size_t inputs) { return 1 / std::sqrt(static_cast<float>(inputs)); };
   const bool gated = !has_flag(d, MOE_LAYER_UNGATED);
   const size_t choices = candidates(d);
@@ -267,13 +276,18 @@ void draw_weights(LayerCase& c, Random& random) {
   if (has_flag(d, MOE_LAYER_PER_EXPERT_SCALE)) w.expert_scale = draw(random, experts, 0.3f, 1, w.router_dtype);
   if (d.route_source == MOE_ROUTE_FROM_TOKEN_TABLE) draw_token_table(c, random);
   if (has_flag(d, MOE_LAYER_INPUT_NORM)) w.norm = draw(random, hidden, 0.2f, 1, w.router_dtype);
-  if (gated) w.gate = draw(random, experts * width * hidden, scale(hidden), 0, d.gate_format.element);
-  w.up = draw(random, experts * width * hidden, scale(hidden), 0, d.up_format.element);
-  w.down = draw(random, experts * hidden * width, scale(width), 0, d.down_format.element);
+  if (gated) w.gate = draw(random, experts * width * inner, scale(inner), 0, d.gate_format.element);
+  w.up = draw(random, experts * width * inner, scale(inner), 0, d.up_format.element);
+  w.down = draw(random, experts * inner * width, scale(width), 0, d.down_format.element);
   if (has_flag(d, MOE_LAYER_EXPERT_BIAS)) {
     if (gated) w.gate_bias = draw(random, experts * width, 0.2f, 0, w.router_dtype);
     w.up_bias = draw(random, experts * width, 0.2f, 0, w.router_dtype);
-    w.down_bias = draw(random, experts * hidden, 0.2f, 0, w.router_dtype);
+    w.down_bias = draw(random, experts * inner, 0.2f, 0, w.router_dtype);
+  }
+  if (latent != 0) {
+    w.latent_down = draw(random, latent * hidden, scale(hidden), 0, d.latent_down_format.element);
+    w.latent_up = draw(random, hidden * latent, scale(latent), 0, d.latent_up_format.element);
+    if (has_flag(d, MOE_LAYER_LATENT_NORM)) w.latent_norm = draw(random, latent, 0.2f, 1, w.router_dtype);
   }
   if (shared != 0) {
     if (gated) w.shared_gate = draw(random, shared * hidden, scale(hidden), 0, d.shared_gate_format.element);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The layers that models have, as descriptors: the table of docs/semantics.md. What is refused today (groups,
-// identity experts, a latent width) is left out; the shapes stay.
+// The layers that models have, as descriptors: the table of docs/semantics.md.
 #pragma once
 
 #include <string>
@@ -21,6 +20,8 @@ struct LayerShape {
   uint32_t shared_gate = MOE_SHARED_GATE_ONE;
   uint32_t flags = 0;
   uint32_t activation = MOE_ACTIVATION_SILU;
+  uint32_t latent = 0;
+  uint32_t identity = 0;
 };
 
 const std::vector<LayerShape>& layer_shapes();

@@ -266,7 +266,7 @@ TEST(Architectures, Gemma4) {
 }
 
 TEST(Architectures, NemotronH) {
-  const auto make = [](bool latent) {
+  const auto make = [](bool latent, bool back = true) {
     GgufWriter file;
     SampleShape shape;
     shape.blocks = 3;
@@ -276,9 +276,11 @@ TEST(Architectures, NemotronH) {
     file.f32("nemotron_h_moe.expert_weights_scale", 2.5f).boolean("nemotron_h_moe.expert_weights_norm", true);
     file.tensor("blk.0.attn_norm.weight", {8}, kGgmlF32).tensor("blk.2.attn_norm.weight", {8}, kGgmlF32);
     file.tensor("blk.1.ffn_gate_inp.weight", {8, 4}, kGgmlF32).tensor("blk.1.exp_probs_b.bias", {4}, kGgmlF32);
-    file.tensor("blk.1.ffn_up_exps.weight", {8, 6, 4}).tensor("blk.1.ffn_down_exps.weight", {6, 8, 4});
+    const uint64_t inner = latent ? 4 : 8;
+    file.tensor("blk.1.ffn_up_exps.weight", {inner, 6, 4}).tensor("blk.1.ffn_down_exps.weight", {6, inner, 4});
     file.tensor("blk.1.ffn_up_shexp.weight", {8, 10}).tensor("blk.1.ffn_down_shexp.weight", {10, 8});
     if (latent) file.tensor("blk.1.ffn_latent_down.weight", {8, 4});
+    if (latent && back) file.tensor("blk.1.ffn_latent_up.weight", {4, 8});
     return file;
   };
   const Opened opened(make(false));
@@ -291,7 +293,11 @@ TEST(Architectures, NemotronH) {
   EXPECT_EQ(d.routed_scale, 2.5f);
   EXPECT_EQ(d.shared_intermediate, 10u);
   EXPECT_EQ(opened.model->layers[0].tensors.size(), 6u);
-  expect_refused(make(true), "blk.1.ffn_latent_down.weight", "not understood");
+  const Opened latent(make(true));
+  EXPECT_EQ(desc_of(latent).latent, 4u);
+  EXPECT_EQ(desc_of(latent).flags, d.flags);
+  EXPECT_EQ(latent.model->layers[0].tensors.size(), 8u);
+  expect_refused(make(true, false), "blk.1.ffn_latent_up.weight", "missing");
 }
 
 TEST(Architectures, SelectionBiasWhereAFileHasOne) {

@@ -99,6 +99,8 @@ void expect_desc(const char* name, const moe_layer_desc& want) {
   SAME(shared_gate_format.element);
   SAME(shared_up_format.element);
   SAME(shared_down_format.element);
+  SAME(latent_down_format.element);
+  SAME(latent_up_format.element);
   SAME(gate_format.preset);
 #undef SAME
 }
@@ -244,6 +246,7 @@ TEST(Presets, DeepseekFamilies) {
   d = sigmoid(7168, 3072, 896, 16, 6144);
   d.flags |= MOE_LAYER_LATENT_NORM;
   d.latent = 3584, d.norm_eps = 1e-5f;
+  d.latent_down_format.element = d.latent_up_format.element = MOE_ELEMENT_BF16;
   d.activation = MOE_ACTIVATION_SITU, d.activation_alpha = 4, d.activation_beta = 25;
   expect_desc("kimi-k3", d);
 

@@ -79,9 +79,10 @@ TEST(KernelTable, WorkgroupSize) {
 //                   block chosen 40 + lane_sums 129
 //   gate_up_small   lane_sums 2 x 129 for each of rows x tokens, members 1 a token, member_count, next_route
 //   down_small      lane_sums 129 for each of rows x tokens, members, the two, leaders 1024 / 32, and route_out, 1 or
-//                   rows x 4 for each route that it combines: 512 with 8 tokens, 40 a token with fewer
+//                   rows x 4 for each route that it combines: 512 with 8 tokens, 40 a token with fewer; as a
+//                   projection 129 more a token for its squares, and 16 routes
 //   gate_up_tile    row_tile 16 x 33, up_tile 16 x 65, gate_tile 16 x 65 or 1
-//   down_tile       row_tile 16 x 33, down_tile 16 x 65
+//   down_tile       row_tile 16 x 33, down_tile 16 x 65, row_squares 1, as a projection 32 x 2
 TEST(KernelTable, SharedMemoryByHand) {
   std::array<uint32_t, kConstantCount> c;
   const auto floats = [&](KernelId id) { return SpirvModule::of(id).shared_bytes(c.data(), kConstantCount) / 4; };
@@ -94,6 +95,9 @@ TEST(KernelTable, SharedMemoryByHand) {
     const uint32_t routes = tokens == 8 ? 512 : tokens * 40;
     EXPECT_EQ(floats(KernelId::kGateUpSmall), 2 * rows * tokens * 129 + tokens + 2);
     set(Constant::kCombine, 1);
+    set(Constant::kLatent, kNumberLatentProjection);
+    EXPECT_EQ(floats(KernelId::kDownSmall), (rows + 1) * tokens * 129 + tokens + 2 + 32 + 16 * rows * 4);
+    set(Constant::kLatent, 0);
     EXPECT_EQ(floats(KernelId::kDownSmall), rows * tokens * 129 + tokens + 2 + 32 + routes * rows * 4);
     set(Constant::kCombine, 0);
     EXPECT_EQ(floats(KernelId::kDownSmall), rows * tokens * 129 + tokens + 2 + 32 + 1);
@@ -101,14 +105,16 @@ TEST(KernelTable, SharedMemoryByHand) {
   EXPECT_EQ(floats(KernelId::kGateUpTile), 16u * 33 + 2 * 16 * 65);
   set(Constant::kGated, 0);
   EXPECT_EQ(floats(KernelId::kGateUpTile), 16u * 33 + 16 * 65 + 1);
-  EXPECT_EQ(floats(KernelId::kDownTile), 16u * 33 + 16 * 65);
+  EXPECT_EQ(floats(KernelId::kDownTile), 16u * 33 + 16 * 65 + 1);
+  set(Constant::kLatent, kNumberLatentProjection);
+  EXPECT_EQ(floats(KernelId::kDownTile), 16u * 33 + 16 * 65 + 32 * 2);
 }
 
 TEST(KernelTable, SharedMemoryFitsTheFloor) {
   for (const Variant& v : variants()) {
     std::array<uint32_t, kConstantCount> c;
     for (uint32_t tokens : {1u, 2u, 4u, 8u}) {
-      for (uint32_t one = 0; one < 2; ++one) {
+      for (uint32_t one = 0; one < 3; ++one) {
         std::fill(c.begin(), c.end(), one);
         c[static_cast<size_t>(Constant::kTokensPerGroup)] = tokens;
         EXPECT_LE(v.module.shared_bytes(c.data(), kConstantCount), 16384u)

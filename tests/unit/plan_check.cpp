@@ -109,6 +109,7 @@ class Checker {
   void dispatch(const Step& step, const Dispatch& d) {
     const KernelInfo& kernel = kKernels[static_cast<size_t>(d.kernel)];
     where_ = "step " + step.name + " at token " + number(step.first_token) + ", " + kernel.name;
+    step_tokens_ = step.tokens;
     expect(!d.why.empty(), "does not say why");
     expect(d.bindings.size() == kernel.bindings && d.bindings.size() <= kMostBindings,
            "has " + number(d.bindings.size()) + " bindings");
@@ -140,7 +141,7 @@ class Checker {
   void weights(const Dispatch& d, const KernelInfo& kernel) {
     expect(kernel.reads_weights == (d.weight_set != WeightSet::kNone), "does not agree with its kernel about weights");
     if (d.weight_set == WeightSet::kNone) return;
-    const auto& passes = d.weight_set == WeightSet::kGateUp ? layout_.gate_up_passes : layout_.down_passes;
+    const auto& passes = layout_.passes_of(d.weight_set);
     expect(d.binding_pass < passes.size(), "binding pass " + number(d.binding_pass) + " of " + number(passes.size()));
     expect(caps_.buffer_device_address != 0 || passes.at(d.binding_pass).windows <= kNumberMaxBoundWindows,
            "binds too many windows");
@@ -157,6 +158,14 @@ class Checker {
   static uint32_t small_rows(const Dispatch& d) {
     const uint32_t together = d.constants[static_cast<size_t>(Constant::kTokensPerGroup)];
     return kNumberGroups * (together <= 2 ? 4 : together == 4 ? 2 : 1);
+  }
+
+  // Of a matmul of every token with one matrix.
+  static bool reaches(const Dispatch& d, uint64_t tokens, uint64_t rows) {
+    if (d.kernel == KernelId::kGateUpSmall || d.kernel == KernelId::kDownSmall) {
+      return uint64_t{d.grid[0]} * small_rows(d) >= rows;
+    }
+    return uint64_t{d.grid[0]} * kNumberTileRows >= tokens && uint64_t{d.grid[1]} * kNumberTileColumns >= rows;
   }
 
   // Regions hold what the push constants let a kernel touch.
@@ -183,6 +192,18 @@ class Checker {
         expect(p.routes <= (together == 8 ? kNumberMaxFusedRoutes : together * kNumberMaxSlots),
                "combines too many routes");
       expect(!small || uint64_t{d.grid[0]} * small_rows(d) >= p.hidden, "the grid does not reach every row");
+    } else if (d.weight_set == WeightSet::kLatentDown) {
+      const auto p = push<GateUpPush>(d);
+      expect(p.routes == step_tokens_ && p.slots == 1, "does not serve each token once");
+      expect(p.h_stride >= spec_.desc.latent, "latent rows are too short");
+      room(Region::kLatent, uint64_t{p.routes} * p.h_stride * 4);
+      expect(reaches(d, p.routes, p.h_stride), "the grid does not reach every latent row");
+    } else if (d.weight_set == WeightSet::kLatentUp) {
+      const auto p = push<DownPush>(d);
+      expect(p.routes == step_tokens_ && p.slots == 1, "does not serve each token once");
+      room(Region::kLatentSum, uint64_t{p.routes} * p.h_stride4 * 16);
+      room(Region::kBeside, uint64_t{p.routes} * p.x_stride * 4);
+      expect(reaches(d, p.routes, p.hidden), "the grid does not reach every column of y");
     } else if (d.kernel == KernelId::kScan || d.kernel == KernelId::kSortSmall) {
       const auto p = push<SortPush>(d);
       // Per expert whole tiles and one remainder.
@@ -246,6 +267,7 @@ class Checker {
   std::string where_;
   std::set<Region> written_;
   uint64_t chunk_ = 0;
+  uint64_t step_tokens_ = 0;
 };
 
 bool same_dispatch(const Dispatch& a, const Dispatch& b) {

@@ -88,6 +88,23 @@ TEST(TensorCatalogue, SharedExperts) {
   }
 }
 
+// Routed experts have the latent width in the place of H; the order of experts' matrices is not the projections'.
+TEST(TensorCatalogue, LatentSpace) {
+  moe_layer_desc desc = small(MOE_LAYER_EXPERT_BIAS | MOE_LAYER_LATENT_NORM, 12);
+  desc.latent = 8;
+  desc.latent_up_format.element = MOE_ELEMENT_BF16;
+  EXPECT_EQ(listed(desc), (Lines{"router.weight [4,10] f32", "experts.gate [4,6,8] f16", "experts.up [4,6,8] f16",
+                                 "experts.down [4,8,6] bf16", "experts.gate.bias [4,6] f32",
+                                 "experts.up.bias [4,6] f32", "experts.down.bias [4,8] f32", "shared.gate [12,10] f16",
+                                 "shared.up [12,10] f16", "shared.down [10,12] f16", "latent.down [8,10] f16",
+                                 "latent.norm [8] f32", "latent.up [10,8] bf16"}));
+  desc.matrix_order = MOE_MATRIX_IN_OUT;
+  const Lines lines = listed(desc);
+  EXPECT_EQ(lines[1], "experts.gate [4,8,6] f16");
+  EXPECT_EQ(Lines(lines.end() - 3, lines.end()),
+            (Lines{"latent.down [8,10] f16", "latent.norm [8] f32", "latent.up [10,8] bf16"}));
+}
+
 // The shared gate's row follows the router's, or stands alone.
 TEST(TensorCatalogue, RouteSources) {
   moe_layer_desc desc = small(0, 12);

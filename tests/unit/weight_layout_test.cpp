@@ -27,9 +27,9 @@ void check_matrix(const LayerSpec& spec, uint32_t segment, MatrixKind kind, cons
   const Segment& s = spec.segment[segment];
   const bool down = kind == MatrixKind::kDown;
   EXPECT_EQ(m.experts, s.experts);
-  EXPECT_EQ(m.rows, down ? spec.desc.hidden : s.intermediate);
-  EXPECT_EQ(m.columns, down ? s.intermediate : spec.desc.hidden);
-  EXPECT_EQ(m.row_bytes, uint64_t{down ? s.intermediate_padded : spec.hidden_padded} * element_bytes(m.format));
+  EXPECT_EQ(m.rows, down ? s.hidden : s.intermediate);
+  EXPECT_EQ(m.columns, down ? s.intermediate : s.hidden);
+  EXPECT_EQ(m.row_bytes, uint64_t{down ? s.intermediate_padded : s.hidden_padded} * element_bytes(m.format));
   EXPECT_EQ(m.row_bytes % 16, 0u);
   ASSERT_EQ(m.places.size(), size_t{m.experts} * m.pieces);
   EXPECT_TRUE(m.pieces == 1 || m.rows_per_piece % kNumberTileColumns == 0) << m.rows_per_piece;
@@ -44,11 +44,13 @@ void check_layout(const LayerSpec& spec, const DeviceCaps& caps, const WeightLay
   std::map<uint32_t, std::map<uint64_t, uint64_t>> used;  // window -> begin -> end
   std::vector<bool> entries(layout.table_entries, false);
   uint64_t bytes = 0;
-  for (uint32_t i = 0; i < spec.segments; ++i) {
+  for (uint32_t i = 0; i < spec.weight_segments(); ++i) {
     for (const MatrixKind kind : kKinds) {
       const MatrixLayout& m = layout.at(i, kind);
       check_matrix(spec, i, kind, m);
-      const auto& passes = kind == MatrixKind::kDown ? layout.down_passes : layout.gate_up_passes;
+      const bool down = kind == MatrixKind::kDown, latent = i == spec.segments;
+      const auto& passes = layout.passes_of(down ? (latent ? WeightSet::kLatentUp : WeightSet::kDown)
+                                                 : (latent ? WeightSet::kLatentDown : WeightSet::kGateUp));
       for (uint32_t p = 0; p < m.places.size(); ++p) {
         ASSERT_LT(m.first_entry + p, layout.table_entries);
         EXPECT_FALSE(entries[m.first_entry + p]) << "two pieces share an entry of the table";
@@ -58,7 +60,7 @@ void check_layout(const LayerSpec& spec, const DeviceCaps& caps, const WeightLay
         EXPECT_LT(place.bound_index, passes[place.pass].windows);
         EXPECT_EQ(place.window, passes[place.pass].first_window + place.bound_index);
         EXPECT_EQ(place.offset_bytes % 256, 0u);
-        if (kind == MatrixKind::kGate && !spec.gated) continue;  // stands for up
+        if (kind == MatrixKind::kGate && !spec.segment[i].gated) continue;  // stands for up
         const uint64_t end = place.offset_bytes + rows_of(m, p % m.pieces) * m.row_bytes;
         ASSERT_LT(place.window, layout.windows.size());
         EXPECT_LE(end, layout.windows[place.window].bytes);
@@ -89,14 +91,16 @@ void check_layout(const LayerSpec& spec, const DeviceCaps& caps, const WeightLay
   EXPECT_EQ(layout.total_bytes(spec),
             held + layout.router_bytes(spec) + layout.aux_floats * 4ull + layout.table_entries * 8ull);
   uint32_t next = 0;
-  for (const auto* passes : {&layout.gate_up_passes, &layout.down_passes}) {
-    for (const BindingPass& pass : *passes) {
+  for (size_t set = 0; set < kWeightSets; ++set) {
+    const auto& passes = layout.passes[set];
+    EXPECT_EQ(passes.empty(), set >= static_cast<size_t>(WeightSet::kLatentDown) && !spec.latent());
+    for (const BindingPass& pass : passes) {
       EXPECT_EQ(pass.first_window, next);
       EXPECT_GE(pass.windows, 1u);
       EXPECT_TRUE(!windows || pass.windows <= kNumberMaxBoundWindows) << pass.windows;
       next += pass.windows;
     }
-    EXPECT_TRUE(windows || passes->size() == 1);
+    EXPECT_TRUE(windows || passes.size() <= 1);
   }
   EXPECT_EQ(next, layout.windows.size());
 }
@@ -128,7 +132,7 @@ TEST(WeightLayout, RandomLayersWithSmallRanges) {
     ++laid_out;
     check_layout(spec, caps, layout.value());
     several_pieces += layout.value().at(0, MatrixKind::kDown).pieces > 1 ? 1 : 0;
-    several_passes += layout.value().gate_up_passes.size() > 1 ? 1 : 0;
+    several_passes += layout.value().passes_of(WeightSet::kGateUp).size() > 1 ? 1 : 0;
     if (HasFailure()) return;
   }
   EXPECT_GT(laid_out, 200u);
@@ -154,8 +158,8 @@ TEST(WeightLayout, OneMatrixInTwoPieces) {
   ASSERT_TRUE(layout.ok());
   EXPECT_EQ(layout.value().at(0, MatrixKind::kGate).pieces, 2u);
   EXPECT_EQ(layout.value().at(0, MatrixKind::kDown).pieces, 2u);
-  EXPECT_EQ(layout.value().gate_up_passes.size(), 2u);
-  EXPECT_EQ(layout.value().down_passes.size(), 1u);
+  EXPECT_EQ(layout.value().passes_of(WeightSet::kGateUp).size(), 2u);
+  EXPECT_EQ(layout.value().passes_of(WeightSet::kDown).size(), 1u);
 }
 
 TEST(WeightLayout, VectorsFollowEachOther) {

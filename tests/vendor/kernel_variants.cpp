@@ -112,6 +112,9 @@ std::vector<Dispatch> kernel_variants(const DeviceCaps& caps) {
       d.gate_format.element = static_cast<uint32_t>(other);
       all.layer(d);
     }
+    moe_layer_desc latent = describe(layer_shape("qwen3-30b"), format);  // kimi-k3 has it with shared experts
+    latent.latent = latent.hidden / 2;
+    all.layer(latent);
     if (format == WeightFormat::kF32) continue;
     moe_layer_desc d = describe(layer_shape("qwen3-next"), format);
     for (moe_weight_format* f : {&d.shared_gate_format, &d.shared_up_format, &d.shared_down_format}) {

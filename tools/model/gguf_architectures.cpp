@@ -181,7 +181,8 @@ moe_layer_desc nemotron_h(const MoeMetadata& m) {
                            .n_group = m.groups,
                            .topk_group = m.groups_kept,
                            .norm_topk_prob = m.weights_norm,
-                           .routed_scaling_factor = m.weights_scale});
+                           .routed_scaling_factor = m.weights_scale,
+                           .moe_latent_size = m.latent});
 }
 
 moe_layer_desc laguna(const MoeMetadata& m) {
@@ -290,7 +291,8 @@ constexpr GgufArchitecture kArchitectures[] = {
      .shared_width = S::key,
      .gating = kGatingSigmoid,
      .reads = kRouterKeys,
-     .mixed_blocks = true},
+     .mixed_blocks = true,
+     .latent = true},
     {.name = "laguna",
      .describe = laguna,
      .shared_width = S::key,

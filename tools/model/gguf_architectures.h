@@ -35,6 +35,7 @@ struct MoeMetadata {
   float norm_eps = 0;                // attention.layer_norm_rms_epsilon
   float swiglu_clamp = 0;            // swiglu_clamp_exp, swiglu_clamp_shexp; 0: none
   uint32_t token_table_rows = 0;     // Of one block: of its table from tokens to experts; 0: it has none.
+  uint32_t latent = 0;               // Of one block: width of its latent space; 0: it has none.
 };
 
 // Where the width of an expert stands, if not in expert_feed_forward_length.
@@ -66,6 +67,7 @@ struct GgufArchitecture {
   bool dense_beside = false;         // MoE blocks also have a dense network, which is the host's.
   bool mixed_blocks = false;         // A block may have neither a router nor a feed-forward network.
   bool token_table = false;          // A block may have a table from tokens to experts.
+  bool latent = false;               // A block may have a latent space for the routed experts.
 };
 
 std::span<const GgufArchitecture> gguf_architectures();

@@ -19,6 +19,7 @@ std::string shape_text(const std::array<uint64_t, 4>& shape, size_t dimensions) 
 }
 
 constexpr char kTokenTable[] = "ffn_gate_tid2eid.weight";
+constexpr char kLatentDown[] = "ffn_latent_down.weight";
 
 uint32_t abi_dtype(uint32_t ggml_type) {
   return ggml_type == kGgmlF16    ? MOE_DTYPE_F16
@@ -49,10 +50,15 @@ bool MoeLayerReader::read(uint32_t block, MoeLayer& layer) {
   if (table != nullptr) {
     metadata.token_table_rows = static_cast<uint32_t>(std::min<uint64_t>(table->ne[1], INT32_MAX));
   }
+  const TensorInfo* latent = architecture_.latent ? file_.find_tensor(prefix_ + kLatentDown) : nullptr;
+  if (latent != nullptr) {
+    metadata.latent = static_cast<uint32_t>(std::min<uint64_t>(latent->ne[1], INT32_MAX));
+  }
   layer.desc = architecture_.describe(metadata);
   layer.desc.gate_up_layout = MOE_GATE_UP_SEPARATE;  // unless the file has joined them
   layer.desc.matrix_order = MOE_MATRIX_OUT_IN;
-  return add_router(layer) && add_token_table(layer) && add_routed_experts(layer) && add_shared_experts(layer);
+  return add_router(layer) && add_token_table(layer) && add_routed_experts(layer) && add_shared_experts(layer) &&
+         add_latent_space(layer);
 }
 
 bool MoeLayerReader::fail(uint64_t offset, std::string field, std::string message) {
@@ -106,7 +112,7 @@ bool MoeLayerReader::add_token_table(MoeLayer& layer) {
 
 bool MoeLayerReader::add_routed_experts(MoeLayer& layer) {
   moe_layer_desc& desc = layer.desc;
-  const uint64_t h = desc.hidden;
+  const uint64_t h = desc.latent != 0 ? desc.latent : desc.hidden;
   const uint64_t f = desc.intermediate;
   if (has("ffn_gate_up_exps.weight")) {  // gate, then up
     desc.gate_up_layout = MOE_GATE_UP_CONCATENATED;
@@ -152,13 +158,20 @@ bool MoeLayerReader::add_experts(MoeLayer& layer, const std::string& abi_name, c
          add(layer, (abi_name + ".bias").c_str(), stem + "_exps.bias", {out, experts, 1, 1}, 2, 0, experts);
 }
 
-bool MoeLayerReader::add_shared(MoeLayer& layer, const char* abi_name, const char* suffix, uint64_t in, uint64_t out,
+bool MoeLayerReader::add_matrix(MoeLayer& layer, const char* abi_name, const char* suffix, uint64_t in, uint64_t out,
                                 moe_weight_format& format) {
   if (!add(layer, abi_name, suffix, {in, out, 1, 1}, 2)) {
     return false;
   }
   format = abi_format(layer.tensors.back().tensor->type->id);
   return true;
+}
+
+bool MoeLayerReader::add_latent_space(MoeLayer& layer) {
+  moe_layer_desc& desc = layer.desc;
+  return desc.latent == 0 ||
+         (add_matrix(layer, "latent.down", kLatentDown, desc.hidden, desc.latent, desc.latent_down_format) &&
+          add_matrix(layer, "latent.up", "ffn_latent_up.weight", desc.latent, desc.hidden, desc.latent_up_format));
 }
 
 bool MoeLayerReader::add_shared_experts(MoeLayer& layer) {
@@ -174,9 +187,9 @@ bool MoeLayerReader::add_shared_experts(MoeLayer& layer) {
   const bool gated = (desc.flags & MOE_LAYER_UNGATED) == 0;
   return (desc.shared_gate != MOE_SHARED_GATE_SIGMOID ||
           add(layer, "shared.router", "ffn_gate_inp_shexp.weight", {h, 1, 1, 1}, 1)) &&
-         (!gated || add_shared(layer, "shared.gate", "ffn_gate_shexp.weight", h, s, desc.shared_gate_format)) &&
-         add_shared(layer, "shared.up", "ffn_up_shexp.weight", h, s, desc.shared_up_format) &&
-         add_shared(layer, "shared.down", "ffn_down_shexp.weight", s, h, desc.shared_down_format);
+         (!gated || add_matrix(layer, "shared.gate", "ffn_gate_shexp.weight", h, s, desc.shared_gate_format)) &&
+         add_matrix(layer, "shared.up", "ffn_up_shexp.weight", h, s, desc.shared_up_format) &&
+         add_matrix(layer, "shared.down", "ffn_down_shexp.weight", s, h, desc.shared_down_format);
 }
 
 }  // namespace moevk::model

@@ -39,11 +39,12 @@ class MoeLayerReader {
   bool add_flagged(MoeLayer& layer, uint32_t flag, const char* abi_name, const char* suffix, uint64_t numbers);
   bool add_experts(MoeLayer& layer, const std::string& abi_name, const std::string& stem, uint64_t in, uint64_t out,
                    moe_weight_format& format);
-  bool add_shared(MoeLayer& layer, const char* abi_name, const char* suffix, uint64_t in, uint64_t out,
+  bool add_matrix(MoeLayer& layer, const char* abi_name, const char* suffix, uint64_t in, uint64_t out,
                   moe_weight_format& format);
   bool add_router(MoeLayer& layer);
   bool add_token_table(MoeLayer& layer);
   bool add_routed_experts(MoeLayer& layer);
+  bool add_latent_space(MoeLayer& layer);
   bool add_shared_experts(MoeLayer& layer);
 
   const GgufFile& file_;

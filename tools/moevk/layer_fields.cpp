@@ -116,6 +116,8 @@ std::vector<FieldText> set_fields(const moe_layer_desc& d) {
   list.format("shared_gate_format", d.shared_gate_format);
   list.format("shared_up_format", d.shared_up_format);
   list.format("shared_down_format", d.shared_down_format);
+  list.format("latent_down_format", d.latent_down_format);
+  list.format("latent_up_format", d.latent_up_format);
   return list.take();
 }
 

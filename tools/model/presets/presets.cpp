@@ -22,6 +22,7 @@ std::vector<Preset> in_bf16(std::vector<Preset> presets) {
     desc.up_format.element = desc.down_format.element = MOE_ELEMENT_BF16;
     if (gated) desc.gate_format.element = MOE_ELEMENT_BF16;
     if (shared) desc.shared_up_format.element = desc.shared_down_format.element = MOE_ELEMENT_BF16;
+    if (desc.latent > 0) desc.latent_down_format.element = desc.latent_up_format.element = MOE_ELEMENT_BF16;
     if (shared && gated) desc.shared_gate_format.element = MOE_ELEMENT_BF16;
   }
   return presets;
