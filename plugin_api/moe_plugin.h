@@ -268,8 +268,8 @@ typedef struct moe_weight_format {
 #define MOE_CAPACITY_BATCH_PRIORITISED 3u
 
 #define MOE_PRECISION_EXACT 0u  /* f32 activations and accumulation */
-#define MOE_PRECISION_MATRIX 1u /* 16-bit activations, f32 accumulation */
-#define MOE_PRECISION_INT8 2u   /* 8-bit activations per block of 32 */
+#define MOE_PRECISION_MATRIX 1u /* activations of 11 significant bits in the range of f32, f32 accumulation */
+#define MOE_PRECISION_INT8 2u   /* activations as whole 127ths of the largest of 32 neighbours */
 
 /* Flags of a layer. */
 #define MOE_LAYER_UNGATED (1u << 0)        /* h = act(x Wup): no gate matrix */

@@ -260,8 +260,6 @@ Status check_layer_supported(const moe_layer_desc& d) {
        "a sigmoid gate beside a router with an input of its own is"},
       {flag(MOE_LAYER_NOISY_TOP_K), "flags", "MOE_LAYER_NOISY_TOP_K is"},
       {flag(MOE_LAYER_BATCH_INVARIANT), "flags", "MOE_LAYER_BATCH_INVARIANT is"},
-      {d.precision == MOE_PRECISION_MATRIX, "precision", "precision \"matrix\" is"},
-      {d.precision == MOE_PRECISION_INT8, "precision", "precision \"int8\" is"},
   };
   for (const auto& wish : wishes) {
     if (wish.asked) return unsupported(std::string("desc.") + wish.field, std::string(wish.what) + " not done yet");

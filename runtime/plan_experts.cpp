@@ -122,6 +122,7 @@ void PlanBuilder::set_formats(Dispatch* d) const {
   set(d, Constant::kSharedDownFormat, static_cast<uint32_t>(shared.down));
   set(d, Constant::kGated, spec_.gated ? 1 : 0);
   set(d, Constant::kLatent, spec_.latent() ? kNumberExpertsInLatent : 0);
+  set(d, Constant::kPrecision, spec_.desc.precision);
 }
 
 void PlanBuilder::estimate_matmul(Dispatch* d, bool gate_up, size_t passes) const {

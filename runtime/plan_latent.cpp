@@ -28,8 +28,8 @@ Dispatch PlanBuilder::projection(WeightSet weights, size_t pass, const char* why
               1};
   }
   set(&d, Constant::kLatent, kNumberLatentProjection);
-  set(&d, down ? Constant::kUpFormat : Constant::kDownFormat,
-               static_cast<uint32_t>(down ? latent.up : latent.down));
+  set(&d, Constant::kPrecision, spec_.desc.precision);
+  set(&d, down ? Constant::kUpFormat : Constant::kDownFormat, static_cast<uint32_t>(down ? latent.up : latent.down));
   d.weight_set = weights;
   d.binding_pass = static_cast<uint32_t>(pass);
   const double elements = static_cast<double>(latent.intermediate) * latent.hidden;
@@ -100,8 +100,8 @@ void PlanBuilder::latent_up() {
     push.latent = latent.intermediate;
     push.norm_offset = layout_.latent_norm;
     push.norm_eps = spec_.desc.norm_eps;
-    push.segment[0] = {latent.hidden,  latent.intermediate_padded / 8, matrix.first_entry, matrix.pieces,
-                       matrix.rows_per_piece, kNumberNone};
+    push.segment[0] = {latent.hidden, latent.intermediate_padded / 8, matrix.first_entry,
+                       matrix.pieces, matrix.rows_per_piece,          kNumberNone};
     set_push(&d, push);
     set_y(&d, offsetof(DownPush, out_offset), offsetof(DownPush, out_stride), offsetof(DownPush, residual_offset),
           offsetof(DownPush, residual_stride), offsetof(DownPush, beta));

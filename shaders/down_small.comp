@@ -34,6 +34,8 @@ layout(set = 0, binding = 8, std430) writeonly buffer Beside { float beside[]; }
 #include "small_tokens.glsl"
 #include "identity.glsl"
 #include "latent.glsl"
+#define ACTIVATION(at) h[at]
+#include "precision.glsl"
 
 // With 8 tokens a pass any call that is small enough may come, with fewer only calls of that many tokens.
 const uint kFusedRoutes = TOKENS_PER_GROUP == 8u ? MAX_FUSED_ROUTES : TOKENS_PER_GROUP * MAX_SLOTS;
@@ -98,8 +100,8 @@ void serve_expert(uint leader, uint first_row) {
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
           if (i >= count) break;  // uniform: most experts have fewer tokens
           uint at = r * TOKENS_PER_GROUP + i;
-          vec4 ha = h[h_rows[i] + 2u * chunk];
-          vec4 hb = h[h_rows[i] + 2u * chunk + 1u];
+          vec4 ha, hb;
+          LOAD_ACTIVATIONS(h_rows[i], chunk, s.chunks, ha, hb)
           sums[at] = dot8(sums[at], wa, wb, ha, hb);
           if (kProjects && r == 0u) sums[kSums + i] = dot8(sums[kSums + i], ha, hb, ha, hb);
         }

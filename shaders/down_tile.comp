@@ -31,6 +31,8 @@ layout(set = 0, binding = 8, std430) readonly buffer Beside { float beside[]; };
 #include "weights.glsl"
 #include "tile.glsl"
 #include "latent.glsl"
+#define ACTIVATION(at) h[at]
+#include "precision.glsl"
 
 shared float down_tile[TILE_DEPTH * kColumnStride];  // [depth, column]
 shared float row_squares[kProjects ? TILE_ROWS * kChunks : 1u];  // [row, chunk of a pair]
@@ -72,9 +74,10 @@ void main() {
     barrier();
     for (uint i = me; i < 8u * per_invocation * kChunks; i += WORKGROUP) {
       uint row = i / kChunks;
-      uint at = (tile.y + min(row, tile.z - 1u)) * p.h_stride4 + 2u * (chunk + i % kChunks);
-      store_row_chunk(row, i % kChunks, h[at], h[at + 1u]);
-      if (kProjects) squares = dot8(squares, h[at], h[at + 1u], h[at], h[at + 1u]);  // one chunk an invocation
+      vec4 ha, hb;
+      LOAD_ACTIVATIONS((tile.y + min(row, tile.z - 1u)) * p.h_stride4, chunk + i % kChunks, s.chunks, ha, hb)
+      store_row_chunk(row, i % kChunks, ha, hb);
+      if (kProjects) squares = dot8(squares, ha, hb, ha, hb);  // an invocation has one row and chunk at most
     }
     vec4 a, b;
     load_weights(format, piece, weight_row, chunk + load_chunk, a, b);

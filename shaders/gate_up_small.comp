@@ -31,6 +31,8 @@ layout(set = 0, binding = 6, std430) readonly buffer Latent { vec4 latent_x[]; }
 shared float lane_sums[2u * kSums * kStride];  // [up or gate, row, token][invocation]
 
 vec4 input_at(bool is_latent, uint at) { return is_latent ? latent_x[at] : x[at]; }
+#define ACTIVATION(at) input_at(is_latent, at)
+#include "precision.glsl"
 
 float add_lanes(uint first) {
   float sum = 0.0;
@@ -93,8 +95,8 @@ void main() {
         if (GATED != 0u) load_weights(gate_format, gate_piece, gate_rows[r], chunk, gate_a, gate_b);
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
           if (i >= count) break;  // uniform: most experts have fewer tokens
-          vec4 xa = input_at(is_latent, x_rows[i] + 2u * chunk);
-          vec4 xb = input_at(is_latent, x_rows[i] + 2u * chunk + 1u);
+          vec4 xa, xb;
+          LOAD_ACTIVATIONS(x_rows[i], chunk, s.chunks, xa, xb)
           uint at = r * TOKENS_PER_GROUP + i;
           ups[at] = dot8(ups[at], up_a, up_b, xa, xb);
           if (GATED != 0u) gates[at] = dot8(gates[at], gate_a, gate_b, xa, xb);

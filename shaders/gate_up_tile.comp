@@ -41,6 +41,8 @@ shared float gate_tile[GATED != 0u ? TILE_DEPTH * kColumnStride : 1u];
   }
 
 vec4 input_at(bool is_latent, uint at) { return is_latent ? latent_x[at] : x[at]; }
+#define ACTIVATION(at) input_at(is_latent, at)
+#include "precision.glsl"
 
 void main() {
   uvec4 tile = tile_of_workgroup();
@@ -80,8 +82,10 @@ void main() {
     for (uint i = me; i < 8u * per_invocation * kChunks; i += WORKGROUP) {
       uint row = i / kChunks;
       uint token = route_at(tile.y + min(row, tile.z - 1u)) / p.slots;
-      uint at = (is_latent ? token * s.chunks * 2u : p.x_offset4 + token * p.x_stride4) + 2u * (chunk + i % kChunks);
-      store_row_chunk(row, i % kChunks, input_at(is_latent, at), input_at(is_latent, at + 1u));
+      uint x_row = is_latent ? token * s.chunks * 2u : p.x_offset4 + token * p.x_stride4;
+      vec4 xa, xb;
+      LOAD_ACTIVATIONS(x_row, chunk + i % kChunks, s.chunks, xa, xb)
+      store_row_chunk(row, i % kChunks, xa, xb);
     }
     vec4 a, b;
     load_weights(up_format, up_piece, up_row, chunk + load_chunk, a, b);

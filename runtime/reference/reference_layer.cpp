@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runtime/reference/reference_precision.h"
 #include "runtime/reference/reference_route.h"
 
 namespace moevk {
@@ -75,16 +76,17 @@ std::vector<double> feed_forward(const LayerSpec& spec, const ReferenceWeights& 
     }
     h[f] = activate(spec.desc, spec.gated, gate, up);
   }
-  std::vector<double> out = multiply(matrix[2], local, h);
+  std::vector<double> out = multiply(matrix[2], local, rounded_activations(spec.desc.precision, std::move(h)));
   for (uint32_t c = 0; c < out.size() && biased; ++c) {
     out[c] += weights.vector(VectorKind::kDownBias)[uint64_t{local} * out.size() + c];
   }
   return out;
 }
 
-// What experts read of a token: routed ones of a latent layer its row in the latent space, all others x.
+// What experts read of a token: identity ones x, shared ones x as the precision has it, routed ones likewise x or its
+// row in the latent space.
 struct ExpertInput {
-  std::vector<double> x, routed;
+  std::vector<double> x, shared, routed;
 };
 
 // weight * FFN of one route; of an identity expert weight * x. Zeros where the route is skipped.
@@ -93,7 +95,7 @@ std::vector<double> route_output(const LayerSpec& spec, const ReferenceWeights& 
   if (id < 0 || id >= static_cast<int32_t>(spec.host_ids())) return {};
   const auto expert = static_cast<uint32_t>(spec.device_id(id));
   const bool identity = expert >= spec.experts_total;
-  std::vector<double> x = expert < spec.desc.experts ? input.routed : input.x;
+  std::vector<double> x = identity ? input.x : expert < spec.desc.experts ? input.routed : input.shared;
   const bool on_input = identity || (spec.has(MOE_LAYER_WEIGHT_ON_INPUT) && expert < spec.desc.experts);
   if (on_input) {
     for (double& value : x) value *= weight;
@@ -111,7 +113,11 @@ ExpertInput expert_input(const LayerSpec& spec, const ReferenceWeights& weights,
   input.x.resize(spec.desc.hidden);
   for (uint32_t h = 0; h < spec.desc.hidden; ++h) input.x[h] = element(call.view(ViewId::kX), token, h);
   normalise_input(spec, weights, &input.x);
-  input.routed = spec.latent() ? multiply(weights.matrix[spec.segments][1], 0, input.x) : input.x;
+  input.routed = input.shared = rounded_activations(spec.desc.precision, input.x);
+  if (spec.latent()) {
+    const std::vector<double> latent = multiply(weights.matrix[spec.segments][1], 0, input.shared);
+    input.routed = rounded_activations(spec.desc.precision, latent);
+  }
   return input;
 }
 
@@ -133,6 +139,7 @@ struct TokenSum {
 
 void store_y(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call, uint64_t token, TokenSum sum) {
   if (spec.latent()) {
+    sum.z = rounded_activations(spec.desc.precision, std::move(sum.z));
     if (spec.has(MOE_LAYER_LATENT_NORM)) {
       rms_normalise(weights.vector(VectorKind::kLatentNorm), spec.desc.norm_eps, &sum.z);
     }

@@ -175,8 +175,6 @@ TEST_P(DescriptorTest, NotDoneYet) {
       {"desc.capacity", "capacity",
        [](moe_layer_desc& d) { d.capacity = MOE_CAPACITY_BATCH_PRIORITISED, d.capacity_factor = 1; }},
       {"desc.lora_rank", "lora", [](moe_layer_desc& d) { d.lora_rank = 4, d.lora_alpha = 1; }},
-      {"desc.precision", "matrix|precision", [](moe_layer_desc& d) { d.precision = MOE_PRECISION_MATRIX; }},
-      {"desc.precision", "int8|precision", [](moe_layer_desc& d) { d.precision = MOE_PRECISION_INT8; }},
       {"desc.flags", "NOISY_TOP_K", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_NOISY_TOP_K, d.noise_seed = 1; }},
       {"desc.flags", "BATCH_INVARIANT", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_BATCH_INVARIANT; }},
       {"desc.gate_format", "quant", [](moe_layer_desc& d) { d.gate_format.element = MOE_ELEMENT_FP8_E4M3; }},

@@ -159,12 +159,48 @@ LayerCase dense(uint64_t tokens, uint32_t hidden, uint32_t intermediate) {
   return drawn(c);
 }
 
-LayerCase large_outputs() {  // SwiGLU outputs of real models pass 65504, the largest f16
-  LayerCase c = shape_only({8, 2, 64, 48, 20});
+LayerCase with_precision(LayerCase c, uint32_t precision) {
+  c.desc.precision = precision;
+  return c;
+}
+
+LayerCase large_outputs(uint64_t tokens) {  // SwiGLU outputs of real models pass 65504, the largest f16
+  LayerCase c = shape_only({8, 2, 64, 48, tokens});
   Random random(3, 0, 0);
   draw_weights(c, random);
   draw_inputs(c, random, 3000);
   for (float& w : c.weights.router) w /= 1000;
+  return c;
+}
+
+// One input in 40 is 10^6 times the others: a block's small numbers vanish beside it, none becomes infinite.
+LayerCase outliers(uint64_t tokens, uint32_t precision) {
+  LayerCase c = shape_only({6, 2, 120, 70, tokens});
+  c.desc.precision = precision;
+  c.desc.shared_intermediate = 33;
+  c.desc.flags = MOE_LAYER_INPUT_NORM;
+  c = drawn(c);
+  for (size_t i = 0; i < c.inputs.x.size(); i += 40) c.inputs.x[i] *= 1e6f;
+  return c;
+}
+
+// Diagonal matrices: what rounding does to each number comes out as y, the largest numbers of all among them.
+LayerCase bare_rounding(uint64_t tokens, uint32_t precision) {
+  LayerCase c = dense(tokens, 70, 70);
+  c.desc.precision = precision;
+  c.desc.flags |= MOE_LAYER_UNGATED;
+  c.desc.activation = MOE_ACTIVATION_RELU;
+  c.weights.gate.clear();
+  for (size_t i = 0; i < 70 * 70; ++i) {
+    c.weights.up[i] = i % 71 == 0 ? 0x1p-60f : 0;
+    c.weights.down[i] = i % 71 == 0 ? 1 : 0;
+  }
+  for (size_t i = 0; i < c.inputs.x.size(); ++i) {
+    const float x = std::fabs(c.inputs.x[i]);
+    c.inputs.x[i] =
+        i % 3 == 0 ? std::numeric_limits<float>::max() * (1 - x / 64) : x * std::ldexp(1.0f, static_cast<int>(i % 90));
+  }
+  c.inputs.x[5] = std::numeric_limits<float>::max();
   return c;
 }
 
@@ -248,7 +284,18 @@ std::vector<FixedCase> make_cases() {
   add("ids_out_of_range_beside_identity_experts", [] { return ids_out_of_range(true); });
   add("dense_one_token", [] { return dense(1, 120, 75); });
   add("dense", [] { return dense(77, 120, 75); });
-  add("large_outputs", large_outputs);
+  add("large_outputs", [] { return large_outputs(20); });
+  for (const uint32_t precision : {MOE_PRECISION_MATRIX, MOE_PRECISION_INT8}) {
+    const std::string name = precision == MOE_PRECISION_MATRIX ? "matrix" : "int8";
+    for (const uint64_t tokens : {1, 6, 20}) {
+      const std::string end = "_" + name + "_" + std::to_string(tokens);
+      add("large_outputs" + end, [=] { return with_precision(large_outputs(tokens), precision); });
+      add("outliers" + end, [=] { return outliers(tokens, precision); });
+      add("bare_rounding" + end, [=] { return bare_rounding(tokens, precision); });
+    }
+    add("family_kimi_k3_" + name, [=] { return with_precision(drawn(family_twin("kimi_k3")), precision); });
+    add("nonfinite_x_" + name, [=] { return with_precision(nonfinite_x(9), precision); });
+  }
   add("nonfinite_logits_softplus_groups",
       [] { return nonfinite_logits(MOE_SCORE_SQRT_SOFTPLUS, MOE_WEIGHT_IDENTITY, true, 3); });
   add("nonfinite_logits_groups", [] { return nonfinite_logits(MOE_SCORE_IDENTITY, MOE_WEIGHT_SIGMOID, false, 2); });

@@ -168,6 +168,8 @@ void describe_numbers(std::ostringstream& out, const LayerCase& layer_case) {
   }
   out << " | x " << dtype_name(in.x_dtype) << " y " << dtype_name(in.y_dtype);
   if (!in.residual.empty()) out << " residual " << dtype_name(in.residual_dtype) << " beta " << in.beta;
+  if (d.precision != MOE_PRECISION_EXACT)
+    out << " precision " << (d.precision == MOE_PRECISION_INT8 ? "int8" : "matrix");
   const Arrangement& a = layer_case.arrangement;
   const auto place = [&](const char* name, const Placement& p) {
     out << ' ' << name << (p.device ? ":dev" : ":host");

@@ -35,6 +35,7 @@ std::vector<double> weights_oracle(const LayerCase& layer_case, const RouteOracl
 struct OutputOracle {
   std::vector<double> y;        // [T, H]
   std::vector<double> typical;  // [T, H]: size of a layer's output if its terms did not cancel
+  std::vector<double> slack;    // [T, H]: how far activations that may be rounded either way can take y; 0: exact
 };
 
 OutputOracle output_oracle(const LayerCase& layer_case, const std::vector<int32_t>& ids,

@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "tests/conformance/oracle.h"
+#include "tests/conformance/rounded_row.h"
 
 namespace moe_conformance {
 namespace {
@@ -53,139 +54,209 @@ struct Network {
 
 struct Dot {
   double sum = 0, squares = 0;
+  double slack = 0;  // of the sum in float32
 };
-Dot dot(const double* x, const float* w, const float* bias, size_t index, size_t count) {
+Dot dot(const Row& x, const float* w, const float* bias, size_t index) {
   Dot result;
+  const size_t count = x.value.size();
+  double absolute = 0;
   for (size_t i = 0; i < count; ++i) {
-    const double term = x[i] * static_cast<double>(w[index * count + i]);
+    const double weight = static_cast<double>(w[index * count + i]);
+    const double term = x.value[i] * weight;
     result.sum += term;
     result.squares += term * term;
+    absolute += std::fabs(term);
+    result.slack += x.slack[i] * std::fabs(weight);
   }
-  if (bias != nullptr) result.sum += static_cast<double>(bias[index]);
+  if (bias != nullptr) {
+    result.sum += static_cast<double>(bias[index]);
+    absolute += std::fabs(static_cast<double>(bias[index]));
+  }
+  result.slack += kFloatLoss * absolute;
   return result;
 }
 
-// y += weight * network(x); square += the same with independent terms: what y would be without
-// cancellation.
-void add_network(const moe_layer_desc& d, const Network& n, const double* x, double weight, double* y, double* square) {
-  const size_t hidden = n.hidden;
-  std::vector<double> h(n.width), typical(n.width);
+// Sums over slots: y; the same with independent terms, what y would be without cancellation, squared; and how far
+// values that may be rounded either way can take y.
+struct Sum {
+  Row y;
+  std::vector<double> square;
+
+  explicit Sum(size_t columns) : y(columns), square(columns) {}
+};
+
+// act(gate, up) at the four corners of what float32 may have: how far it is from the middle.
+double activation_slack(const moe_layer_desc& d, const Dot& gate, const Dot& up, bool has_gate, double h) {
+  double slack = 0;
+  for (const double g : {-1.0, 1.0}) {
+    for (const double u : {-1.0, 1.0}) {
+      const double moved =
+          has_gate ? gated(d, gate.sum + g * gate.slack, up.sum + u * up.slack) : activate(d, up.sum + u * up.slack);
+      slack = std::max(slack, std::fabs(moved - h));
+    }
+  }
+  return slack + kFloatLoss * std::fabs(h);
+}
+
+// sum += weight * network(x); x is as the layer's precision has it, and scaled by input_weight.
+void add_network(const moe_layer_desc& d, const Network& n, const Row& x, double input_weight, double weight,
+                 Sum* sum) {
+  Row h(n.width);
+  std::vector<double> typical(n.width);
+  const auto weighted_dot = [&](const float* w, const float* bias, size_t f) {
+    Dot result = dot(x, w, nullptr, f);
+    result.sum = result.sum * input_weight + (bias != nullptr ? static_cast<double>(bias[f]) : 0);
+    result.squares *= input_weight * input_weight;
+    result.slack = result.slack * std::fabs(input_weight) + kFloatLoss * std::fabs(result.sum);
+    return result;
+  };
   for (size_t f = 0; f < n.width; ++f) {
-    const Dot up = dot(x, n.up, n.up_bias, f, hidden);
+    const Dot up = weighted_dot(n.up, n.up_bias, f);
+    const Dot gate = n.gate == nullptr ? up : weighted_dot(n.gate, n.gate_bias, f);
     if (n.gate == nullptr) {
-      h[f] = activate(d, up.sum);
+      h.value[f] = activate(d, up.sum);
       typical[f] = activate(d, std::sqrt(up.squares));
     } else {
-      const Dot gate = dot(x, n.gate, n.gate_bias, f, hidden);
-      h[f] = gated(d, gate.sum, up.sum);
+      h.value[f] = gated(d, gate.sum, up.sum);
       typical[f] = gated(d, std::sqrt(gate.squares), std::sqrt(up.squares));
     }
-    typical[f] = std::max(std::fabs(h[f]), std::fabs(typical[f]) / 2);
+    h.slack[f] = activation_slack(d, gate, up, n.gate != nullptr, h.value[f]);
+    typical[f] = std::max(std::fabs(h.value[f]), std::fabs(typical[f]) / 2);
   }
-  for (size_t i = 0; i < hidden; ++i) {
-    y[i] += weight * dot(h.data(), n.down, n.down_bias, i, n.width).sum;
-    square[i] += weight * weight * dot(typical.data(), n.down, nullptr, i, n.width).squares;
+  h = rounded(d.precision, std::move(h));
+  for (size_t i = 0; i < n.hidden; ++i) {
+    const Dot out = dot(h, n.down, n.down_bias, i);
+    sum->y.value[i] += weight * out.sum;
+    sum->y.slack[i] += std::fabs(weight) * out.slack;
+    double squares = 0;
+    for (size_t f = 0; f < n.width; ++f) {
+      const double term = typical[f] * static_cast<double>(n.down[i * n.width + f]);
+      squares += term * term;
+    }
+    sum->square[i] += weight * weight * squares;
   }
 }
 
-std::vector<double> project(const std::vector<float>& matrix, const double* x, size_t rows, size_t columns) {
-  std::vector<double> y(rows);
-  for (size_t i = 0; i < rows; ++i) y[i] = dot(x, matrix.data(), nullptr, i, columns).sum;
-  return y;
+// x times latent.down: what routed experts of a latent layer read.
+Row into_latent_space(const LayerCase& c, const Row& x) {
+  Row latent(c.desc.latent);
+  for (size_t i = 0; i < latent.value.size(); ++i) {
+    const Dot one = dot(x, c.weights.latent_down.data(), nullptr, i);
+    latent.value[i] = one.sum;
+    latent.slack[i] = one.slack;
+  }
+  return rounded(c.desc.precision, std::move(latent));
 }
 
-// y += latent.up * RMSNorm(z), likewise square.
-void leave_latent_space(const LayerCase& c, std::vector<double> z, std::vector<double> z_square, double* y,
-                        double* square) {
+// y += latent.up * RMSNorm(z), likewise its square.
+void leave_latent_space(const LayerCase& c, Sum routed, Sum* sum) {
   const size_t latent = c.desc.latent;
-  double scale = 1, squares = 0;
+  Row z = rounded(c.desc.precision, std::move(routed.y));
+  double scale = 1, squares = 0, moved = 0;
   if (has_flag(c.desc, MOE_LAYER_LATENT_NORM)) {
     const double eps = c.desc.norm_eps == 0 ? static_cast<double>(1e-6f) : static_cast<double>(c.desc.norm_eps);
-    for (double value : z) squares += value * value;
+    for (size_t i = 0; i < latent; ++i) {
+      squares += z.value[i] * z.value[i];
+      moved += std::fabs(z.value[i]) * z.slack[i];
+    }
     scale = 1 / std::sqrt(squares / static_cast<double>(latent) + eps);
   }
+  const double scale_share = squares > 0 ? moved / squares : 0;  // how far the scale may be away
+  Row typical(latent);
   for (size_t i = 0; i < latent; ++i) {
     const double factor = c.weights.latent_norm.empty() ? scale : scale * static_cast<double>(c.weights.latent_norm[i]);
-    z[i] *= factor;
-    z_square[i] = std::sqrt(z_square[i]) * factor;
+    z.value[i] *= factor;
+    z.slack[i] = z.slack[i] * std::fabs(factor) + std::fabs(z.value[i]) * scale_share;
+    typical.value[i] = std::sqrt(routed.square[i]) * factor;
   }
   for (size_t i = 0; i < c.desc.hidden; ++i) {
-    y[i] += dot(z.data(), c.weights.latent_up.data(), nullptr, i, latent).sum;
-    square[i] += dot(z_square.data(), c.weights.latent_up.data(), nullptr, i, latent).squares;
+    const Dot out = dot(z, c.weights.latent_up.data(), nullptr, i);
+    sum->y.value[i] += out.sum;
+    sum->y.slack[i] += out.slack;
+    sum->square[i] += dot(typical, c.weights.latent_up.data(), nullptr, i).squares;
   }
+}
+
+double shared_scale(const LayerCase& c, const Row& x) {
+  switch (c.desc.shared_gate) {
+    case MOE_SHARED_GATE_SIGMOID: return sigmoid(dot(x, c.weights.shared_router.data(), nullptr, 0).sum);
+    case MOE_SHARED_GATE_CONSTANT: return static_cast<double>(c.desc.shared_constant);
+    default: return 1;
+  }
+}
+
+const float* at(const std::vector<float>& values, size_t offset) {
+  return values.empty() ? nullptr : values.data() + offset;
+}
+
+Network routed_expert(const LayerCase& c, size_t e) {
+  const LayerWeights& w = c.weights;
+  const size_t inner = expert_hidden(c.desc), width = c.desc.intermediate;
+  return {at(w.gate, e * width * inner),
+          at(w.up, e * width * inner),
+          at(w.down, e * width * inner),
+          at(w.gate_bias, e * width),
+          at(w.up_bias, e * width),
+          at(w.down_bias, e * inner),
+          inner,
+          width};
+}
+
+// One token. ids and weights are its k.
+Sum token_output(const LayerCase& c, const Row& x, const int32_t* ids, const double* weights) {
+  const moe_layer_desc& d = c.desc;
+  const Row read = rounded(d.precision, x);
+  const Row inner = d.latent != 0 ? into_latent_space(c, read) : read;
+  Sum sum(d.hidden), in_latent(d.latent);
+  for (size_t s = 0; s < d.top_k; ++s) {
+    if (ids[s] < 0) continue;
+    // Weights are handed to the host as float32: that is their value everywhere.
+    const double weight = static_cast<double>(static_cast<float>(weights[s]));
+    if (static_cast<uint32_t>(ids[s]) >= d.experts) {  // an identity expert
+      for (size_t i = 0; i < d.hidden; ++i) {
+        sum.y.value[i] += weight * x.value[i];
+        sum.square[i] += weight * x.value[i] * weight * x.value[i];
+      }
+      continue;
+    }
+    const bool on_input = has_flag(d, MOE_LAYER_WEIGHT_ON_INPUT);
+    add_network(d, routed_expert(c, static_cast<size_t>(ids[s])), inner, on_input ? weight : 1, on_input ? 1 : weight,
+                d.latent != 0 ? &in_latent : &sum);
+  }
+  if (d.latent != 0) leave_latent_space(c, std::move(in_latent), &sum);
+  if (d.shared_intermediate != 0) {
+    const LayerWeights& w = c.weights;
+    const Network shared{
+        at(w.shared_gate, 0), at(w.shared_up, 0), at(w.shared_down, 0), nullptr, nullptr, nullptr, d.hidden,
+        d.shared_intermediate};
+    add_network(d, shared, read, 1, shared_scale(c, x), &sum);
+  }
+  return sum;
 }
 
 }  // namespace
 
 OutputOracle output_oracle(const LayerCase& c, const std::vector<int32_t>& ids, const std::vector<double>& weights) {
   const moe_layer_desc& d = c.desc;
-  const LayerWeights& w = c.weights;
-  const size_t hidden = d.hidden, inner = expert_hidden(d), width = d.intermediate, k = d.top_k;
-  const std::vector<double> x = layer_input(c);
-  const auto at = [](const std::vector<float>& values, size_t offset) {
-    return values.empty() ? nullptr : values.data() + offset;
-  };
+  const size_t hidden = d.hidden, k = d.top_k;
+  const std::vector<double> all = layer_input(c);
+  const double scale = static_cast<double>(or_one(d.out_scale));
   OutputOracle out;
-  out.y.assign(c.tokens * hidden, 0);
-  out.typical.assign(c.tokens * hidden, 0);
   for (size_t t = 0; t < c.tokens; ++t) {
-    const double* row = x.data() + t * hidden;
-    double* y = out.y.data() + t * hidden;
-    double* square = out.typical.data() + t * hidden;
-    std::vector<double> latent, sum, sum_square;  // of routed experts, where they have a space of their own
-    if (d.latent != 0) {
-      latent = project(w.latent_down, row, inner, hidden);
-      sum.resize(inner);
-      sum_square.resize(inner);
-    }
-    const double* routed_row = d.latent != 0 ? latent.data() : row;
-    double* routed_y = d.latent != 0 ? sum.data() : y;
-    double* routed_square = d.latent != 0 ? sum_square.data() : square;
-    for (size_t s = 0; s < k; ++s) {
-      if (ids[t * k + s] < 0) continue;
-      const size_t e = static_cast<size_t>(ids[t * k + s]);
-      // Weights are handed to the host as float32: that is their value everywhere.
-      const double weight = static_cast<double>(static_cast<float>(weights[t * k + s]));
-      if (e >= d.experts) {  // an identity expert
-        for (size_t i = 0; i < hidden; ++i) {
-          y[i] += weight * row[i];
-          square[i] += weight * row[i] * weight * row[i];
-        }
-        continue;
-      }
-      const Network expert{at(w.gate, e * width * inner),
-                           at(w.up, e * width * inner),
-                           at(w.down, e * width * inner),
-                           at(w.gate_bias, e * width),
-                           at(w.up_bias, e * width),
-                           at(w.down_bias, e * inner),
-                           inner,
-                           width};
-      if (has_flag(d, MOE_LAYER_WEIGHT_ON_INPUT)) {
-        std::vector<double> weighted(routed_row, routed_row + inner);
-        for (double& value : weighted) value *= weight;
-        add_network(d, expert, weighted.data(), 1, routed_y, routed_square);
-      } else {
-        add_network(d, expert, routed_row, weight, routed_y, routed_square);
-      }
-    }
-    if (d.latent != 0) leave_latent_space(c, sum, sum_square, y, square);
-    if (d.shared_intermediate != 0) {
-      const Network shared{
-          at(w.shared_gate, 0), at(w.shared_up, 0), at(w.shared_down, 0), nullptr, nullptr, nullptr, hidden,
-          d.shared_intermediate};
-      double scale = 1;
-      if (d.shared_gate == MOE_SHARED_GATE_SIGMOID)
-        scale = sigmoid(dot(row, w.shared_router.data(), nullptr, 0, hidden).sum);
-      if (d.shared_gate == MOE_SHARED_GATE_CONSTANT) scale = static_cast<double>(d.shared_constant);
-      add_network(d, shared, row, scale, y, square);
-    }
+    Row x(hidden);
     for (size_t i = 0; i < hidden; ++i) {
-      y[i] *= static_cast<double>(or_one(d.out_scale));
-      square[i] = std::sqrt(square[i]) * std::fabs(static_cast<double>(or_one(d.out_scale)));
+      x.value[i] = all[t * hidden + i];
+      if (has_flag(d, MOE_LAYER_INPUT_NORM)) x.slack[i] = kFloatLoss * std::fabs(x.value[i]);
+    }
+    const Sum sum = token_output(c, x, &ids[t * k], &weights[t * k]);
+    for (size_t i = 0; i < hidden; ++i) {
+      double y = sum.y.value[i] * scale;
       if (!c.inputs.residual.empty()) {
-        y[i] += static_cast<double>(c.inputs.beta) * static_cast<double>(c.inputs.residual[t * hidden + i]);
+        y += static_cast<double>(c.inputs.beta) * static_cast<double>(c.inputs.residual[t * hidden + i]);
       }
+      out.y.push_back(y);
+      out.typical.push_back(std::sqrt(sum.square[i]) * std::fabs(scale));
+      out.slack.push_back(d.precision == MOE_PRECISION_EXACT ? 0 : sum.y.slack[i] * std::fabs(scale));
     }
   }
   return out;

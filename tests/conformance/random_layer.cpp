@@ -118,6 +118,7 @@ void draw_network(LayerCase& c, Random& random) {
     if (random.chance(0.6)) d.flags |= MOE_LAYER_LATENT_NORM;
   }
   if (random.chance(0.2)) d.out_scale = random.chance(0.5) ? 0.5f : 3.0f;
+  if (random.chance(0.15)) d.precision = random.between(MOE_PRECISION_MATRIX, MOE_PRECISION_INT8);
 }
 
 void draw_formats(LayerCase& c, Random& random) {

@@ -115,6 +115,11 @@ std::vector<Dispatch> kernel_variants(const DeviceCaps& caps) {
     moe_layer_desc latent = describe(layer_shape("qwen3-30b"), format);  // kimi-k3 has it with shared experts
     latent.latent = latent.hidden / 2;
     all.layer(latent);
+    for (const uint32_t precision : {MOE_PRECISION_MATRIX, MOE_PRECISION_INT8}) {
+      moe_layer_desc d = describe(layer_shape("qwen3-30b"), format);
+      d.precision = precision;
+      if (format == WeightFormat::kF16) all.layer(d);
+    }
     if (format == WeightFormat::kF32) continue;
     moe_layer_desc d = describe(layer_shape("qwen3-next"), format);
     for (moe_weight_format* f : {&d.shared_gate_format, &d.shared_up_format, &d.shared_down_format}) {
