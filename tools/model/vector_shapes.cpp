@@ -100,8 +100,8 @@ std::vector<ValueShape> input_shapes(const moe_layer_desc& d, uint64_t tokens) {
 
 std::vector<ValueShape> output_shapes(const moe_layer_desc& d, uint64_t tokens) {
   const uint64_t choices = uint64_t{d.experts} + d.identity_experts;
-  std::vector<ValueShape> shapes = {{"ids", 0, tokens, d.top_k, true},
-                                    {"weights", 0, tokens, d.top_k},
+  std::vector<ValueShape> shapes = {{"ids", 0, tokens, d.top_k, true, false},
+                                    {"weights", 0, tokens, d.top_k, false, false},
                                     {"y", 0, tokens, d.hidden},
                                     {"counts", 0, 1, choices, true, false}};
   const bool router = d.route_source == MOE_ROUTE_FROM_ROUTER || d.route_source == MOE_ROUTE_FROM_TOKEN_TABLE;
