@@ -46,6 +46,13 @@ void qwen2_moe(moe_layer_desc& d) {
   formats(d, MOE_DTYPE_F16);
 }
 
+void qwen3_next(moe_layer_desc& d) {
+  qwen2_moe(d);
+  d.top_k = 10;
+  d.shared_intermediate = 64;
+  divided_by_sum(d, 0);
+}
+
 void deepseek_v2(moe_layer_desc& d) {
   d.top_k = 6;
   d.groups = 8;
@@ -66,6 +73,21 @@ void deepseek_v3(moe_layer_desc& d) {
   divided_by_sum(d, 1e-20f);
   d.routed_scale = 2.5f;
   d.shared_intermediate = 64;
+}
+
+void kimi_k2(moe_layer_desc& d) {
+  deepseek_v3(d);
+  d.groups = d.groups_kept = d.group_top_n = 0;
+  d.group_score = MOE_GROUP_SCORE_MAX;
+  d.routed_scale = 2.827f;
+  formats(d, MOE_DTYPE_BF16);
+}
+
+void minimax_m2(moe_layer_desc& d) {
+  d.top_k = 8;
+  d.score = MOE_SCORE_SIGMOID;
+  d.flags = MOE_LAYER_SELECTION_BIAS;
+  divided_by_sum(d, 0);
 }
 
 void deepseek_v4(moe_layer_desc& d) {
@@ -104,6 +126,26 @@ void gpt_oss(moe_layer_desc& d) {
   d.activation_limit = 7;
   d.gate_up_layout = MOE_GATE_UP_INTERLEAVED;
   formats(d, MOE_DTYPE_BF16);
+}
+
+void olmoe(moe_layer_desc& d) {
+  d.top_k = 8;
+  formats(d, MOE_DTYPE_F16);
+}
+
+void granite(moe_layer_desc& d) {
+  d.experts = 40;
+  d.top_k = 8;
+  d.score = MOE_SCORE_IDENTITY;
+  d.weight = MOE_WEIGHT_SOFTMAX;
+  formats(d, MOE_DTYPE_BF16);
+}
+
+void hunyuan(moe_layer_desc& d) {
+  d.top_k = 8;
+  d.normalize = MOE_NORMALIZE_SUM_FLOOR;
+  d.normalize_eps = 1.1920929e-7f;
+  d.shared_intermediate = 64;
 }
 
 void phi_moe(moe_layer_desc& d) {
@@ -182,12 +224,18 @@ constexpr Twin kTwins[] = {{"switch", switch_transformer},
                            {"gshard", gshard},
                            {"mixtral", mixtral},
                            {"qwen2_moe", qwen2_moe},
+                           {"qwen3_next", qwen3_next},
                            {"deepseek_v2", deepseek_v2},
                            {"deepseek_v3", deepseek_v3},
+                           {"kimi_k2", kimi_k2},
+                           {"minimax_m2", minimax_m2},
                            {"deepseek_v4", deepseek_v4},
                            {"deepseek_v4_table", deepseek_v4_table},
                            {"llama4", llama4},
                            {"gpt_oss", gpt_oss},
+                           {"olmoe", olmoe},
+                           {"granite", granite},
+                           {"hunyuan", hunyuan},
                            {"phi_moe", phi_moe},
                            {"dbrx", dbrx},
                            {"grok", grok},
@@ -198,7 +246,39 @@ constexpr Twin kTwins[] = {{"switch", switch_transformer},
                            {"nemotron_h", nemotron_h},
                            {"situ", situ}};
 
+constexpr FamilyTwin kFamilies[] = {{"switch", "switch"},
+                                    {"gshard", "gshard"},
+                                    {"mixtral", "mixtral"},
+                                    {"qwen2-moe", "qwen2_moe"},
+                                    {"qwen3-moe", "mixtral"},
+                                    {"qwen3-next", "qwen3_next"},
+                                    {"deepseek-v2", "deepseek_v2"},
+                                    {"deepseek-v3", "deepseek_v3"},
+                                    {"deepseek-v4", "deepseek_v4"},
+                                    {"deepseek-v4", "deepseek_v4_table"},
+                                    {"kimi-k2", "kimi_k2"},
+                                    {"kimi-k3", "situ"},
+                                    {"glm-4.5", "kimi_k2"},
+                                    {"llama4", "llama4"},
+                                    {"gpt-oss", "gpt_oss"},
+                                    {"olmoe", "olmoe"},
+                                    {"phi-3.5-moe", "phi_moe"},
+                                    {"dbrx", "dbrx"},
+                                    {"grok-1", "grok"},
+                                    {"jamba", "olmoe"},
+                                    {"arctic", "mixtral"},
+                                    {"minimax-m2", "minimax_m2"},
+                                    {"ernie-4.5", "ernie"},
+                                    {"hunyuan", "hunyuan"},
+                                    {"granite-moe", "granite"},
+                                    {"gemma4", "gemma4"},
+                                    {"longcat", "longcat"},
+                                    {"laguna", "laguna"},
+                                    {"nemotron-h", "nemotron_h"}};
+
 }  // namespace
+
+std::span<const FamilyTwin> families() { return kFamilies; }
 
 std::vector<std::string> family_names() {
   std::vector<std::string> names;
