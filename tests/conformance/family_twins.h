@@ -19,6 +19,7 @@ std::vector<std::string> family_names();
 struct FamilyTwin {
   const char* family;  // by its preset's name: "qwen3-moe"
   const char* twin;
+  const char* lacks;  // what the family has and the twin has not; null: nothing
 };
 std::span<const FamilyTwin> families();
 

@@ -124,6 +124,10 @@ void write_families(const Report& report, std::ostream& out) {
     write_string(out, name);
     out << ", \"result\": \"" << verdict << "\", \"output_error\": ";
     write_number(out, result->output_error);
+    if (family.lacks != nullptr) {
+      out << ", \"lacks\": ";
+      write_string(out, family.lacks);
+    }
     out << '}';
   }
   out << (*separator == ',' ? "\n  ]" : "]");

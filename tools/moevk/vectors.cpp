@@ -36,7 +36,7 @@ std::string default_folder() {
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", failed);
   const std::filesystem::path folder = program.parent_path().parent_path() / "share" / "moevk" / "vectors";
   if (!failed && std::filesystem::is_directory(folder, failed)) return model::utf8_of(folder);
-  throw UsageError("PATH", "is missing, and there is no folder share/moevk/vectors beside this program's");
+  throw UsageError("PATH", "is missing, and there is no ../share/moevk/vectors where this program lies");
 }
 
 std::vector<std::filesystem::path> files_of(const std::string& path) {
@@ -115,8 +115,9 @@ std::string result_line(const Vector& vector, const VectorResult& result, const 
   } else {
     detail += result.problems.front();
   }
-  const bool reference = device.kind == MOE_DEVICE_KIND_REFERENCE;
-  std::string line = vector.file.family + "\thand\t" + (reference ? "reference" : device.driver) + "\t" + verdict;
+  std::string name = device.kind == MOE_DEVICE_KIND_REFERENCE ? "reference" : device.driver;
+  name.erase(name.find_last_not_of(' ') + 1);
+  std::string line = vector.file.family + "\thand\t" + name + "\t" + verdict;
   std::replace(detail.begin(), detail.end(), '\t', ' ');
   std::replace(detail.begin(), detail.end(), '\n', ' ');
   return line + "\t" + detail + "\n";
