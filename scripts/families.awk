@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # In:  lines "family<tab>NAME<tab>what it computes", then lines of results (scripts/families.sh has their form).
 # Out: the table of docs/families.md, and its notes.
+#      Functions subject() and otherwise() come from scripts/family-table, which runs this.
 # Why: one place decides what a cell may claim: a device stands in it only if all that was judged there passed.
 
 function shortened(device) {
@@ -37,6 +38,13 @@ function listed(devices, count,    i, j, swap, text, driver, last) {
   return text
 }
 
+# remark(key, text): a note of the cells of this family and oracle.
+function remark(key, text) {
+  if ((key, text) in told) return
+  told[key, text] = 1
+  reason_text[key, ++reasons[key]] = text
+}
+
 # A device passes where something passed and nothing failed; what was skipped is a note.
 function cell(family, oracle,    key, i, device, good, count, text, failed) {
   key = family FS oracle
@@ -59,18 +67,14 @@ $1 == "family" && NF == 3 { family[++families] = $2; title[$2] = $3; next }
 
 {
   key = $1 FS $2
-  if (!($1 in title)) { printf "families.awk: no vector tells of the family %s\n", $1 >"/dev/stderr"; wrong = 1; exit }
+  if (!($1 in title)) { family[++families] = $1; title[$1] = "(no vector of its own)" }
   device = shortened($3)
   if (!((key, device) in known)) { known[key, device] = 1; device_name[key, ++devices[key]] = device }
-  name = reason = $5
-  sub(/:.*/, "", name)
-  sub(/^[^:]*: */, "", reason)
   if ($4 == "fail") fails[key, device] = 1
   if ($4 == "pass") passes[key, device] = 1
-  if ($4 == "skip" && !((key, name, reason) in told)) {
-    told[key, name, reason] = 1
-    reason_text[key, ++reasons[key]] = "`" name "`: " reason
-  }
+  name = subject($5)
+  if ($4 == "skip") remark(key, name == "" ? $5 : "`" name "`" substr($5, length(name) + 1))
+  else if (otherwise($2, $5) != "") remark(key, otherwise($2, $5))
   if ($2 == "float64" && $4 != "skip" && sub(/^family_/, "", name) && !((key, name) in told)) {
     told[key, name] = 1
     twins[key] = twins[key] (twins[key] == "" ? "" : ", ") name
@@ -78,7 +82,6 @@ $1 == "family" && NF == 3 { family[++families] = $2; title[$2] = $3; next }
 }
 
 END {
-  if (wrong) exit 1
   count = split("hand float64 model onnxruntime llama.cpp", column, " ")
   line = "| family | what is its own |"
   rule = "|---|---|"

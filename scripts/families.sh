@@ -4,10 +4,14 @@
 # and the conformance rows write lines for scripts/family-table to build/reports/families.txt. Sourced by scripts/test,
 # whose begin, end, counters and variables it uses.
 #
-# A line is: family, oracle, device, pass | fail | skip, and NAME: a figure or the reason; with tabs between them.
+# A line is: family, oracle, device, result, detail; with tabs between them.
+#   family   the name of its preset
 #   oracle   hand (tests/vectors), float64 (the conformance suite), model (a trained model's dump), and whatever else
 #            appends lines of this form
 #   device   the driver as it names itself, or reference
+#   result   pass, fail or skip
+#   detail   a figure, or the reason; "NAME: " may stand before it, where an oracle has several cases of a family; in that
+#            of a pass "; ORACLE ..." may follow, a sentence on what the oracle does otherwise than the family
 
 families=build/reports/families.txt
 
@@ -18,7 +22,7 @@ float64_lines() {
   # A twin that lacks something of its family is a pass of what it has, and a skip of the rest.
   sed -nE 's/^    \{"family": "([^"]*)", "case": "([^"]*)", "result": "([a-z]*)", "output_error": ([^,}]*)(, "lacks": "([^"]*)")?\},?$/\1\t\3\t\2\t\4\t\6/p' "$1" |
     awk -F '\t' -v OFS='\t' -v device="$device" '{ print $1, "float64", device, $2, $3 ": " $4 " of the bound" }
-      $5 != "" { print $1, "float64", device, "skip", $3 " in full: " $5 }'
+      $5 != "" { print $1, "float64", device, "skip", $3 "_lacks: " $5 }'
 }
 
 # model_line LOG RC: the line of a run of models/tiny-moe-f16.gguf, which is of the family qwen3-moe.

@@ -61,6 +61,12 @@ void deepseek_v2(moe_layer_desc& d) {
   d.shared_intermediate = 128;
 }
 
+void deepseek_v2_lite(moe_layer_desc& d) {
+  deepseek_v2(d);
+  d.groups = d.groups_kept = 0;
+  d.routed_scale = 0;
+}
+
 void deepseek_v3(moe_layer_desc& d) {
   d.experts = 64;
   d.top_k = 8;
@@ -226,6 +232,7 @@ constexpr Twin kTwins[] = {{"switch", switch_transformer},
                            {"qwen2_moe", qwen2_moe},
                            {"qwen3_next", qwen3_next},
                            {"deepseek_v2", deepseek_v2},
+                           {"deepseek_v2_lite", deepseek_v2_lite},
                            {"deepseek_v3", deepseek_v3},
                            {"kimi_k2", kimi_k2},
                            {"minimax_m2", minimax_m2},
@@ -253,6 +260,7 @@ constexpr FamilyTwin kFamilies[] = {{"switch", "switch", "the twin has no capaci
                                     {"qwen3-moe", "mixtral", nullptr},
                                     {"qwen3-next", "qwen3_next", nullptr},
                                     {"deepseek-v2", "deepseek_v2", nullptr},
+                                    {"deepseek-v2-lite", "deepseek_v2_lite", nullptr},
                                     {"deepseek-v3", "deepseek_v3", nullptr},
                                     {"deepseek-v4", "deepseek_v4", nullptr},
                                     {"deepseek-v4", "deepseek_v4_table", nullptr},
