@@ -22,7 +22,7 @@ float64_lines() {
   # A twin that lacks something of its family is a pass of what it has, and a skip of the rest.
   sed -nE 's/^    \{"family": "([^"]*)", "case": "([^"]*)", "result": "([a-z]*)", "output_error": ([^,}]*)(, "lacks": "([^"]*)")?\},?$/\1\t\3\t\2\t\4\t\6/p' "$1" |
     awk -F '\t' -v OFS='\t' -v device="$device" '{ print $1, "float64", device, $2, $3 ": " $4 " of the bound" }
-      $5 != "" { print $1, "float64", device, "skip", $3 "_lacks: " $5 }'
+      $5 != "" { print $1, "float64", device, "skip", substr($3, 8) ": " $5 }'
 }
 
 # model_line LOG RC: the line of a run of models/tiny-moe-f16.gguf, which is of the family qwen3-moe.

@@ -42,7 +42,7 @@ moe::Layer upload(const Host& host, moe_device* device, const model::VectorFile&
 // Memory and views of one call.
 class Call {
  public:
-  explicit Call(const model::VectorFile& file) : file_(file) {
+  explicit Call(const model::VectorFile& file) {
     args_.tokens = file.tokens;
     for (const model::VectorValues& values : file.inputs) {
       if (values.shape.name == "beta") {
@@ -92,7 +92,6 @@ class Call {
     return arguments.at(name);
   }
 
-  const model::VectorFile& file_;
   moe_call_args args_ = moe_init<moe_call_args>();
   std::map<std::string, std::vector<std::byte>> memory_;  // a map's elements stay where they are
   std::map<std::string, moe_view> views_;
