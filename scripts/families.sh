@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 # The rows of scripts/test that judge model families: hand-checked vectors, and the real model, each on one device. They
 # and the conformance rows write lines for scripts/family-table to build/reports/families.txt. Sourced by scripts/test,
 # whose begin, end, counters and variables it uses.
