@@ -86,6 +86,7 @@ tell_row() {
   [ ! -s "$report" ] || printf '%s\t%s\t%s\t%s\t%s\n' \
     "$(sed -n 's/^    "driver": "\(.*\)",$/\1/p' "$report" | head -n 1)" "${name%, *}" "$passed" "$failed" "$skipped" \
     >>"$reports/runs.txt"
+  [ ! -s "$report" ] || float64_lines "$report" >>"$families"
   if [ "$failed" != 0 ]; then
     grep -v '^rerun: ' "$log" | tail -n 40 || true
     grep '^rerun: ' "$log" | head -n 20 | sed "s#^rerun: #rerun: ${row_rerun[$1]} #" || true

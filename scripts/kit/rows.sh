@@ -28,7 +28,8 @@ gpu_kit() {
     expect "runs, every part" kit_runs
     expect "reports the result" kit_report_has '^Every part ran and passed'
     expect "reports the device" kit_report_has '^max_storage_buffer_range = [0-9]+'
-    expect "reports conformance" kit_report_has '^[6-9][0-9] passed, 0 failed'
+    expect "reports conformance" kit_report_has '^([6-9][0-9]|[1-9][0-9]{2}) passed, 0 failed'
+    expect "reports the vectors of model families" kit_report_has '^pass    mixtral '
     expect "reports interop, imported" kit_report_has "^## Interop: a host's device, imported"
     expect "reports interop, recorded" kit_report_has "^## Interop: a host's device, recorded"
     expect "reports the cost of encoding" kit_report_has '^ +512 '

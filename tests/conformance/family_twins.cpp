@@ -47,12 +47,25 @@ void qwen2_moe(moe_layer_desc& d) {
   formats(d, MOE_DTYPE_F16);
 }
 
+void qwen3_next(moe_layer_desc& d) {
+  qwen2_moe(d);
+  d.top_k = 10;
+  d.shared_intermediate = 64;
+  divided_by_sum(d, 0);
+}
+
 void deepseek_v2(moe_layer_desc& d) {
   d.top_k = 6;
   d.groups = 8;
   d.groups_kept = 3;
   d.routed_scale = 16;
   d.shared_intermediate = 128;
+}
+
+void deepseek_v2_lite(moe_layer_desc& d) {
+  deepseek_v2(d);
+  d.groups = d.groups_kept = 0;
+  d.routed_scale = 0;
 }
 
 void deepseek_v3(moe_layer_desc& d) {
@@ -67,6 +80,21 @@ void deepseek_v3(moe_layer_desc& d) {
   divided_by_sum(d, 1e-20f);
   d.routed_scale = 2.5f;
   d.shared_intermediate = 64;
+}
+
+void kimi_k2(moe_layer_desc& d) {
+  deepseek_v3(d);
+  d.groups = d.groups_kept = d.group_top_n = 0;
+  d.group_score = MOE_GROUP_SCORE_MAX;
+  d.routed_scale = 2.827f;
+  formats(d, MOE_DTYPE_BF16);
+}
+
+void minimax_m2(moe_layer_desc& d) {
+  d.top_k = 8;
+  d.score = MOE_SCORE_SIGMOID;
+  d.flags = MOE_LAYER_SELECTION_BIAS;
+  divided_by_sum(d, 0);
 }
 
 void deepseek_v4(moe_layer_desc& d) {
@@ -105,6 +133,26 @@ void gpt_oss(moe_layer_desc& d) {
   d.activation_limit = 7;
   d.gate_up_layout = MOE_GATE_UP_INTERLEAVED;
   formats(d, MOE_DTYPE_BF16);
+}
+
+void olmoe(moe_layer_desc& d) {
+  d.top_k = 8;
+  formats(d, MOE_DTYPE_F16);
+}
+
+void granite(moe_layer_desc& d) {
+  d.experts = 40;
+  d.top_k = 8;
+  d.score = MOE_SCORE_IDENTITY;
+  d.weight = MOE_WEIGHT_SOFTMAX;
+  formats(d, MOE_DTYPE_BF16);
+}
+
+void hunyuan(moe_layer_desc& d) {
+  d.top_k = 8;
+  d.normalize = MOE_NORMALIZE_SUM_FLOOR;
+  d.normalize_eps = 1.1920929e-7f;
+  d.shared_intermediate = 64;
 }
 
 void phi_moe(moe_layer_desc& d) {
@@ -191,12 +239,19 @@ constexpr Twin kTwins[] = {{"switch", switch_transformer},
                            {"gshard", gshard},
                            {"mixtral", mixtral},
                            {"qwen2_moe", qwen2_moe},
+                           {"qwen3_next", qwen3_next},
                            {"deepseek_v2", deepseek_v2},
+                           {"deepseek_v2_lite", deepseek_v2_lite},
                            {"deepseek_v3", deepseek_v3},
+                           {"kimi_k2", kimi_k2},
+                           {"minimax_m2", minimax_m2},
                            {"deepseek_v4", deepseek_v4},
                            {"deepseek_v4_table", deepseek_v4_table},
                            {"llama4", llama4},
                            {"gpt_oss", gpt_oss},
+                           {"olmoe", olmoe},
+                           {"granite", granite},
+                           {"hunyuan", hunyuan},
                            {"phi_moe", phi_moe},
                            {"dbrx", dbrx},
                            {"grok", grok},
@@ -208,7 +263,41 @@ constexpr Twin kTwins[] = {{"switch", switch_transformer},
                            {"nemotron_h_latent", nemotron_h_latent},
                            {"kimi_k3", kimi_k3}};
 
+constexpr FamilyTwin kFamilies[] = {{"switch", "switch", "the twin has no capacity"},
+                                    {"gshard", "gshard", "the twin has no capacity"},
+                                    {"mixtral", "mixtral", nullptr},
+                                    {"qwen2-moe", "qwen2_moe", nullptr},
+                                    {"qwen3-moe", "mixtral", nullptr},
+                                    {"qwen3-next", "qwen3_next", nullptr},
+                                    {"deepseek-v2", "deepseek_v2", nullptr},
+                                    {"deepseek-v2-lite", "deepseek_v2_lite", nullptr},
+                                    {"deepseek-v3", "deepseek_v3", nullptr},
+                                    {"deepseek-v4", "deepseek_v4", nullptr},
+                                    {"deepseek-v4", "deepseek_v4_table", nullptr},
+                                    {"kimi-k2", "kimi_k2", nullptr},
+                                    {"kimi-k3", "kimi_k3", nullptr},
+                                    {"glm-4.5", "kimi_k2", nullptr},
+                                    {"llama4", "llama4", nullptr},
+                                    {"gpt-oss", "gpt_oss", nullptr},
+                                    {"olmoe", "olmoe", nullptr},
+                                    {"phi-3.5-moe", "phi_moe", nullptr},
+                                    {"dbrx", "dbrx", nullptr},
+                                    {"grok-1", "grok", nullptr},
+                                    {"jamba", "olmoe", nullptr},
+                                    {"arctic", "mixtral", nullptr},
+                                    {"minimax-m2", "minimax_m2", nullptr},
+                                    {"ernie-4.5", "ernie", nullptr},
+                                    {"hunyuan", "hunyuan", nullptr},
+                                    {"granite-moe", "granite", nullptr},
+                                    {"gemma4", "gemma4", nullptr},
+                                    {"longcat", "longcat", nullptr},
+                                    {"laguna", "laguna", nullptr},
+                                    {"nemotron-h", "nemotron_h", nullptr},
+                                    {"nemotron-h", "nemotron_h_latent", nullptr}};
+
 }  // namespace
+
+std::span<const FamilyTwin> families() { return kFamilies; }
 
 std::vector<std::string> family_names() {
   std::vector<std::string> names;

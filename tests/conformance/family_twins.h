@@ -5,6 +5,7 @@
 #ifndef MOE_TESTS_CONFORMANCE_FAMILY_TWINS_H_
 #define MOE_TESTS_CONFORMANCE_FAMILY_TWINS_H_
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,15 @@
 namespace moe_conformance {
 
 std::vector<std::string> family_names();
+
+// Which twin stands for a family: its own, or that of another family which computes the same.
+struct FamilyTwin {
+  const char* family;  // by its preset's name: "qwen3-moe"
+  const char* twin;
+  const char* lacks;  // what the family has and the twin has not; null: nothing
+};
+std::span<const FamilyTwin> families();
+
 // Shape and descriptor; weights and inputs are not drawn yet.
 LayerCase family_twin(const std::string& name);
 

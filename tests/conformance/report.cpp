@@ -9,6 +9,7 @@
 #include <ostream>
 
 #include "tests/conformance/conformance.h"
+#include "tests/conformance/family_twins.h"
 #include "tools/model/device_kind_name.h"
 #include "tools/model/json_text.h"
 
@@ -106,6 +107,32 @@ void write_case(const CaseResult& c, std::ostream& out) {
   out << '}';
 }
 
+// Of the families whose twins were run, one a line: scripts/family-table reads them.
+void write_families(const Report& report, std::ostream& out) {
+  out << ",\n  \"families\": [";
+  const char* separator = "\n";
+  for (const FamilyTwin& family : families()) {
+    const std::string name = std::string("family_") + family.twin;
+    const auto result =
+        std::find_if(report.cases.begin(), report.cases.end(), [&](const CaseResult& c) { return c.name == name; });
+    if (result == report.cases.end()) continue;
+    const char* const verdict = !result->failures.empty() ? "fail" : !result->skipped.empty() ? "skip" : "pass";
+    out << separator << "    {\"family\": ";
+    separator = ",\n";
+    write_string(out, family.family);
+    out << ", \"case\": ";
+    write_string(out, name);
+    out << ", \"result\": \"" << verdict << "\", \"output_error\": ";
+    write_number(out, result->output_error);
+    if (family.lacks != nullptr) {
+      out << ", \"lacks\": ";
+      write_string(out, family.lacks);
+    }
+    out << '}';
+  }
+  out << (*separator == ',' ? "\n  ]" : "]");
+}
+
 }  // namespace
 
 void write_json(const Report& report, std::ostream& out) {
@@ -138,6 +165,7 @@ void write_json(const Report& report, std::ostream& out) {
   write_number(out, milliseconds / 1000);
   out << ",\n  \"failures\": ";
   write_strings(out, report.failures);
+  write_families(report, out);
   // Only what needs a reader: cases that passed are in the totals.
   out << ",\n  \"unusual_cases\": [";
   bool first = true;

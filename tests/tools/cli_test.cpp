@@ -12,63 +12,27 @@
 #include <string>
 
 #include "tests/model/sample_models.h"
-#include "tests/support/system.h"
+#include "tests/tools/run_moevk.h"
 
 namespace {
 
 const std::string kModel = MOEVK_SOURCE_DIR "/models/tiny-moe-f16.gguf";
 
-struct Output {
-  int code = -1;  // exit code; -1: ended by a signal
-  std::string out;
-  std::string err;
-};
-
-std::string read_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-// A path of this run's own: tests run side by side, those of several builds too.
-std::string temporary(const std::string& name) {
-  const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-  return ::testing::TempDir() + "moevk_" + std::to_string(moe_tests::process_id()) + "_" + test->name() + "_" + name;
-}
-
-Output run_command(const std::string& command) {
-  const std::string out = temporary("stdout");
-  const std::string err = temporary("stderr");
-  const int status = std::system((command + " >'" + out + "' 2>'" + err + "'").c_str());
-  Output output{WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_text(out), read_text(err)};
-  std::filesystem::remove(out);
-  std::filesystem::remove(err);
-  return output;
-}
-
-// `environment`: "NAME=value ..." for this run.
-Output run_moevk(const std::string& arguments, const std::string& environment = "") {
-  return run_command("env " + environment + " '" MOEVK_PROGRAM "' --library '" MOEVK_PLUGIN "' " + arguments);
-}
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+using moe_tests::contains;
+using moe_tests::expect_refused;
+using moe_tests::Output;
+using moe_tests::read_text;
+using moe_tests::run_command;
+using moe_tests::run_moevk;
+using moe_tests::temporary;
 
 bool has_vulkan_device() { return !contains(run_moevk("devices").out, "\nno GPU: "); }
-
-// Exit code 2 and one line on stderr that holds `part`.
-void expect_refused(const std::string& arguments, const std::string& part, const std::string& environment = "") {
-  const Output output = run_moevk(arguments, environment);
-  EXPECT_EQ(output.code, 2) << arguments << "\n" << output.out << output.err;
-  EXPECT_TRUE(contains(output.err, part)) << arguments << "\n" << output.err;
-  EXPECT_EQ(output.err.find('\n'), output.err.size() - 1) << output.err;
-}
 
 }  // namespace
 
 TEST(Cli, HelpOfEveryCommandHasAnExample) {
   EXPECT_EQ(run_moevk("--help").code, 0);
-  for (const char* command : {"devices", "info", "run", "plan", "check", "bench"}) {
+  for (const char* command : {"devices", "info", "run", "plan", "check", "bench", "vectors"}) {
     const Output output = run_moevk(command + std::string(" --help"));
     EXPECT_EQ(output.code, 0) << command;
     EXPECT_TRUE(contains(output.out, std::string("  moevk ") + command)) << output.out;

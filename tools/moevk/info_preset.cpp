@@ -9,9 +9,9 @@
 #include <cstdio>
 #include <string_view>
 
+#include "tools/model/layer_fields.h"
 #include "tools/model/presets/presets.h"
 #include "tools/moevk/host.h"
-#include "tools/moevk/layer_fields.h"
 #include "tools/moevk/table.h"
 #include "tools/moevk/terminal.h"
 
@@ -87,7 +87,7 @@ void print_preset(const std::string& name) {
   const model::Preset* preset = model::find_preset(name);
   if (preset == nullptr) throw UsageError("--preset", "'" + name + "' is unknown; there are " + all_names());
   std::printf("%s\n", heading(std::string(preset->name) + ": " + preset->model).c_str());
-  for (const FieldText& field : set_fields(preset->desc)) {
+  for (const model::FieldText& field : model::set_fields(preset->desc)) {
     std::printf("  %-24s %s\n", field.name.c_str(), field.value.c_str());
   }
   print_divergences(preset->divergences);
