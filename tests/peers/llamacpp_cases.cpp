@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+//
+// In:  nothing.
+// Out: see llamacpp_cases.h.
+// Why: routing keys are those a converter writes for the family; where none is written, llama.cpp's graph decides.
+#include "tests/peers/llamacpp_cases.h"
+
+namespace moevk::peers {
+namespace {
+
+constexpr uint32_t kSoftmax = 1;  // of expert_gating_func
+constexpr uint32_t kSigmoid = 2;
+constexpr uint32_t kSqrtSoftplus = 4;
+
+std::vector<MetadataKey> router(uint32_t gating, float scale, bool normalize) {
+  return {{"expert_gating_func", gating}, {"expert_weights_scale", scale}, {"expert_weights_norm", normalize}};
+}
+
+std::vector<MetadataKey> with(std::vector<MetadataKey> keys, std::initializer_list<MetadataKey> more) {
+  keys.insert(keys.end(), more);
+  return keys;
+}
+
+std::vector<MetadataKey> groups(uint32_t count, uint32_t kept) {
+  return with(router(kSigmoid, 2.5f, true), {{"expert_group_count", count}, {"expert_group_used_count", kept}});
+}
+
+// Case, family, architecture, what test-llama-archs saves, E, k, what differs.
+const std::vector<LlamaCase> kCases = {
+    {"mixtral", "mixtral", "llama", "llama-moe", 8, 2},
+    {"qwen2moe", "qwen2-moe", "qwen2moe", "qwen2moe-moe", 10, 4},
+    {"qwen3moe", "qwen3-moe", "qwen3moe", "qwen3moe-moe", 24, 8},
+    {"qwen3next", "qwen3-next", "qwen3next", "qwen3next-moe", 40, 10},
+    {"qwen35moe", "qwen3-next", "qwen35moe", "qwen35moe-moe", 20, 8},
+    {"olmoe", "olmoe", "olmoe", "olmoe-moe", 16, 8},
+    {"deepseek", "deepseek-v2-lite", "deepseek", "deepseek-moe", 14, 6},
+    {"deepseek2-softmax",
+     "deepseek-v2",
+     "deepseek2",
+     "deepseek2-moe",
+     16,
+     4,
+     router(kSoftmax, 16, false),
+     {"exp_probs_b"}},
+    {"deepseek2-sigmoid", "deepseek-v3", "deepseek2", "deepseek2-moe", 24, 8, groups(6, 3)},
+    {"deepseek2-one-group", "kimi-k2", "deepseek2", "deepseek2-moe", 24, 8, router(kSigmoid, 2.827f, true)},
+    {"deepseek32", "deepseek-v3", "deepseek32", "deepseek32-moe", 16, 6, groups(4, 2)},
+    {"deepseek4",
+     "deepseek-v4",
+     "deepseek4",
+     "deepseek4-moe",
+     16,
+     6,
+     router(kSqrtSoftplus, 1.5f, true),
+     {"exp_probs_b_vl"}},
+    {"glm4moe", "glm-4.5", "glm4moe", "glm4moe-moe", 20, 8, router(kSigmoid, 2.5f, true)},
+    {"llama4", "llama4", "llama4", "llama4-moe", 16, 1},
+    {"gpt-oss", "gpt-oss", "gpt-oss", "gpt-oss-moe", 12, 4},
+    {"phimoe", "phi-3.5-moe", "phimoe", "phimoe-moe", 16, 2},
+    {"dbrx", "dbrx", "dbrx", "dbrx-moe", 16, 4},
+    {"grok", "grok-1", "grok", "grok-moe", 8, 2, {}, {".ffn_gate.", ".ffn_up.", ".ffn_down."}},
+    {"jamba", "jamba", "jamba", "jamba-dense", 16, 2},
+    {"arctic", "arctic", "arctic", "arctic-moe", 16, 2},
+    {"minimax-m2", "minimax-m2", "minimax-m2", "minimax-m2-moe", 32, 8, {{"expert_gating_func", kSigmoid}}},
+    {"ernie4_5-moe", "ernie-4.5", "ernie4_5-moe", "ernie4_5-moe-moe", 16, 6},
+    {"hunyuan-moe", "hunyuan", "hunyuan-moe", "hunyuan-moe-moe", 16, 8},
+    {"granitemoe", "granite-moe", "granitemoe", "granitemoe-moe", 40, 8},
+    {"nemotron_h_moe",
+     "nemotron-h",
+     "nemotron_h_moe",
+     "nemotron_h_moe-dense",
+     16,
+     6,
+     with(router(kSigmoid, 2.5f, true), {{"expert_feed_forward_length", 192u},
+                                         {"expert_shared_count", 1u},
+                                         {"expert_shared_feed_forward_length", 256u}}),
+     {"ffn_latent"}},
+    {"laguna", "laguna", "laguna", "laguna-moe", 16, 8, router(kSigmoid, 2.5f, true)},
+};
+
+}  // namespace
+
+std::span<const LlamaCase> llama_cases() { return kCases; }
+
+}  // namespace moevk::peers

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+//
+// In:  nothing.
+// Out: the models that llama.cpp is asked to make and compute: one for each family that our reader knows and llama.cpp
+//      has a graph for.
+// Why: the program that captures and the one that compares share the list, so that neither leaves one out unseen.
+#pragma once
+
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace moevk::peers {
+
+// A metadata key after "<architecture>.", as a converter would write it.
+struct MetadataKey {
+  const char* name;
+  std::variant<uint32_t, float, bool> value;
+};
+
+struct LlamaCase {
+  const char* name;          // Of the case: a folder's name.
+  const char* family;        // The preset's name.
+  const char* architecture;  // general.architecture
+  const char* base;          // The file test-llama-archs saves, whose metadata is changed by `keys`.
+  uint32_t experts;
+  uint32_t top_k;
+  std::vector<MetadataKey> keys = {};
+  // Tensors, by a part of their names, that llama.cpp may read and the family lacks.
+  std::vector<const char*> without = {};
+  double bound = 1e-5;  // Of weights and outputs: the relative RMS error, and the largest in parts of the largest.
+};
+
+std::span<const LlamaCase> llama_cases();
+
+}  // namespace moevk::peers
