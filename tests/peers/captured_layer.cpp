@@ -62,7 +62,7 @@ std::vector<double> logit_bounds_of(std::span<const float> x, std::span<const fl
 }
 
 void compare(const CapturedLayer& theirs, const LayerOutputs& ours, const moe_layer_desc& desc,
-             std::span<const double> logit_bounds, double bound, Comparison& comparison) {
+             std::span<const double> logit_bounds, double output_bound, Comparison& comparison) {
   const uint64_t tokens = theirs.inputs.tokens, e = desc.experts, k = desc.top_k, h = desc.hidden;
   const auto complain = [&](std::string text) {
     if (comparison.problem.empty()) comparison.problem = std::move(text);
@@ -100,8 +100,8 @@ void compare(const CapturedLayer& theirs, const LayerOutputs& ours, const moe_la
     comparison.weights.add(weights.subspan(t * k, k), their_weights.subspan(t * k, k));
     comparison.y.add(y.subspan(t * h, h), their_y.subspan(t * h, h));
   }
-  if (!comparison.weights.is_within(bound)) complain("routing weights: " + comparison.weights.text());
-  if (!comparison.y.is_within(bound)) complain("outputs: " + comparison.y.text());
+  if (!comparison.weights.is_within(kPeerBound)) complain("routing weights: " + comparison.weights.text());
+  if (!comparison.y.is_within(output_bound)) complain("outputs: " + comparison.y.text());
 }
 
 }  // namespace moevk::peers

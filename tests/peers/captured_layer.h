@@ -34,10 +34,10 @@ struct Comparison {
   Difference logits, weights, y;
 };
 
-// `logit_bounds`: for each token the most that two sums of its logits may differ. `bound`: of weights and outputs,
-// relative to the largest.
+// `logit_bounds`: for each token the most that two sums of its logits may differ. Weights are held to kPeerBound,
+// outputs to `output_bound`.
 void compare(const CapturedLayer& theirs, const LayerOutputs& ours, const moe_layer_desc& desc,
-             std::span<const double> logit_bounds, double bound, Comparison& comparison);
+             std::span<const double> logit_bounds, double output_bound, Comparison& comparison);
 
 // For each token the largest 2 g sum |x w| over the experts, where g = n u / (1 - n u) bounds an f32 sum of n products
 // (u = 2^-24) in any order.

@@ -73,7 +73,7 @@ std::vector<JudgedDevice> open_judged_devices(const cli::Host& host, const std::
 }
 
 LayerOutputs run_layer(const cli::Host& host, moe_device* device, const moe_layer_desc& desc,
-                       std::span<const moe_tensor_source> tensors, const LayerInputs& inputs, double bound) {
+                       std::span<const moe_tensor_source> tensors, const LayerInputs& inputs) {
   moe::Upload upload = moe::begin_weights(host.library(), device, desc);
   for (const moe_tensor_source& tensor : tensors) {
     moe::check([&](moe_error* error) { return host.api().add_tensor(upload, &tensor, error); });
@@ -87,7 +87,7 @@ LayerOutputs run_layer(const cli::Host& host, moe_device* device, const moe_laye
     Difference difference;
     difference.add(one.y, y.subspan(t * desc.hidden, desc.hidden));
     if (!std::equal(one.ids.begin(), one.ids.end(), all.ids.begin() + static_cast<std::ptrdiff_t>(t * desc.top_k)) ||
-        !difference.is_within(bound)) {
+        !difference.is_within(kPeerBound)) {
       throw std::runtime_error("token " + std::to_string(t) +
                                " alone differs from the same token among others: " + difference.text());
     }

@@ -79,7 +79,10 @@ bool LayerCapture::see(const ggml_tensor& node, bool computed) {
     if (computed) keep(block, "router_x", *node.src[1], node.src[1]->ne[0]);
     return keep_if_computed("logits", node, node.ne[0]);
   }
-  if (is_named(node, "ffn_moe_logits_biased", block)) return keep_if_computed("logits", node, node.ne[0]);
+  // A router's bias makes them anew, under another name.
+  if (node.op == GGML_OP_ADD && (block = block_of(node.src[1], "ffn_gate_inp.bias")) >= 0) {
+    return keep_if_computed("logits", node, node.ne[0]);
+  }
   if (is_named(node, "ffn_moe_topk", block)) return keep_if_computed("ids", node, node.ne[0]);
   if (is_named(node, "ffn_moe_out", block)) return keep_if_computed("routed", node, node.ne[0]);
   if (node.op == GGML_OP_MUL_MAT_ID) {

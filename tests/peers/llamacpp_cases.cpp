@@ -25,6 +25,36 @@ std::vector<MetadataKey> groups(uint32_t count, uint32_t kept) {
   return with(router(kSigmoid, 2.5f, true), {{"expert_group_count", count}, {"expert_group_used_count", kept}});
 }
 
+// The layer as llama.cpp has it, where that is not what the family was trained with (gguf_architectures.cpp says so).
+Divergence normalized() {
+  return {"llama.cpp renormalises the weights, the family does not; compared so", [](moe_layer_desc& desc) {
+            desc.normalize = MOE_NORMALIZE_SUM_FLOOR;
+            desc.normalize_eps = 6.103515625e-5f;
+          }};
+}
+
+Divergence softmax_for_sparsemixer() {
+  return {"llama.cpp has a softmax over all and renormalises, the family a sparsemixer; compared so",
+          [](moe_layer_desc& desc) {
+            desc.score = MOE_SCORE_SOFTMAX;
+            desc.selection = MOE_SELECT_TOP_K;
+            desc.sparsemixer_eps = 0;
+            desc.normalize = MOE_NORMALIZE_SUM_FLOOR;
+            desc.normalize_eps = 6.103515625e-5f;
+          }};
+}
+
+Divergence groups_by_sum() {
+  return {"llama.cpp keeps groups by the sum of their top two, the family by their best; compared so",
+          [](moe_layer_desc& desc) {
+            desc.group_score = MOE_GROUP_SCORE_SUM_TOP_N;
+            desc.group_top_n = 2;
+          }};
+}
+
+// ggml's CPU backend looks gelu up in a table of f16: argument and value are rounded by 2^-11 each.
+constexpr double kGeluTable = 0x1p-10;
+
 // Case, family, architecture, what test-llama-archs saves, E, k, what differs.
 const std::vector<LlamaCase> kCases = {
     {"mixtral", "mixtral", "llama", "llama-moe", 8, 2},
@@ -42,6 +72,15 @@ const std::vector<LlamaCase> kCases = {
      4,
      router(kSoftmax, 16, false),
      {"exp_probs_b"}},
+    {"deepseek2-softmax-groups",
+     "deepseek-v2",
+     "deepseek2",
+     "deepseek2-moe",
+     24,
+     6,
+     with(router(kSoftmax, 16, false), {{"expert_group_count", 6u}, {"expert_group_used_count", 3u}}),
+     {"exp_probs_b"},
+     groups_by_sum()},
     {"deepseek2-sigmoid", "deepseek-v3", "deepseek2", "deepseek2-moe", 24, 8, groups(6, 3)},
     {"deepseek2-one-group", "kimi-k2", "deepseek2", "deepseek2-moe", 24, 8, router(kSigmoid, 2.827f, true)},
     {"deepseek32", "deepseek-v3", "deepseek32", "deepseek32-moe", 16, 6, groups(4, 2)},
@@ -51,14 +90,23 @@ const std::vector<LlamaCase> kCases = {
      "deepseek4-moe",
      16,
      6,
-     router(kSqrtSoftplus, 1.5f, true),
+     with(router(kSqrtSoftplus, 1.5f, true), {{"swiglu_clamp_exp", 2.5f}, {"swiglu_clamp_shexp", 2.5f}}),
      {"exp_probs_b_vl"}},
     {"glm4moe", "glm-4.5", "glm4moe", "glm4moe-moe", 20, 8, router(kSigmoid, 2.5f, true)},
     {"llama4", "llama4", "llama4", "llama4-moe", 16, 1},
     {"gpt-oss", "gpt-oss", "gpt-oss", "gpt-oss-moe", 12, 4},
-    {"phimoe", "phi-3.5-moe", "phimoe", "phimoe-moe", 16, 2},
+    {"phimoe", "phi-3.5-moe", "phimoe", "phimoe-moe", 16, 2, {}, {}, softmax_for_sparsemixer()},
     {"dbrx", "dbrx", "dbrx", "dbrx-moe", 16, 4},
-    {"grok", "grok-1", "grok", "grok-moe", 8, 2, {}, {".ffn_gate.", ".ffn_up.", ".ffn_down."}},
+    {"grok",
+     "grok-1",
+     "grok",
+     "grok-moe",
+     8,
+     2,
+     {},
+     {".ffn_gate.", ".ffn_up.", ".ffn_down."},
+     normalized(),
+     kGeluTable},
     {"jamba", "jamba", "jamba", "jamba-dense", 16, 2},
     {"arctic", "arctic", "arctic", "arctic-moe", 16, 2},
     {"minimax-m2", "minimax-m2", "minimax-m2", "minimax-m2-moe", 32, 8, {{"expert_gating_func", kSigmoid}}},

@@ -26,7 +26,7 @@ using moevk::peers::LayerCapture;
 using moevk::peers::LlamaCase;
 using moevk::peers::LlamaLibrary;
 
-constexpr int kTokens = 48;
+constexpr int kTokens = 32;
 constexpr int kVocabulary = 128;  // of the models that test-llama-archs saves
 
 struct Options {

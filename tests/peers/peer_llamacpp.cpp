@@ -37,7 +37,8 @@ std::vector<float> f32_tensor(const model::GgufFile& file, const model::TensorIn
 
 // One block of the file on one device, added to `comparison`.
 void compare_layer(const moevk::cli::Host& host, const JudgedDevice& judged, const model::GgufFile& file,
-                   const model::MoeLayer& layer, const CapturedLayer& captured, double bound, Comparison& comparison) {
+                   const model::MoeLayer& layer, const CapturedLayer& captured, double output_bound,
+                   Comparison& comparison) {
   if (!layer.refusal.empty()) throw std::runtime_error(layer.refusal);
   std::vector<moe_tensor_source> tensors;
   const model::TensorInfo* router = nullptr;
@@ -48,9 +49,9 @@ void compare_layer(const moevk::cli::Host& host, const JudgedDevice& judged, con
   if (router == nullptr || router->bytes != router->numbers * sizeof(float)) {
     throw std::runtime_error("the router is not in f32");
   }
-  const LayerOutputs ours = run_layer(host, judged.device, layer.desc, tensors, captured.inputs, bound);
+  const LayerOutputs ours = run_layer(host, judged.device, layer.desc, tensors, captured.inputs);
   const auto bounds = logit_bounds_of(captured.inputs.x, f32_tensor(file, *router), layer.desc.hidden);
-  compare(captured, ours, layer.desc, bounds, bound, comparison);
+  compare(captured, ours, layer.desc, bounds, output_bound, comparison);
 }
 
 void run_case(const moevk::cli::Host& host, const JudgedDevice& judged, const LlamaCase& one, const Options& options,
@@ -63,12 +64,13 @@ void run_case(const moevk::cli::Host& host, const JudgedDevice& judged, const Ll
     if (!file) throw std::runtime_error(folder + "/model.gguf: " + file.error().text());
     auto found = model::find_moe_layers(*file);
     if (!found) throw std::runtime_error(found.error().text());
-    for (const model::MoeLayer& layer : found->layers) {
+    for (model::MoeLayer& layer : found->layers) {
+      if (one.divergence.as_llamacpp != nullptr) one.divergence.as_llamacpp(layer.desc);
       CapturedLayer captured;
       if (!read_captured_layer(folder, layer.block, layer.desc, captured)) {
         throw std::runtime_error("llama.cpp has no MoE layer in block " + std::to_string(layer.block));
       }
-      compare_layer(host, judged, *file, layer, captured, one.bound, comparison);
+      compare_layer(host, judged, *file, layer, captured, one.output_bound, comparison);
       ++layers;
     }
   } catch (const std::exception& error) {
@@ -79,8 +81,9 @@ void run_case(const moevk::cli::Host& host, const JudgedDevice& judged, const Ll
     comparison.problem = std::to_string(comparison.close_tokens) + " of " + std::to_string(comparison.tokens) +
                          " tokens have other experts of nearly equal scores";
   }
-  const std::string figure = comparison.y.text() + "; " + std::to_string(layers) + " layers, " +
-                             std::to_string(comparison.tokens) + " tokens, the same experts";
+  std::string figure = comparison.y.text() + "; " + std::to_string(layers) + (layers == 1 ? " layer, " : " layers, ") +
+                       std::to_string(comparison.tokens) + " tokens, the same experts";
+  if (one.divergence.text != nullptr) figure += std::string("; ") + one.divergence.text;
   results.add(one.name, one.family, judged.name, comparison.problem.empty() ? Verdict::pass : Verdict::fail,
               comparison.problem.empty() ? figure : comparison.problem);
 }

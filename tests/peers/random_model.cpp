@@ -24,7 +24,7 @@ using moe_conformance::Random;
 // Written by test-llama-archs for every architecture, by a converter only for those that have a choice.
 constexpr const char* kRouterKeys[] = {"expert_gating_func", "expert_weights_norm",     "expert_weights_scale",
                                        "expert_group_count", "expert_group_used_count", "expert_group_scale",
-                                       "experts_per_group",  "router_logit_softcapping"};
+                                       "experts_per_group"};
 
 // Likewise, as 0 where the architecture has no such width.
 constexpr const char* kWidthKeys[] = {"expert_feed_forward_length", "expert_shared_feed_forward_length"};
@@ -45,11 +45,13 @@ struct Filler {
 
 bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
-// Sums over ne[0] terms come out near one, router logits near two; vectors stay small, norms near one.
+// Sums over ne[0] terms come out near one, router logits near two, gates near three, so that clamps are reached; vectors
+// stay small, norms near one.
 float spread_of(const std::string& name, const ggml_tensor& tensor) {
   const float fan_in = 1.0f / std::sqrt(static_cast<float>(tensor.ne[0]));
   if (has(name, "token_embd")) return 1;
   if (has(name, "ffn_gate_inp.weight")) return 2 * fan_in;
+  if (has(name, "ffn_gate_exps.weight") || has(name, "ffn_up_exps.weight")) return 3 * fan_in;
   if (has(name, "exps.bias") || has(name, "exp_probs_b") || has(name, "ffn_gate_inp.bias")) return 0.25f;
   return tensor.ne[1] > 1 ? fan_in : 0.1f;
 }

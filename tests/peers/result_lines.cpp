@@ -26,8 +26,9 @@ void ResultLines::add(const std::string& name, const std::string& family, const 
   std::string last = text;
   std::replace_if(
       last.begin(), last.end(), [](char c) { return c == '\t' || c == '\n'; }, ' ');
-  if (file_.is_open()) file_ << line << last << "\n" << std::flush;
-  if (file_.is_open() && !file_) throw std::runtime_error("the results cannot be written");
+  if (!file_.is_open() || family.empty()) return;
+  file_ << line << last << "\n" << std::flush;
+  if (!file_) throw std::runtime_error("the results cannot be written");
 }
 
 int ResultLines::finish() const {

@@ -19,7 +19,8 @@ class ResultLines {
   // Appends to `path`; empty: the screen alone. Throws std::runtime_error.
   ResultLines(std::string oracle, const std::string& path);
 
-  // `name` is shown on the screen; one family may have several cases. Tabs and line ends in `text` become spaces.
+  // `name` is shown on the screen; one family may have several cases, and an empty one leaves
+  // no line in the file. Tabs and line ends in `text` become spaces.
   void add(const std::string& name, const std::string& family, const std::string& device, Verdict verdict,
            const std::string& text);
   // Prints "N passed, N failed, N skipped"; the exit code of the program: nothing passed is a failure, too.

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+//
+// In:  nothing.
+// Out: layers that com.microsoft::MoE can express, each as a descriptor of ours and as a node.
+// Why: a family's descriptor is its preset's, with other sizes; the node's attributes follow from it. So it is the
+//      preset that is judged.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "plugin_api/moe_plugin.h"
+#include "tests/peers/judged_device.h"
+#include "tests/peers/onnx_model.h"
+
+namespace moevk::peers {
+
+struct OnnxCase {
+  std::string name;
+  std::string family;   // the preset's name; empty: no family has this form
+  moe_layer_desc desc;  // Routes from logits: the operator takes them, too.
+  uint64_t tokens = 0;
+  uint64_t seed = 0;
+};
+
+std::vector<OnnxCase> onnx_moe_cases();
+
+// Random weights and inputs of a case, and both views of them.
+struct OnnxLayer {
+  LayerInputs inputs;
+  OnnxNode node;                           // its run-time inputs are x and the logits
+  std::vector<moe_tensor_source> tensors;  // point into `node`
+};
+// Throws std::runtime_error where the operator cannot express the descriptor.
+OnnxLayer make_onnx_layer(const OnnxCase& one);
+
+}  // namespace moevk::peers
