@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -31,8 +32,17 @@ constexpr int kVocabulary = 128;  // of the models that test-llama-archs saves
 
 struct Options {
   std::string libraries, cpu_backend, models, out, only;
-  bool print = false;
+  bool print = false, list = false;
 };
+
+// What test-llama-archs -a takes, for the models that the cases start from.
+std::string architectures() {
+  std::set<std::string> names;
+  for (const LlamaCase& one : moevk::peers::llama_cases()) names.insert(one.architecture);
+  std::string pattern;
+  for (const std::string& name : names) pattern += (pattern.empty() ? "^(" : "|") + name;
+  return pattern + ")$";
+}
 
 // Runs one batch through the model of `file`; all tokens are outputs, so that no layer sees fewer of them.
 void evaluate(const LlamaLibrary& llama, const std::string& file, const std::vector<int32_t>& tokens,
@@ -86,15 +96,23 @@ void run_case(const LlamaLibrary& llama, const LlamaCase& one, const Options& op
 int main(int argc, char** argv) {
   Options options;
   CLI::App app("Captures MoE layers that llama.cpp computes");
-  app.add_option("--libraries", options.libraries, "folder of libllama.so.0")->required();
-  app.add_option("--cpu-backend", options.cpu_backend, "ggml's CPU backend")->required();
-  app.add_option("--models", options.models, "folder of what test-llama-archs -o saved")->required();
-  app.add_option("--out", options.out, "folder to write to")->required();
+  app.add_option("--libraries", options.libraries, "folder of libllama.so.0");
+  app.add_option("--cpu-backend", options.cpu_backend, "ggml's CPU backend");
+  app.add_option("--models", options.models, "folder of what test-llama-archs -o saved");
+  app.add_option("--out", options.out, "folder to write to");
+  app.add_flag("--architectures", options.list, "print the regular expression for test-llama-archs -a, and stop");
   app.add_option("--case", options.only, "this case alone");
   app.add_flag("--print", options.print, "print the graph's nodes");
   CLI11_PARSE(app, argc, argv);
+  if (options.list) {
+    std::cout << architectures() << "\n";
+    return 0;
+  }
   int failed = 0;
   try {
+    if (options.libraries.empty() || options.cpu_backend.empty() || options.models.empty() || options.out.empty()) {
+      throw std::runtime_error("--libraries, --cpu-backend, --models and --out are needed");
+    }
     const LlamaLibrary llama(options.libraries, options.cpu_backend);
     for (const LlamaCase& one : moevk::peers::llama_cases()) {
       if (!options.only.empty() && options.only != one.name) continue;
