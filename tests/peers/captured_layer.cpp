@@ -25,6 +25,9 @@ model::NpyArray read(const std::string& path, uint64_t rows, uint64_t columns) {
   return std::move(*array);
 }
 
+// Rounding of the router's own RMSNorm, where it has one, in terms of a sum.
+constexpr double kTermsOfNorm = 8;
+
 std::string token_text(uint64_t token) { return "token " + std::to_string(token); }
 
 }  // namespace
@@ -32,10 +35,17 @@ std::string token_text(uint64_t token) { return "token " + std::to_string(token)
 bool read_captured_layer(const std::string& folder, uint32_t block, const moe_layer_desc& desc, CapturedLayer& layer) {
   const std::string stem = folder + "/l" + std::to_string(block) + ".";
   if (!std::filesystem::exists(stem + "router_x.npy")) return false;
-  const model::NpyArray x = read(stem + "router_x.npy", 0, desc.hidden);
-  const uint64_t tokens = x.rows;
+  const model::NpyArray router_x = read(stem + "router_x.npy", 0, desc.hidden);
+  const uint64_t tokens = router_x.rows;
   layer.inputs.tokens = tokens;
-  layer.inputs.x = x.to_f32();
+  layer.router_x = layer.inputs.x = router_x.to_f32();
+  if ((desc.flags & MOE_LAYER_WEIGHT_ON_INPUT) == 0) {
+    layer.inputs.x = read(stem + "x.npy", tokens, desc.hidden).to_f32();
+    const bool apart = (desc.flags & MOE_LAYER_SEPARATE_ROUTER_INPUT) != 0;
+    if (apart) layer.inputs.router_x = read(stem + "router_in.npy", tokens, desc.hidden).to_f32();
+    if (!apart && layer.inputs.x != layer.router_x)
+      throw std::runtime_error(stem + "x.npy is not what the router sees");
+  }
   if (desc.route_source == MOE_ROUTE_FROM_TOKEN_TABLE) {
     layer.inputs.token_ids = read(folder + "/tokens.npy", tokens, 1).to_i32();
   }
@@ -47,7 +57,7 @@ bool read_captured_layer(const std::string& folder, uint32_t block, const moe_la
 }
 
 std::vector<double> logit_bounds_of(std::span<const float> x, std::span<const float> router, uint64_t hidden) {
-  const double n = static_cast<double>(hidden), u = std::ldexp(1.0, -24), gamma = n * u / (1 - n * u);
+  const double n = static_cast<double>(hidden) + kTermsOfNorm, u = std::ldexp(1.0, -24), gamma = n * u / (1 - n * u);
   std::vector<double> bounds(x.size() / hidden);
   for (size_t t = 0; t < bounds.size(); ++t) {
     for (size_t e = 0; e < router.size() / hidden; ++e) {

@@ -18,10 +18,11 @@ namespace moevk::peers {
 
 struct CapturedLayer {
   LayerInputs inputs;
-  std::vector<float> logits;   // [T, E]
-  std::vector<int32_t> ids;    // [T, k]
-  std::vector<float> weights;  // [T, k]
-  std::vector<float> y;        // [T, H]
+  std::vector<float> router_x;  // [T, H], as the router multiplies it
+  std::vector<float> logits;    // [T, E]
+  std::vector<int32_t> ids;     // [T, k]
+  std::vector<float> weights;   // [T, k]
+  std::vector<float> y;         // [T, H]
 };
 
 // False where the folder has no such block. Throws std::runtime_error.
@@ -40,7 +41,7 @@ void compare(const CapturedLayer& theirs, const LayerOutputs& ours, const moe_la
              std::span<const double> logit_bounds, double output_bound, Comparison& comparison);
 
 // For each token the largest 2 g sum |x w| over the experts, where g = n u / (1 - n u) bounds an f32 sum of n products
-// (u = 2^-24) in any order.
+// (u = 2^-24) in any order; n is a little more than `hidden`.
 std::vector<double> logit_bounds_of(std::span<const float> x, std::span<const float> router, uint64_t hidden);
 
 }  // namespace moevk::peers

@@ -81,7 +81,7 @@ TEST(CapturedLayer, AnotherExpertIsFoundUnlessItsScoreIsAsGood) {
 TEST(CapturedLayer, LogitBoundsFollowFromTheTerms) {
   const std::vector<float> x = {1, -2, 0, 4}, router = {3, 1, -1, 1};
   const std::vector<double> bounds = logit_bounds_of(x, router, 2);
-  const double gamma = 2 * std::ldexp(1.0, -24) / (1 - 2 * std::ldexp(1.0, -24));
+  const double gamma = 10 * std::ldexp(1.0, -24) / (1 - 10 * std::ldexp(1.0, -24));
   ASSERT_EQ(bounds.size(), 2u);
   EXPECT_DOUBLE_EQ(bounds[0], 2 * gamma * 5);
   EXPECT_DOUBLE_EQ(bounds[1], 2 * gamma * 4);

@@ -76,7 +76,10 @@ bool LayerCapture::see(const ggml_tensor& node, bool computed) {
     return true;
   };
   if (is_named(node, "ffn_moe_logits", block)) {
-    if (computed) keep(block, "router_x", *node.src[1], node.src[1]->ne[0]);
+    if (computed) {
+      keep(block, "router_x", *node.src[1], node.src[1]->ne[0]);
+      keep_input_of_norm(block, *node.src[1]);
+    }
     return keep_if_computed("logits", node, node.ne[0]);
   }
   // A router's bias makes them anew, under another name.
@@ -98,6 +101,15 @@ bool LayerCapture::see(const ggml_tensor& node, bool computed) {
     return keep_if_computed("y", node, node.ne[0]);
   }
   return false;
+}
+
+// A router with an RMSNorm and a scale of its own (Gemma 4) is given what goes into the norm.
+void LayerCapture::keep_input_of_norm(int block, const ggml_tensor& router_x) {
+  if (router_x.op != GGML_OP_MUL || block_of(router_x.src[1], "ffn_gate_inp.scale") != block) return;
+  const ggml_tensor* tensor = &router_x;
+  while (tensor != nullptr && tensor->op != GGML_OP_RMS_NORM) tensor = tensor->src[0];
+  if (tensor == nullptr) throw std::runtime_error("the router's input has a scale and no norm");
+  keep(block, "router_in", *tensor->src[0], tensor->src[0]->ne[0]);
 }
 
 void LayerCapture::print(const ggml_tensor& node) const {

@@ -23,7 +23,8 @@ class LayerCapture {
   static bool on_node(ggml_tensor* node, bool ask, void* user);
 
   size_t layers() const { return layers_.size(); }
-  // Writes l{block}.{name}.npy to `folder`: x, router_x, logits, ids, weights, routed, y. Throws std::runtime_error.
+  // Writes l{block}.{name}.npy to `folder`: x, router_x, router_in, logits, ids, weights,
+  // routed, y, as far as there are such. Throws std::runtime_error.
   void write(const std::string& folder) const;
 
  private:
@@ -34,6 +35,7 @@ class LayerCapture {
   };
 
   bool see(const ggml_tensor& node, bool computed);
+  void keep_input_of_norm(int block, const ggml_tensor& router_x);
   void print(const ggml_tensor& node) const;
   void keep(int block, const char* name, const ggml_tensor& tensor, int64_t columns);
 

@@ -51,7 +51,7 @@ LlamaLibrary::LlamaLibrary(const std::string& folder, const std::string& cpu_bac
   find(library, "ggml_op_name", op_name);
   find(library, "ggml_backend_tensor_set", tensor_set);
   find(library, "gguf_init_empty", gguf_init_empty);
-  find(library, "gguf_init_from_file", gguf_init_from_file);
+  find(library, "gguf_init_from_buffer", gguf_init_from_buffer);
   find(library, "gguf_free", gguf_free);
   find(library, "gguf_find_key", gguf_find_key);
   find(library, "gguf_get_val_u32", gguf_get_val_u32);
@@ -59,6 +59,7 @@ LlamaLibrary::LlamaLibrary(const std::string& folder, const std::string& cpu_bac
   find(library, "gguf_set_val_u32", gguf_set_val_u32);
   find(library, "gguf_set_val_f32", gguf_set_val_f32);
   find(library, "gguf_set_val_bool", gguf_set_val_bool);
+  find(library, "gguf_set_arr_data", gguf_set_arr_data);
   find(library, "gguf_set_kv", gguf_set_kv);
   find(library, "gguf_add_tensor", gguf_add_tensor);
   find(library, "gguf_write_to_file", gguf_write_to_file);

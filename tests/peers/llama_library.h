@@ -36,7 +36,7 @@ struct LlamaLibrary {
   decltype(&::ggml_op_name) op_name;
   decltype(&::ggml_backend_tensor_set) tensor_set;
   decltype(&::gguf_init_empty) gguf_init_empty;
-  decltype(&::gguf_init_from_file) gguf_init_from_file;
+  decltype(&::gguf_init_from_buffer) gguf_init_from_buffer;
   decltype(&::gguf_free) gguf_free;
   decltype(&::gguf_find_key) gguf_find_key;
   decltype(&::gguf_get_val_u32) gguf_get_val_u32;
@@ -44,6 +44,7 @@ struct LlamaLibrary {
   decltype(&::gguf_set_val_u32) gguf_set_val_u32;
   decltype(&::gguf_set_val_f32) gguf_set_val_f32;
   decltype(&::gguf_set_val_bool) gguf_set_val_bool;
+  decltype(&::gguf_set_arr_data) gguf_set_arr_data;
   decltype(&::gguf_set_kv) gguf_set_kv;
   decltype(&::gguf_add_tensor) gguf_add_tensor;
   decltype(&::gguf_write_to_file) gguf_write_to_file;

@@ -55,7 +55,67 @@ Divergence groups_by_sum() {
 // ggml's CPU backend looks gelu up in a table of f16: argument and value are rounded by 2^-11 each.
 constexpr double kGeluTable = 0x1p-10;
 
-// Case, family, architecture, what test-llama-archs saves, E, k, what differs.
+LlamaCase deepseek2_softmax(bool in_groups) {
+  LlamaCase one = {"deepseek2-softmax", "deepseek-v2", "deepseek2", "deepseek2-moe", 16, 4};
+  one.keys = router(kSoftmax, 16, false);
+  one.without = {"exp_probs_b"};
+  if (!in_groups) return one;
+  one.name = "deepseek2-softmax-groups";
+  one.experts = 24, one.top_k = 6;
+  one.keys = with(one.keys, {{"expert_group_count", 6u}, {"expert_group_used_count", 3u}});
+  one.divergence = groups_by_sum();
+  return one;
+}
+
+LlamaCase deepseek4() {
+  LlamaCase one = {"deepseek4", "deepseek-v4", "deepseek4", "deepseek4-moe", 16, 6};
+  one.keys = with(router(kSqrtSoftplus, 1.5f, true), {{"swiglu_clamp_exp", 2.5f}, {"swiglu_clamp_shexp", 2.5f}});
+  one.without = {"exp_probs_b_vl"};  // a bias for images
+  return one;
+}
+
+LlamaCase phimoe() {
+  LlamaCase one = {"phimoe", "phi-3.5-moe", "phimoe", "phimoe-moe", 16, 2};
+  one.divergence = softmax_for_sparsemixer();
+  return one;
+}
+
+LlamaCase grok() {
+  LlamaCase one = {"grok", "grok-1", "grok", "grok-moe", 8, 2};
+  one.without = {".ffn_gate.", ".ffn_up.", ".ffn_down."};  // Grok-2's dense network beside the experts
+  one.divergence = normalized();
+  one.output_bound = kGeluTable;
+  return one;
+}
+
+// What test-llama-archs saves has no experts yet.
+LlamaCase nemotron_h_moe() {
+  LlamaCase one = {"nemotron_h_moe", "nemotron-h", "nemotron_h_moe", "nemotron_h_moe-dense", 16, 6};
+  one.keys = with(
+      router(kSigmoid, 2.5f, true),
+      {{"expert_feed_forward_length", 192u}, {"expert_shared_count", 1u}, {"expert_shared_feed_forward_length", 256u}});
+  one.without = {"ffn_latent"};
+  return one;
+}
+
+// test-llama-archs does not save it; Gemma 3 has the same keys but for those of experts and of sliding windows.
+LlamaCase gemma4() {
+  LlamaCase one = {"gemma4", "gemma4", "gemma4", "gemma3-dense", 16, 4};
+  one.base_architecture = "gemma3";
+  one.keys = {{"block_count", 5u},
+              {"expert_feed_forward_length", 96u},
+              {"embedding_length_per_layer_input", 0u},
+              {"attention.shared_kv_layers", 0u},
+              {"attention.key_length_swa", 128u},
+              {"attention.value_length_swa", 128u},
+              {"attention.sliding_window_pattern", std::vector<bool>{true, true, true, true, false}},
+              {"rope.freq_base_swa", 10000.0f}};
+  one.keeps = {"ffn_gate_inp.scale", "ffn_down_exps.scale"};
+  one.output_bound = kGeluTable;
+  return one;
+}
+
+// Case, family, architecture, what test-llama-archs saves, E, k, what a converter writes of the router.
 const std::vector<LlamaCase> kCases = {
     {"mixtral", "mixtral", "llama", "llama-moe", 8, 2},
     {"qwen2moe", "qwen2-moe", "qwen2moe", "qwen2moe-moe", 10, 4},
@@ -64,65 +124,26 @@ const std::vector<LlamaCase> kCases = {
     {"qwen35moe", "qwen3-next", "qwen35moe", "qwen35moe-moe", 20, 8},
     {"olmoe", "olmoe", "olmoe", "olmoe-moe", 16, 8},
     {"deepseek", "deepseek-v2-lite", "deepseek", "deepseek-moe", 14, 6},
-    {"deepseek2-softmax",
-     "deepseek-v2",
-     "deepseek2",
-     "deepseek2-moe",
-     16,
-     4,
-     router(kSoftmax, 16, false),
-     {"exp_probs_b"}},
-    {"deepseek2-softmax-groups",
-     "deepseek-v2",
-     "deepseek2",
-     "deepseek2-moe",
-     24,
-     6,
-     with(router(kSoftmax, 16, false), {{"expert_group_count", 6u}, {"expert_group_used_count", 3u}}),
-     {"exp_probs_b"},
-     groups_by_sum()},
+    deepseek2_softmax(false),
+    deepseek2_softmax(true),
     {"deepseek2-sigmoid", "deepseek-v3", "deepseek2", "deepseek2-moe", 24, 8, groups(6, 3)},
     {"deepseek2-one-group", "kimi-k2", "deepseek2", "deepseek2-moe", 24, 8, router(kSigmoid, 2.827f, true)},
     {"deepseek32", "deepseek-v3", "deepseek32", "deepseek32-moe", 16, 6, groups(4, 2)},
-    {"deepseek4",
-     "deepseek-v4",
-     "deepseek4",
-     "deepseek4-moe",
-     16,
-     6,
-     with(router(kSqrtSoftplus, 1.5f, true), {{"swiglu_clamp_exp", 2.5f}, {"swiglu_clamp_shexp", 2.5f}}),
-     {"exp_probs_b_vl"}},
+    deepseek4(),
     {"glm4moe", "glm-4.5", "glm4moe", "glm4moe-moe", 20, 8, router(kSigmoid, 2.5f, true)},
     {"llama4", "llama4", "llama4", "llama4-moe", 16, 1},
     {"gpt-oss", "gpt-oss", "gpt-oss", "gpt-oss-moe", 12, 4},
-    {"phimoe", "phi-3.5-moe", "phimoe", "phimoe-moe", 16, 2, {}, {}, softmax_for_sparsemixer()},
+    phimoe(),
     {"dbrx", "dbrx", "dbrx", "dbrx-moe", 16, 4},
-    {"grok",
-     "grok-1",
-     "grok",
-     "grok-moe",
-     8,
-     2,
-     {},
-     {".ffn_gate.", ".ffn_up.", ".ffn_down."},
-     normalized(),
-     kGeluTable},
+    grok(),
     {"jamba", "jamba", "jamba", "jamba-dense", 16, 2},
     {"arctic", "arctic", "arctic", "arctic-moe", 16, 2},
     {"minimax-m2", "minimax-m2", "minimax-m2", "minimax-m2-moe", 32, 8, {{"expert_gating_func", kSigmoid}}},
     {"ernie4_5-moe", "ernie-4.5", "ernie4_5-moe", "ernie4_5-moe-moe", 16, 6},
     {"hunyuan-moe", "hunyuan", "hunyuan-moe", "hunyuan-moe-moe", 16, 8},
     {"granitemoe", "granite-moe", "granitemoe", "granitemoe-moe", 40, 8},
-    {"nemotron_h_moe",
-     "nemotron-h",
-     "nemotron_h_moe",
-     "nemotron_h_moe-dense",
-     16,
-     6,
-     with(router(kSigmoid, 2.5f, true), {{"expert_feed_forward_length", 192u},
-                                         {"expert_shared_count", 1u},
-                                         {"expert_shared_feed_forward_length", 256u}}),
-     {"ffn_latent"}},
+    nemotron_h_moe(),
+    gemma4(),
     {"laguna", "laguna", "laguna", "laguna-moe", 16, 8, router(kSigmoid, 2.5f, true)},
 };
 

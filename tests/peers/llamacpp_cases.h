@@ -19,7 +19,7 @@ namespace moevk::peers {
 // A metadata key after "<architecture>.", as a converter would write it.
 struct MetadataKey {
   const char* name;
-  std::variant<uint32_t, float, bool> value;
+  std::variant<uint32_t, float, bool, std::vector<bool>> value;
 };
 
 // What llama.cpp's graph does otherwise than the family's own code, by a known choice.
@@ -39,7 +39,9 @@ struct LlamaCase {
   // Tensors, by a part of their names, that llama.cpp may read and the family lacks.
   std::vector<const char*> without = {};
   Divergence divergence = {};
-  double output_bound = kPeerBound;  // More where llama.cpp's activation is less than f32.
+  std::vector<const char*> keeps = {};      // Scales (likewise) that are the family's own, and not of a weight format.
+  const char* base_architecture = nullptr;  // Where it is another's file: a name of the same length.
+  double output_bound = kPeerBound;         // More where llama.cpp's activation is less than f32.
 };
 
 std::span<const LlamaCase> llama_cases();

@@ -38,7 +38,9 @@ struct Options {
 // What test-llama-archs -a takes, for the models that the cases start from.
 std::string architectures() {
   std::set<std::string> names;
-  for (const LlamaCase& one : moevk::peers::llama_cases()) names.insert(one.architecture);
+  for (const LlamaCase& one : moevk::peers::llama_cases()) {
+    names.insert(one.base_architecture != nullptr ? one.base_architecture : one.architecture);
+  }
   std::string pattern;
   for (const std::string& name : names) pattern += (pattern.empty() ? "^(" : "|") + name;
   return pattern + ")$";

@@ -35,6 +35,17 @@ std::vector<float> f32_tensor(const model::GgufFile& file, const model::TensorIn
   return numbers;
 }
 
+// llama.cpp multiplies what an expert gives by its own scale; we multiply its routing weight.
+void scale_weights(const model::GgufFile& file, const model::MoeLayer& layer, CapturedLayer& captured) {
+  for (const model::TensorSource& tensor : layer.tensors) {
+    if (tensor.name != "router.expert_scale") continue;
+    const std::vector<float> scale = f32_tensor(file, *tensor.tensor);
+    for (size_t i = 0; i < captured.weights.size(); ++i) {
+      captured.weights[i] *= scale.at(static_cast<size_t>(captured.ids[i]));
+    }
+  }
+}
+
 // One block of the file on one device, added to `comparison`.
 void compare_layer(const moevk::cli::Host& host, const JudgedDevice& judged, const model::GgufFile& file,
                    const model::MoeLayer& layer, const CapturedLayer& captured, double output_bound,
@@ -50,7 +61,7 @@ void compare_layer(const moevk::cli::Host& host, const JudgedDevice& judged, con
     throw std::runtime_error("the router is not in f32");
   }
   const LayerOutputs ours = run_layer(host, judged.device, layer.desc, tensors, captured.inputs);
-  const auto bounds = logit_bounds_of(captured.inputs.x, f32_tensor(file, *router), layer.desc.hidden);
+  const auto bounds = logit_bounds_of(captured.router_x, f32_tensor(file, *router), layer.desc.hidden);
   compare(captured, ours, layer.desc, bounds, output_bound, comparison);
 }
 
@@ -70,6 +81,7 @@ void run_case(const moevk::cli::Host& host, const JudgedDevice& judged, const Ll
       if (!read_captured_layer(folder, layer.block, layer.desc, captured)) {
         throw std::runtime_error("llama.cpp has no MoE layer in block " + std::to_string(layer.block));
       }
+      scale_weights(*file, layer, captured);
       compare_layer(host, judged, *file, layer, captured, one.output_bound, comparison);
       ++layers;
     }

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <list>
 #include <memory>
 #include <numeric>
@@ -71,7 +73,9 @@ void fill_ids(Filler& filler, ggml_tensor* tensor, Random& random) {
 // llama.cpp asks for all that any file may have. Scales of weights stand in files of formats that carry them apart; the
 // frequencies of rotary embeddings belong to every layer, and are asked for again.
 bool is_in_files(const Filler& filler, const std::string& name) {
-  if (name.ends_with(".scale") || name.ends_with(".input_scale")) return false;
+  const bool kept =
+      std::any_of(filler.one.keeps.begin(), filler.one.keeps.end(), [&](const char* part) { return has(name, part); });
+  if ((name.ends_with(".scale") && !kept) || name.ends_with(".input_scale")) return false;
   for (const char* part : filler.one.without) {
     if (has(name, part)) return false;
   }
@@ -139,18 +143,38 @@ void fill(ggml_tensor* tensor, void* user) {
 using Metadata = std::unique_ptr<gguf_context, decltype(&::gguf_free)>;
 
 void set(const LlamaLibrary& llama, gguf_context* metadata, const std::string& key,
-         const std::variant<uint32_t, float, bool>& value) {
+         const std::variant<uint32_t, float, bool, std::vector<bool>>& value) {
   if (const auto* number = std::get_if<uint32_t>(&value)) llama.gguf_set_val_u32(metadata, key.c_str(), *number);
   if (const auto* real = std::get_if<float>(&value)) llama.gguf_set_val_f32(metadata, key.c_str(), *real);
+  if (const auto* flags = std::get_if<std::vector<bool>>(&value)) {
+    const std::vector<int8_t> bytes(flags->begin(), flags->end());
+    llama.gguf_set_arr_data(metadata, key.c_str(), GGUF_TYPE_BOOL, bytes.data(), bytes.size());
+  }
   if (const auto* flag = std::get_if<bool>(&value)) llama.gguf_set_val_bool(metadata, key.c_str(), *flag);
+}
+
+// The base's file, under the case's architecture: that stands in front of every key.
+std::string bytes_of(const std::string& base, const LlamaCase& one) {
+  std::ifstream file(base, std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (bytes.empty()) throw std::runtime_error(base + " is not there: test-llama-archs has not saved it");
+  if (one.base_architecture == nullptr) return bytes;
+  const std::string from = one.base_architecture, to = one.architecture;
+  if (from.size() != to.size()) throw std::runtime_error(from + " and " + to + " differ in length");
+  for (size_t at = bytes.find(from); at != std::string::npos; at = bytes.find(from, at + to.size())) {
+    bytes.replace(at, to.size(), to);
+  }
+  return bytes;
 }
 
 }  // namespace
 
 void write_random_model(const LlamaLibrary& llama, const LlamaCase& one, const std::string& base,
                         const std::string& file) {
-  const Metadata metadata(llama.gguf_init_from_file(base.c_str(), {.no_alloc = true, .ctx = nullptr}), llama.gguf_free);
-  if (metadata == nullptr) throw std::runtime_error(base + " is not there: test-llama-archs has not saved it");
+  const std::string bytes = bytes_of(base, one);
+  const Metadata metadata(llama.gguf_init_from_buffer(bytes.data(), bytes.size(), {.no_alloc = true, .ctx = nullptr}),
+                          llama.gguf_free);
+  if (metadata == nullptr) throw std::runtime_error(base + " is not a GGUF file");
   const std::string prefix = std::string(one.architecture) + ".";
   for (const char* key : kRouterKeys) llama.gguf_remove_key(metadata.get(), (prefix + key).c_str());
   for (const char* key : kWidthKeys) {
