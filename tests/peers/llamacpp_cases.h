@@ -46,4 +46,11 @@ struct LlamaCase {
 
 std::span<const LlamaCase> llama_cases();
 
+// Families that llama.cpp cannot judge, and why.
+struct Unjudged {
+  const char* family;
+  const char* reason;
+};
+std::span<const Unjudged> families_without_llamacpp();
+
 }  // namespace moevk::peers

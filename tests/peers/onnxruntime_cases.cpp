@@ -6,6 +6,7 @@
 //      weights divided by their sum if asked; one matrix fc1 in front of the activation, one fc2 behind it.
 #include "tests/peers/onnxruntime_cases.h"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
@@ -34,10 +35,14 @@ moe_layer_desc routed_from_logits(moe_layer_desc desc, const Size& size) {
   return desc;
 }
 
+OnnxCase of_preset(const model::Preset& preset, const Size& size) {
+  return {preset.name, preset.name, routed_from_logits(preset.desc, size), size.tokens};
+}
+
 OnnxCase of_family(const char* family, const Size& size) {
   const model::Preset* preset = model::find_preset(family);
   if (preset == nullptr) throw std::runtime_error(std::string("there is no preset ") + family);
-  return {family, family, routed_from_logits(preset->desc, size), size.tokens};
+  return of_preset(*preset, size);
 }
 
 OnnxCase of_operator(const char* name, uint32_t activation, bool normalize, const Size& size, uint32_t flags = 0) {
@@ -58,13 +63,20 @@ void add_routing(const moe_layer_desc& desc, OnnxNode& node) {
   // Softmax scores of the top k sum to k/E at least, so that a tiny eps or floor says nothing; p = 1 is the sum.
   const bool by_sum = desc.normalize == MOE_NORMALIZE_SUM_EPS || desc.normalize == MOE_NORMALIZE_SUM_FLOOR ||
                       (desc.normalize == MOE_NORMALIZE_P_NORM && desc.normalize_p == 1);
-  const uint32_t others = MOE_LAYER_SELECTION_BIAS | MOE_LAYER_WEIGHT_ON_INPUT | MOE_LAYER_PER_EXPERT_SCALE |
-                          MOE_LAYER_SEPARATE_ROUTER_INPUT | MOE_LAYER_INPUT_NORM;
-  const bool expressible = (sparsemixer || softmax_of_chosen || softmax) && desc.normalize_eps < 1e-6f &&
-                           (by_sum || desc.normalize == MOE_NORMALIZE_NONE) && (desc.flags & others) == 0 &&
-                           desc.shared_intermediate == 0 && desc.routed_scale == 0 && desc.groups <= 1 &&
-                           desc.capacity == MOE_CAPACITY_NONE && desc.identity_experts == 0;
-  if (!expressible) throw std::runtime_error("the operator cannot express this routing");
+  const auto lacks = [](bool asked, const char* what) {
+    if (asked) throw NotExpressible(std::string("com.microsoft::MoE has no ") + what);
+  };
+  lacks(desc.capacity != MOE_CAPACITY_NONE, "capacity");
+  lacks(desc.identity_experts > 0, "identity experts");
+  lacks(desc.latent > 0, "latent experts");
+  lacks((desc.flags & MOE_LAYER_SELECTION_BIAS) != 0, "selection bias");
+  lacks((desc.flags & MOE_LAYER_WEIGHT_ON_INPUT) != 0, "weight on the experts' input");
+  lacks((desc.flags & (MOE_LAYER_SEPARATE_ROUTER_INPUT | MOE_LAYER_PER_EXPERT_SCALE)) != 0, "scale of each expert");
+  lacks(desc.groups > 1, "groups of experts");
+  lacks(desc.shared_intermediate > 0, "shared experts");
+  lacks(desc.routed_scale != 0 && desc.routed_scale != 1, "scale of the routed experts");
+  lacks(!sparsemixer && !softmax_of_chosen && !softmax, "scores but a softmax");
+  lacks(desc.normalize != MOE_NORMALIZE_NONE && (!by_sum || desc.normalize_eps >= 1e-6f), "such renormalisation");
   node.attributes.emplace_back("k", int64_t{desc.top_k});
   node.attributes.emplace_back("normalize_routing_weights", int64_t{by_sum || softmax_of_chosen});
   if (sparsemixer) node.attributes.emplace_back(kSparsemixer, int64_t{1});
@@ -76,12 +88,13 @@ void add_activation(const moe_layer_desc& desc, OnnxNode& node) {
                        : desc.activation == MOE_ACTIVATION_GELU_TANH ? "gelu"
                        : desc.activation == MOE_ACTIVATION_SILU      ? "silu"
                                                                      : nullptr;
-    if (name == nullptr) throw std::runtime_error("the operator has no such activation");
+    if (name == nullptr) throw NotExpressible("com.microsoft::MoE has no such activation");
     node.attributes.emplace_back("activation_type", name);
     return;
   }
   const bool oai = desc.activation == MOE_ACTIVATION_SWIGLU_OAI;
-  if (!oai && desc.activation != MOE_ACTIVATION_SILU) throw std::runtime_error("the operator has no such gated unit");
+  if (!oai && desc.activation != MOE_ACTIVATION_SILU)
+    throw NotExpressible("com.microsoft::MoE has no gated unit but with silu");
   node.attributes.emplace_back("activation_type", "swiglu");
   node.attributes.emplace_back("swiglu_fusion", int64_t{1});  // even rows gate, odd rows up
   node.attributes.emplace_back("activation_alpha", oai ? desc.activation_alpha : 1.0f);
@@ -127,6 +140,13 @@ std::vector<OnnxCase> onnx_moe_cases() {
       of_operator("silu", MOE_ACTIVATION_SILU, false, {8, 3, 129, 31, 7}),
       of_operator("silu, biases", MOE_ACTIVATION_SILU, true, {60, 4, 40, 48, 128}, kBiases),
   };
+  for (const model::Preset& preset : model::all_presets()) {
+    if (std::any_of(cases.begin(), cases.end(), [&](const OnnxCase& one) { return one.family == preset.name; })) {
+      continue;
+    }
+    cases.push_back(of_preset(preset, {24, std::min(preset.desc.top_k, 8u), 60, 36, 25}));
+    cases.back().expressible = false;
+  }
   for (size_t i = 0; i < cases.size(); ++i) {
     cases[i].seed = i + 1;
     if (cases[i].desc.selection == MOE_SELECT_SPARSEMIXER) cases[i].may_be_ignored = kSparsemixer;

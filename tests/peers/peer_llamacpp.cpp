@@ -110,6 +110,9 @@ int run(const Options& options) {
     for (const JudgedDevice& judged : devices) run_case(host, judged, one, options, results);
     if (devices.size() == 1) results.add(one.name, one.family, "vulkan", Verdict::skip, why);
   }
+  for (const Unjudged& one : families_without_llamacpp()) {
+    if (options.only.empty()) results.add(one.family, one.family, "reference", Verdict::skip, one.reason);
+  }
   const uint64_t messages = validation_messages(host);
   if (messages != 0) throw std::runtime_error(std::to_string(messages) + " messages of Vulkan's validation");
   return results.finish();

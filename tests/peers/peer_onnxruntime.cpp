@@ -63,6 +63,8 @@ int run(const Options& options) {
   for (const OnnxCase& one : onnx_moe_cases()) {
     try {
       run_case(host, devices, why, runtime, one, results);
+    } catch (const NotExpressible& error) {
+      results.add(one.name, one.family, "reference", one.expressible ? Verdict::fail : Verdict::skip, error.what());
     } catch (const std::exception& error) {
       results.add(one.name, one.family, "reference", Verdict::fail, error.what());
     }
