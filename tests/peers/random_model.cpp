@@ -53,7 +53,7 @@ float spread_of(const std::string& name, const ggml_tensor& tensor) {
   const float fan_in = 1.0f / std::sqrt(static_cast<float>(tensor.ne[0]));
   if (has(name, "token_embd")) return 1;
   if (has(name, "ffn_gate_inp.weight")) return 2 * fan_in;
-  if (has(name, "ffn_gate_exps.weight") || has(name, "ffn_up_exps.weight")) return 3 * fan_in;
+  if (has(name, "gate_exps.weight") || has(name, "up_exps.weight")) return 3 * fan_in;  // joined ones, too
   if (has(name, "exps.bias") || has(name, "exp_probs_b") || has(name, "ffn_gate_inp.bias")) return 0.25f;
   return tensor.ne[1] > 1 ? fan_in : 0.1f;
 }
@@ -63,8 +63,9 @@ void fill_ids(Filler& filler, ggml_tensor* tensor, Random& random) {
   std::vector<int32_t> ids(filler.one.experts), all;
   std::iota(ids.begin(), ids.end(), 0);
   for (size_t row = 0; row < rows; ++row) {
-    for (size_t i = 0; i < k; ++i)
+    for (size_t i = 0; i < k; ++i) {
       std::swap(ids[i], ids[i + random.below(filler.one.experts - static_cast<uint32_t>(i))]);
+    }
     all.insert(all.end(), ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(k));
   }
   filler.llama.tensor_set(tensor, all.data(), 0, all.size() * sizeof all[0]);
