@@ -71,9 +71,11 @@ LlamaCase deepseek4() {
   LlamaCase one = {"deepseek4", "deepseek-v4", "deepseek4", "deepseek4-moe", 16, 6};
   one.keys = with(router(kSqrtSoftplus, 1.5f, true),
                   {{"expert_feed_forward_length", 192u},  // not the 1024 that test-llama-archs takes
+                   {"hash_layer_count", 2u},
                    {"swiglu_clamp_exp", 2.5f},
                    {"swiglu_clamp_shexp", 2.5f}});
   one.without = {"exp_probs_b_vl"};  // a bias for images
+  one.token_tables = 2;
   return one;
 }
 

@@ -40,6 +40,7 @@ struct LlamaCase {
   std::vector<const char*> without = {};
   Divergence divergence = {};
   std::vector<const char*> keeps = {};      // Scales (likewise) that are the family's own, and not of a weight format.
+  uint32_t token_tables = 0;                // How many first blocks take their experts from a table by token.
   const char* base_architecture = nullptr;  // Where it is another's file: a name of the same length.
   double output_bound = kPeerBound;         // More where llama.cpp's activation is less than f32.
 };

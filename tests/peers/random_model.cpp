@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -168,6 +169,17 @@ std::string bytes_of(const std::string& base, const LlamaCase& one) {
   return bytes;
 }
 
+// llama.cpp makes tensors in f32, unless the metadata name one of another type. Shapes are its own all the same.
+void add_token_tables(const LlamaLibrary& llama, gguf_context* metadata, const LlamaCase& one) {
+  for (uint32_t block = 0; block < one.token_tables; ++block) {
+    ggml_tensor tensor = {};
+    tensor.type = GGML_TYPE_I32;
+    std::fill(std::begin(tensor.ne), std::end(tensor.ne), 1);
+    std::snprintf(tensor.name, sizeof tensor.name, "blk.%u.ffn_gate_tid2eid.weight", block);
+    llama.gguf_add_tensor(metadata, &tensor);
+  }
+}
+
 }  // namespace
 
 void write_random_model(const LlamaLibrary& llama, const LlamaCase& one, const std::string& base,
@@ -187,6 +199,8 @@ void write_random_model(const LlamaLibrary& llama, const LlamaCase& one, const s
   set(llama, metadata.get(), prefix + "expert_count", one.experts);
   set(llama, metadata.get(), prefix + "expert_used_count", one.top_k);
   for (const MetadataKey& key : one.keys) set(llama, metadata.get(), prefix + key.name, key.value);
+
+  add_token_tables(llama, metadata.get(), one);
 
   Filler filler{llama, one, {}, {}, {}};
   llama_model* model = llama.model_init_from_user(metadata.get(), fill, &filler, llama.model_default_params());
