@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 # The parts of scripts/test in which other people's implementations judge our layers (docs/peers.md). Sourced by
 # scripts/test, whose begin, end, counters and variables it uses. What they say of each family is appended to
 # build/reports/families.txt.
