@@ -50,6 +50,34 @@ keyring() {
   done
 }
 
+# unpack SUITE DIR PACKAGE...: downloads and unpacks under DIR. Uses an apt of its own (lists,
+# cache, status), so the system's apt never hears of the other suite. Signatures and hashes are
+# checked.
+unpack() {
+  local suite=$1 into=$2 from key apt
+  shift 2
+  from=$(mirror)
+  [ -n "$from" ] || { note "no Debian mirror found in this machine's apt sources"; return 1; }
+  key=$(keyring)
+  [ -n "$key" ] || { note "no Debian archive keyring (package debian-archive-keyring)"; return 1; }
+  apt=$into/.apt
+  mkdir -p "$apt"/{lists/partial,cache/archives/partial,none}
+  : >"$apt/status"
+  echo "deb [signed-by=$key] $from $suite main" >"$apt/sources.list"
+  # Valid-Until is not asked for, so that a mirror frozen at some day serves too.
+  local options=(-qq
+    -o "Dir::Etc::sourcelist=$apt/sources.list" -o "Dir::Etc::sourceparts=$apt/none"
+    -o "Dir::Etc::preferences=$apt/none/none" -o "Dir::Etc::preferencesparts=$apt/none"
+    -o "Dir::State::Lists=$apt/lists" -o "Dir::State::status=$apt/status" -o "Dir::Cache=$apt/cache"
+    -o APT::Sandbox::User= -o APT::Default-Release= -o Acquire::Languages=none
+    -o Acquire::Check-Valid-Until=false -o Acquire::Retries=3)
+  apt-get "${options[@]}" update || return 1
+  (cd "$apt" && apt-get "${options[@]}" download "$@") || return 1
+  local deb
+  for deb in "$apt"/*.deb; do dpkg-deb -x "$deb" "$into" || return 1; done
+  rm -rf "$apt" "$into"/usr/share/{doc,man,lintian,locale,bug}
+}
+
 # ---- drivers ----------------------------------------------------------------------------------
 
 # icd NAME: path of a Vulkan driver's manifest, or nothing if that driver is not here.

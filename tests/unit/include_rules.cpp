@@ -160,6 +160,11 @@ const std::vector<Rule>& rules() {
       {"tests/layers/", true, true, false, together({kAbi, kKernelTable, {"runtime/", "tests/layers/"}})},
       {"tests/vendor/", true, true, true,
        together({kAbi, kKernelTable, {"gtest/", "runtime/", "backend/", "tests/layers/", "tests/vendor/"}})},
+      // Other people's public C headers; their libraries are opened at run time.
+      {"tests/peers/", true, true, true,
+       together(
+           {host,
+            {"gtest/", "tools/", "tests/", "llama.h", "ggml.h", "ggml-backend.h", "gguf.h", "onnxruntime_c_api.h"}})},
       {"tests/", true, true, true, together({host, {"gtest/", "tools/", "tests/"}})},
   };
   return all;
