@@ -2,12 +2,11 @@
 //
 // The points of each codebook as a bitmap over its cube: bit p is set where the vector with the number p belongs to the
 // book. p is written in base 3 (8 digits) or base 8 (4 digits), the first element's level being the lowest digit. The
-// sets are those of ggml 0.27 (ggml-common.h), read back from its own decoder; tests/ggml compares every code with it.
+// sets are those of ggml 0.27 (ggml-common.h), read back from its own decoder; ggml_oracle_test.cpp compares every code.
 #include "runtime/codebooks.h"
 
 #include <array>
-
-#include "kernel_table.h"
+#include <cstddef>
 
 namespace moevk {
 namespace {
@@ -112,7 +111,7 @@ constexpr uint64_t kIq3SPoints[] = {
     0x10000000810001, 0x104200410000400, 0x100021001, 0x4000800200000, 0x1000010000009, 0x100000020, 0xa00,
     0x4100140050091, 0x2800100204, 0x20001024112, 0x80024000004, 0x10000010822, 0x400040000, 0x2000004, 0x1};
 
-template <size_t N>
+template <std::size_t N>
 std::vector<uint16_t> levels_of(const uint64_t (&points)[N], uint32_t base, uint32_t width, uint32_t bits) {
   std::vector<uint16_t> all;
   for (uint32_t p = 0; p < N * 64; ++p) {
@@ -128,7 +127,7 @@ const std::vector<uint16_t>& book_levels(Codebook book) {
   static const std::array<std::vector<uint16_t>, kCodebooks> all = {
       levels_of(kIq2XxsPoints, 3, 8, 2), levels_of(kIq2XsPoints, 3, 8, 2),  levels_of(kIq2SPoints, 3, 8, 2),
       levels_of(kIq1Points, 3, 8, 2),    levels_of(kIq3XxsPoints, 8, 4, 3), levels_of(kIq3SPoints, 8, 4, 3)};
-  return all[static_cast<size_t>(book)];
+  return all[static_cast<std::size_t>(book)];
 }
 
 }  // namespace
@@ -151,7 +150,7 @@ const std::vector<uint32_t>& codebook_words() {
     std::vector<uint32_t> all;
     for (uint32_t book = 0; book < kCodebooks; ++book) {
       const std::vector<uint16_t>& levels = book_levels(static_cast<Codebook>(book));
-      for (size_t i = 0; i < levels.size(); i += 2) all.push_back(levels[i] | uint32_t{levels[i + 1]} << 16);
+      for (std::size_t i = 0; i < levels.size(); i += 2) all.push_back(levels[i] | uint32_t{levels[i + 1]} << 16);
     }
     return all;
   }();

@@ -21,7 +21,7 @@ uint32_t codebook_levels(Codebook book, uint32_t code);
 // What a level stands for.
 int32_t codebook_value(Codebook book, uint32_t level);
 
-// All codebooks as kernels read them, two code vectors a word, in the order of the enum; kNumberCodebookWords words.
+// All codebooks as kernels read them, two code vectors a word, in the order of the enum.
 const std::vector<uint32_t>& codebook_words();
 
 }  // namespace moevk
