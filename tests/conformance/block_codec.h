@@ -32,6 +32,8 @@ std::string format_text(const moe_weight_format& format);
 
 // Whole blocks for `elements` weights, of an RMS near `scale`.
 std::vector<std::byte> draw_blocks(Random& random, const BlockKind& kind, size_t elements, float scale);
+// Gives a block scales from the least to the largest that leave its weights finite.
+void scale_block(Random& random, const BlockKind& kind, std::byte* block);
 std::vector<float> decode_blocks(const BlockKind& kind, const std::vector<std::byte>& blocks);
 
 }  // namespace moe_conformance

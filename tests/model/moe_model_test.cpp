@@ -177,7 +177,7 @@ TEST(MoeModel, QuantisedWeightsAreHandedOnAsTheyAre) {
   for (const TensorSource& source : layer.tensors) {
     const bool expert = source.name.starts_with("experts.");
     EXPECT_EQ(source.dtype, expert ? MOE_DTYPE_BLOCKS : MOE_DTYPE_F32) << source.name;
-    EXPECT_EQ(memory_source(opened.file, source).bytes, source.tensor->bytes);
+    EXPECT_EQ(memory_source(*opened.file, source).bytes, source.tensor->bytes);
   }
   EXPECT_EQ(layer.bytes, 64u * 4 * 4 + 3u * 4 * 64 * 32 / 32 * 34);
 }
