@@ -40,7 +40,7 @@ struct TensorSpec {
   uint32_t experts = 0;       // length of the expert axis; 0: none
   uint32_t rows = 0;          // as the host stores it
   uint32_t columns = 0;
-  uint32_t dtype = MOE_DTYPE_F32;  // matrices: fixed by the format; vectors: f16 and bf16 are taken too
+  uint32_t dtype = MOE_DTYPE_F32;            // matrices: fixed by the format; vectors: f16 and bf16 are taken too
   WeightFormat format = WeightFormat::kF32;  // of a matrix
 
   bool is_matrix() const { return role == Role::kMatrix || role == Role::kGateUpMatrix; }

@@ -18,8 +18,8 @@ Result<WeightFormat> preset_format(const moe_weight_format& format, const std::s
   const struct {
     const char* field;
     uint32_t value;
-  } others[] = {{".element", format.element},           {".bits", format.bits},   {".block_columns", format.block_columns},
-                {".block_rows", format.block_rows},     {".scale", format.scale}, {".zero_point", format.zero_point},
+  } others[] = {{".element", format.element},       {".bits", format.bits},   {".block_columns", format.block_columns},
+                {".block_rows", format.block_rows}, {".scale", format.scale}, {".zero_point", format.zero_point},
                 {".packing", format.packing}};
   for (const auto& other : others) {
     if (other.value != 0) return invalid(argument + other.field, "must be 0 beside a preset, which says it all");

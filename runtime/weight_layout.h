@@ -66,7 +66,7 @@ struct WeightLayout {
   std::vector<BindingPass> passes[kWeightSets];
   uint32_t table_entries = 0;
   uint32_t codebook_entries = 0;  // of the table, at its beginning: all codebooks, where a format needs one
-  uint32_t router_stride = 0;  // floats
+  uint32_t router_stride = 0;     // floats
   // Offsets of f32 vectors in the aux buffer, in floats; kNumberNone where the layer has none.
   uint32_t router_bias, selection_bias, norm;
   uint32_t gate_bias, up_bias, down_bias;  // of segment 0; joined shared experts have zeros

@@ -79,8 +79,10 @@ TEST_P(DescriptorTest, Malformed) {
       {"desc.up_format", "scale", [](moe_layer_desc& d) { d.up_format.scale = 99; }},
       {"desc.down_format", "zero_point", [](moe_layer_desc& d) { d.down_format.zero_point = 99; }},
       {"desc.down_format", "7", [](moe_layer_desc& d) { d.down_format.bits = 7; }},
-      {"desc.up_format", "multiple", [](moe_layer_desc& d) { d.up_format.preset = 9; }},  // 32 weights a block, rows of 8
-      {"desc.down_format", "256", [](moe_layer_desc& d) { d.hidden = 256, d.intermediate = 128, d.down_format.preset = 13; }},
+      {"desc.up_format", "multiple",
+       [](moe_layer_desc& d) { d.up_format.preset = 9; }},  // 32 weights a block, rows of 8
+      {"desc.down_format", "256",
+       [](moe_layer_desc& d) { d.hidden = 256, d.intermediate = 128, d.down_format.preset = 13; }},
       {"desc.shared_down_format", "multiple",
        [](moe_layer_desc& d) { d.shared_intermediate = 48, d.shared_down_format.preset = 9; }},
       {"desc.up_format.element", "preset",

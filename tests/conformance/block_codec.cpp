@@ -26,7 +26,9 @@ class Bits {
     }
     return value;
   }
-  double half(uint32_t byte) const { return static_cast<double>(decode_f16(static_cast<uint16_t>((*this)(byte, 0, 16)))); }
+  double half(uint32_t byte) const {
+    return static_cast<double>(decode_f16(static_cast<uint16_t>((*this)(byte, 0, 16))));
+  }
 
  private:
   const std::byte* data_;
@@ -46,7 +48,8 @@ double iq4_level(uint32_t code) {
 
 double fp4(uint32_t code) {  // e2m1: sign, two bits of exponent, one of mantissa
   const uint32_t exponent = code >> 1 & 3, mantissa = code & 1;
-  const double magnitude = exponent == 0 ? 0.5 * mantissa : std::ldexp(1 + 0.5 * mantissa, static_cast<int>(exponent) - 1);
+  const double magnitude =
+      exponent == 0 ? 0.5 * mantissa : std::ldexp(1 + 0.5 * mantissa, static_cast<int>(exponent) - 1);
   return (code & 8) != 0 ? -magnitude : magnitude;
 }
 
@@ -66,9 +69,7 @@ double of_book(Codebook book, uint32_t code, uint32_t i) {
 
 // A sign bit for each of 8 weights; of seven the last makes their number even.
 double signed_by(uint32_t signs, uint32_t i) { return (signs >> i & 1) != 0 ? -1 : 1; }
-double signed_by_seven(uint32_t signs, uint32_t i) {
-  return i < 7 ? signed_by(signs, i) : odd(signs) ? -1 : 1;
-}
+double signed_by_seven(uint32_t signs, uint32_t i) { return i < 7 ? signed_by(signs, i) : odd(signs) ? -1 : 1; }
 
 double scale_minus_minimum(const Bits& b, uint32_t run, uint32_t code) {  // Q4_K and Q5_K: d, dmin, 12 bytes
   const uint32_t low = run % 4;
@@ -85,8 +86,7 @@ double weight(uint32_t type, const Bits& b, uint32_t i) {
     case 6: return b.half(0) * (static_cast<int>(interleaved(b, 6, 4, 16, i) + 16 * b(2, i, 1)) - 16);
     case 7: return b.half(0) * (interleaved(b, 8, 4, 16, i) + 16 * b(4, i, 1)) + b.half(2);
     case 8: return b.half(0) * static_cast<int8_t>(b(2 + i, 0, 8));
-    case 10:
-      return b.half(80) * b(i / 16, 0, 4) * interleaved(b, 16, 2, 32, i) - b.half(82) * b(i / 16, 4, 4);
+    case 10: return b.half(80) * b(i / 16, 0, 4) * interleaved(b, 16, 2, 32, i) - b.half(82) * b(i / 16, 4, 4);
     case 11: {
       const uint32_t run = i / 16;
       const uint32_t scale = b(96 + run % 8, run / 8 * 4, 4) | b(104 + run % 4, run / 4 * 2, 2) << 4;
@@ -218,12 +218,12 @@ void set_scales(uint32_t type, std::byte* block, double factor) {
 
 const std::vector<BlockKind>& block_kinds() {
   static const std::vector<BlockKind> all = {
-      {2, "Q4_0", 32, 18},      {3, "Q4_1", 32, 20},      {6, "Q5_0", 32, 22},     {7, "Q5_1", 32, 24},
-      {8, "Q8_0", 32, 34},      {10, "Q2_K", 256, 84},    {11, "Q3_K", 256, 110},  {12, "Q4_K", 256, 144},
+      {2, "Q4_0", 32, 18},      {3, "Q4_1", 32, 20},      {6, "Q5_0", 32, 22},      {7, "Q5_1", 32, 24},
+      {8, "Q8_0", 32, 34},      {10, "Q2_K", 256, 84},    {11, "Q3_K", 256, 110},   {12, "Q4_K", 256, 144},
       {13, "Q5_K", 256, 176},   {14, "Q6_K", 256, 210},   {16, "IQ2_XXS", 256, 66}, {17, "IQ2_XS", 256, 74},
-      {18, "IQ3_XXS", 256, 98}, {19, "IQ1_S", 256, 50},   {20, "IQ4_NL", 32, 18},  {21, "IQ3_S", 256, 110},
-      {22, "IQ2_S", 256, 82},   {23, "IQ4_XS", 256, 136}, {29, "IQ1_M", 256, 56},  {34, "TQ1_0", 256, 54},
-      {35, "TQ2_0", 256, 66},   {39, "MXFP4", 32, 17},    {40, "NVFP4", 64, 36},   {41, "Q1_0", 128, 18},
+      {18, "IQ3_XXS", 256, 98}, {19, "IQ1_S", 256, 50},   {20, "IQ4_NL", 32, 18},   {21, "IQ3_S", 256, 110},
+      {22, "IQ2_S", 256, 82},   {23, "IQ4_XS", 256, 136}, {29, "IQ1_M", 256, 56},   {34, "TQ1_0", 256, 54},
+      {35, "TQ2_0", 256, 66},   {39, "MXFP4", 32, 17},    {40, "NVFP4", 64, 36},    {41, "Q1_0", 128, 18},
       {42, "Q2_0", 64, 18}};
   return all;
 }

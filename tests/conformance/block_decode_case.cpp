@@ -70,7 +70,8 @@ void block_decode(Session& s, CaseResult& result) {
         float a = 0, b = 0;
         std::memcpy(&a, ours.data() + first * sizeof a, sizeof a);
         std::memcpy(&b, want.data() + first * sizeof b, sizeof b);
-        fail(result, "%s, %llu tokens: %zu weights differ, the first in row %zu for token %zu: %a, the reference has %a",
+        fail(result,
+             "%s, %llu tokens: %zu weights differ, the first in row %zu for token %zu: %a, the reference has %a",
              kind.name, static_cast<unsigned long long>(tokens), different, first % kColumns, first / kColumns,
              static_cast<double>(a), static_cast<double>(b));
       }

@@ -167,8 +167,8 @@ const char* name_of(const char* const (&names)[N], uint32_t value) {
 void describe_numbers(std::ostringstream& out, const LayerCase& layer_case) {
   const moe_layer_desc& d = layer_case.desc;
   const LayerInputs& in = layer_case.inputs;
-  out << " | weights router " << dtype_name(layer_case.weights.router_dtype) << " gate "
-      << format_text(d.gate_format) << " up " << format_text(d.up_format) << " down " << format_text(d.down_format);
+  out << " | weights router " << dtype_name(layer_case.weights.router_dtype) << " gate " << format_text(d.gate_format)
+      << " up " << format_text(d.up_format) << " down " << format_text(d.down_format);
   if (d.shared_intermediate != 0) {
     out << " shared " << format_text(d.shared_gate_format) << '/' << format_text(d.shared_up_format) << '/'
         << format_text(d.shared_down_format);

@@ -190,7 +190,8 @@ TEST(MoeModel, TypesOfActivationsAreRefusedByName) {
   const Opened opened(sample_qwen3moe(shape));
   ASSERT_TRUE(opened.model.ok()) << opened.model.error().text();
   const std::string& refusal = opened.model->layers[1].refusal;
-  EXPECT_NE(refusal.find("blk.1.ffn_gate_exps.weight is Q8_1; that is no type of weights"), std::string::npos) << refusal;
+  EXPECT_NE(refusal.find("blk.1.ffn_gate_exps.weight is Q8_1; that is no type of weights"), std::string::npos)
+      << refusal;
 }
 
 TEST(MoeModel, ExpertWidthFromTheTotalWidth) {

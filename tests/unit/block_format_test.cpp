@@ -64,8 +64,9 @@ TEST_P(EveryFormat, UnpackingGivesTheBytesBack) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, EveryFormat, testing::Range(kNumberFormatQ40, kWeightFormats),
-                         [](const auto& info) { return std::string(format_name(static_cast<WeightFormat>(info.param))); });
+INSTANTIATE_TEST_SUITE_P(Formats, EveryFormat, testing::Range(kNumberFormatQ40, kWeightFormats), [](const auto& info) {
+  return std::string(format_name(static_cast<WeightFormat>(info.param)));
+});
 
 // Codes of 4 bits stand in the order of the elements, the first in the lowest bits; scales follow all of them.
 TEST(BlockFormat, PackedRowByHand) {
@@ -127,13 +128,15 @@ const std::vector<Golden>& goldens() {
       {F::kIq1S, {{1, 0x3C}, {35, 0x10}, {37, 0x80}}, {{0, -2.625f}, {32, -1.125f}, {64, -0.875f}}},
       // d = 1 in the top bits of the last words
       {F::kIq1M, {{32, 0x80}, {53, 0xC0}, {55, 0x30}}, {{0, -0.875f}, {8, -1.125f}}},
-      // 243 is above 2/3 of 256 after four multiplications only: digits 2 2 1 1 0 of 243 * 256 / 243 ...
+      // As fractions of 256: 255 is above two thirds, digit 2; 86 above one, digit 1
       {F::kTq1_0, {{0, 255}, {48, 86}, {53, 0x3C}}, {{0, 1.0f}, {1, -1.0f}, {240, 0.0f}}},
       {F::kTq2_0, {{0, 0xE4}, {65, 0x3C}}, {{0, -1.0f}, {32, 0.0f}, {64, 1.0f}, {96, 2.0f}}},
       // 2^(128 - 127), levels by half
       {F::kMxfp4, {{0, 128}, {1, 0xF7}}, {{0, 12.0f}, {16, -12.0f}, {1, 0.0f}}},
       // Scale 1.0 is 0x38; 0x7F, which would be NaN, is 0; the top bit says nothing
-      {F::kNvfp4, {{0, 0x38}, {1, 0x7F}, {2, 0xB8}, {4, 0x21}, {12, 0x77}, {20, 0x0F}}, {{0, 0.5f}, {8, 1.0f}, {16, 0.0f}, {32, -6.0f}}},
+      {F::kNvfp4,
+       {{0, 0x38}, {1, 0x7F}, {2, 0xB8}, {4, 0x21}, {12, 0x77}, {20, 0x0F}},
+       {{0, 0.5f}, {8, 1.0f}, {16, 0.0f}, {32, -6.0f}}},
       {F::kQ1_0, {{1, 0x3C}, {2, 2}}, {{0, -1.0f}, {1, 1.0f}, {127, -1.0f}}},
       {F::kQ2_0, {{1, 0x3C}, {2, 0xE4}}, {{0, -1.0f}, {1, 0.0f}, {2, 1.0f}, {3, 2.0f}, {4, -1.0f}}},
   };

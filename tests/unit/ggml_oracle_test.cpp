@@ -120,8 +120,8 @@ TEST_P(GgmlOracle, EveryPairOfBytes) {
 
 // All bits 0, all 1, and the same with each half at the extremes.
 TEST_P(GgmlOracle, Extremes) {
-  static constexpr uint32_t kHalves[] = {0, 0x8000, 1, 0x8001, 0x3FF, 0x400, 0x3C00, 0xBC00, 0x7BFF, 0xFBFF, 0x7C00,
-                                         0xFC00, 0x7E00, 0xFE00, 0x7C01};
+  static constexpr uint32_t kHalves[] = {0,      0x8000, 1,      0x8001, 0x3FF,  0x400,  0x3C00, 0xBC00,
+                                         0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7E00, 0xFE00, 0x7C01};
   for (const uint32_t fill : {0u, 255u, 0x55u, 0xAAu}) {
     std::vector<std::byte> block(format_->bytes, static_cast<std::byte>(fill));
     ASSERT_TRUE(same(block));
@@ -160,8 +160,9 @@ TEST_P(GgmlOracle, BlocksOfItsOwnQuantiser) {
   EXPECT_LT(error, power) << format_->name;  // an approximation of what went in: at least better than zeros
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, GgmlOracle, testing::Range(kNumberFormatQ40, kWeightFormats),
-                         [](const auto& info) { return std::string(format_name(static_cast<WeightFormat>(info.param))); });
+INSTANTIATE_TEST_SUITE_P(Formats, GgmlOracle, testing::Range(kNumberFormatQ40, kWeightFormats), [](const auto& info) {
+  return std::string(format_name(static_cast<WeightFormat>(info.param)));
+});
 
 }  // namespace
 }  // namespace moevk::unit

@@ -35,11 +35,11 @@ std::string type_refusal(const std::string& abi_name, uint32_t ggml_type) {
 }
 
 uint32_t abi_dtype(uint32_t ggml_type) {
-  return ggml_type == kGgmlF16    ? MOE_DTYPE_F16
-         : ggml_type == kGgmlBf16 ? MOE_DTYPE_BF16
-         : ggml_type == kGgmlI32  ? MOE_DTYPE_I32
+  return ggml_type == kGgmlF16        ? MOE_DTYPE_F16
+         : ggml_type == kGgmlBf16     ? MOE_DTYPE_BF16
+         : ggml_type == kGgmlI32      ? MOE_DTYPE_I32
          : is_block_format(ggml_type) ? MOE_DTYPE_BLOCKS
-                                  : MOE_DTYPE_F32;
+                                      : MOE_DTYPE_F32;
 }
 
 moe_weight_format abi_format(uint32_t ggml_type) {
