@@ -90,8 +90,8 @@ void main() {
     for (uint chunk = lane; chunk < s.chunks; chunk += LANES) {
       for (uint r = 0u; r < kRowsPerGroup; ++r) {
         vec4 gate_a, gate_b, up_a, up_b;
-        load_weights(up_format, up_piece, up_rows[r], p.chunks, chunk, up_a, up_b);
-        if (GATED != 0u) load_weights(gate_format, gate_piece, gate_rows[r], p.chunks, chunk, gate_a, gate_b);
+        load_weights(up_format, up_piece, up_rows[r], s.chunks, chunk, up_a, up_b);
+        if (GATED != 0u) load_weights(gate_format, gate_piece, gate_rows[r], s.chunks, chunk, gate_a, gate_b);
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
           if (i >= count) break;  // uniform: most experts have fewer tokens
           vec4 xa = input_at(is_latent, x_rows[i] + 2u * chunk);

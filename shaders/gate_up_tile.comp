@@ -85,10 +85,10 @@ void main() {
       store_row_chunk(row, i % kChunks, input_at(is_latent, at), input_at(is_latent, at + 1u));
     }
     vec4 a, b;
-    load_weights(up_format, up_piece, up_row, p.chunks, chunk + load_chunk, a, b);
+    load_weights(up_format, up_piece, up_row, s.chunks, chunk + load_chunk, a, b);
     STORE_COLUMN_CHUNK(up_tile, load_column, load_chunk, a, b)
     if (GATED != 0u) {
-      load_weights(gate_format, gate_piece, gate_row, p.chunks, chunk + load_chunk, a, b);
+      load_weights(gate_format, gate_piece, gate_row, s.chunks, chunk + load_chunk, a, b);
       STORE_COLUMN_CHUNK(gate_tile, load_column, load_chunk, a, b)
     }
     barrier();
