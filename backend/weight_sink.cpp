@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Uploads rows through a ring of staging slots: one is filled while the other is copied. Rows are padded with
-// zeros on the way. Vectors are small and go last, in one piece.
+// Uploads rows through a ring of staging slots: one is filled while the other is copied. Rows are packed for the
+// kernels and padded with zeros on the way. Vectors are small and go last, in one piece.
 #include "backend/weight_sink.h"
 
 #include <algorithm>
@@ -10,6 +10,8 @@
 #include "backend/vulkan_buffer.h"
 #include "backend/vulkan_layer.h"
 #include "kernel_table.h"
+#include "runtime/block_format.h"
+#include "runtime/codebooks.h"
 
 namespace moevk {
 namespace {
@@ -65,6 +67,7 @@ class VulkanSink final : public WeightSink {
                     const std::byte* source, uint64_t stride) override {
     const MatrixLayout& m = layout_.at(segment, kind);
     const uint64_t used = row_bytes(m.format, m.columns);
+    const BlockFormat* const blocks = find_block_format(m.format);
     while (rows != 0) {
       const uint32_t piece = first_row / m.rows_per_piece;
       const uint32_t in_piece = first_row % m.rows_per_piece;
@@ -77,7 +80,11 @@ class VulkanSink final : public WeightSink {
       const auto run = static_cast<uint32_t>(std::min<uint64_t>({rows, room, m.rows_per_piece - in_piece}));
       std::byte* to = slot->staging.mapped() + slot->used;
       for (uint32_t i = 0; i < run; ++i) {
-        std::memcpy(to + i * m.row_bytes, source + i * stride, used);
+        if (blocks != nullptr) {
+          pack_row(*blocks, m.columns, source + i * stride, to + i * m.row_bytes);
+        } else {
+          std::memcpy(to + i * m.row_bytes, source + i * stride, used);
+        }
         std::memset(to + i * m.row_bytes + used, 0, m.row_bytes - used);
       }
       const PiecePlace& place = m.places[expert * m.pieces + piece];
@@ -196,6 +203,7 @@ class VulkanSink final : public WeightSink {
 
   std::vector<uint32_t> expert_table() const {
     std::vector<uint32_t> table(size_t{layout_.table_entries} * 2);
+    if (layout_.codebook_entries != 0) std::copy(codebook_words().begin(), codebook_words().end(), table.begin());
     const bool addresses = device_->caps().buffer_device_address != 0;
     std::vector<uint64_t> window_address(memory_.windows.size());
     for (size_t i = 0; addresses && i < window_address.size(); ++i) window_address[i] = address(memory_.windows[i]);

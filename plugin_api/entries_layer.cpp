@@ -62,7 +62,7 @@ moe_status MOE_CALL list_layer_tensors(moe_device* device, const moe_layer_desc*
       info.rows = tensors[i].rows;
       info.columns = tensors[i].columns;
       info.dtype = tensors[i].dtype;
-      info.bytes = std::max(info.experts, 1u) * tensors[i].elements_per_expert() * dtype_bytes(info.dtype);
+      info.bytes = tensors[i].total_bytes();
       return info;
     });
   });

@@ -177,8 +177,9 @@ typedef struct moe_device_desc {
 #define MOE_DTYPE_F16 1u
 #define MOE_DTYPE_BF16 2u
 #define MOE_DTYPE_I32 3u
+#define MOE_DTYPE_BLOCKS 4u /* of a tensor's bytes: blocks of a format that a moe_weight_format names */
 
-/* A weight format is data. Plain formats set element only. */
+/* A weight format is data. Plain formats set element only, GGUF block formats preset only. */
 #define MOE_ELEMENT_F32 0u
 #define MOE_ELEMENT_F16 1u
 #define MOE_ELEMENT_BF16 2u

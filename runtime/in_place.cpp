@@ -19,6 +19,9 @@ Status check_in_place(const LayerSpec& spec, const TensorSpec& tensor, const Ten
     return no("gate and up are interleaved");
   }
   if (tensor.shared && spec.segments == 1) return no("shared experts join the routed ones here");
+  if (!is_plain(tensor.format)) {
+    return no(std::string("blocks of ") + format_name(tensor.format) + " are packed for the kernels");
+  }
   if (tensor.columns % kNumberPadColumns != 0) {
     return no("a row has " + std::to_string(tensor.columns) + " columns, no multiple of " +
               std::to_string(kNumberPadColumns));
@@ -39,7 +42,7 @@ std::vector<InPlaceMatrix> matrices_in_place(const LayerSpec& spec, const Tensor
   matrix.experts = std::max(tensor.experts, 1u);
   matrix.host_buffer = host_buffer;
   matrix.offset_bytes = binding.buffer->place().offset_bytes + binding.offset_bytes;
-  matrix.expert_bytes = tensor.elements_per_expert() * dtype_bytes(tensor.dtype);
+  matrix.expert_bytes = tensor.bytes_per_expert(tensor.dtype);
   if (tensor.role == TensorSpec::Role::kMatrix) return {matrix};
   InPlaceMatrix second = matrix;
   second.offset_bytes += matrix.expert_bytes / 2;

@@ -267,6 +267,35 @@ Status check_layer_supported(const moe_layer_desc& d) {
   return {};
 }
 
+namespace {
+
+// Blocks lie along a matrix's rows: a row must be whole blocks, and so must not be a column.
+Status check_rows(const LayerSpec& spec, WeightFormat format, uint32_t columns, const std::string& field) {
+  if (is_plain(format)) return {};
+  const std::string name = format_name(format);
+  if (columns % block_elements(format) != 0) {
+    return invalid("desc." + field, name + " has blocks of " + number(block_elements(format)) + " weights; a row of " +
+                                        number(columns) + " is no multiple of that");
+  }
+  if (spec.desc.matrix_order != MOE_MATRIX_IN_OUT || field.starts_with("latent")) return {};
+  return unsupported("desc.matrix_order",
+                     "[in, out] is not done for blocks, which lie along rows (" + field + " is " + name + ")");
+}
+
+Status check_blocks(const LayerSpec& spec) {
+  for (uint32_t i = 0; i < spec.weight_segments(); ++i) {
+    const Segment& s = spec.segment[i];
+    const bool latent = i == spec.segments;
+    const std::string prefix = i == 0 ? "" : "shared_";
+    MOE_RETURN_IF_ERROR(check_rows(spec, s.gate, s.hidden, latent ? "latent_down_format" : prefix + "gate_format"));
+    MOE_RETURN_IF_ERROR(check_rows(spec, s.up, s.hidden, latent ? "latent_down_format" : prefix + "up_format"));
+    MOE_RETURN_IF_ERROR(check_rows(spec, s.down, s.intermediate, latent ? "latent_up_format" : prefix + "down_format"));
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<LayerSpec> make_layer_spec(const moe_layer_desc& desc) {
   MOE_RETURN_IF_ERROR(validate_layer(desc));
   MOE_RETURN_IF_ERROR(check_layer_supported(desc));
@@ -323,6 +352,7 @@ Result<LayerSpec> make_layer_spec(const moe_layer_desc& desc) {
     MOE_ASSIGN_OR_RETURN(latent.down, weight_format(d.latent_up_format, "desc.latent_up_format"));
     latent.gate = latent.up;
   }
+  MOE_RETURN_IF_ERROR(check_blocks(spec));
   spec.slots = d.top_k + spec.shared_slots;
   spec.experts_total = d.experts + spec.shared_slots;
   return spec;

@@ -132,8 +132,8 @@ void PlanBuilder::estimate_matmul(Dispatch* d, bool gate_up, size_t passes) cons
   for (uint32_t i = 0; i < spec_.segments; ++i) {
     const Segment& s = spec_.segment[i];
     const double elements = static_cast<double>(s.intermediate) * s.hidden;
-    const double bytes = static_cast<double>(gate_up ? element_bytes(s.up) + (spec_.gated ? element_bytes(s.gate) : 0)
-                                                     : element_bytes(s.down));
+    const double bytes =
+        gate_up ? element_bytes(s.up) + (spec_.gated ? element_bytes(s.gate) : 0) : element_bytes(s.down);
     weights += elements * bytes * (i == 0 ? routed : 1);
     const double slots = i == 0 ? (spec_.segments == 1 ? spec_.slots : spec_.desc.top_k) : spec_.shared_slots;
     flops += 2 * elements * matrices * slots * tokens_;

@@ -77,6 +77,7 @@ class Lister {
     t.rows = t.transposed ? columns : rows;
     t.columns = t.transposed ? rows : columns;
     t.dtype = dtype_of(format);
+    t.format = format;
     tensors_.push_back(t);
   }
 

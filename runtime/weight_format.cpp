@@ -8,18 +8,41 @@
 #include <cstring>
 #include <limits>
 
+#include "runtime/block_format.h"
+
 namespace moevk {
+namespace {
+
+// A preset says everything: what stands beside it would contradict it, or repeat it.
+Result<WeightFormat> preset_format(const moe_weight_format& format, const std::string& argument) {
+  const struct {
+    const char* field;
+    uint32_t value;
+  } others[] = {{".element", format.element},       {".bits", format.bits},   {".block_columns", format.block_columns},
+                {".block_rows", format.block_rows}, {".scale", format.scale}, {".zero_point", format.zero_point},
+                {".packing", format.packing}};
+  for (const auto& other : others) {
+    if (other.value != 0) return invalid(argument + other.field, "must be 0 beside a preset, which says it all");
+  }
+  const BlockFormat* block = find_ggml_block_format(format.preset - 1);
+  if (block != nullptr) return block->format;
+  return unsupported(argument + ".preset", "is " + std::to_string(format.preset) + ": GGUF type " +
+                                               std::to_string(format.preset - 1) + " is no block format that is read");
+}
+
+}  // namespace
 
 Result<WeightFormat> weight_format(const moe_weight_format& format, const std::string& argument) {
   if (format.element > MOE_ELEMENT_CODEBOOK) return invalid(argument + ".element", "is no MOE_ELEMENT_* value");
   if (format.scale > MOE_SCALE_E4M3) return invalid(argument + ".scale", "is no MOE_SCALE_* value");
   if (format.zero_point > MOE_ZERO_POINT_MINIMUM)
     return invalid(argument + ".zero_point", "is no MOE_ZERO_POINT_* value");
+  if (format.preset != 0) return preset_format(format, argument);
   const bool plain = format.element <= MOE_ELEMENT_BF16;
   const bool blocks = format.block_columns != 0 || format.block_rows > 1 || format.scale != MOE_SCALE_NONE ||
-                      format.zero_point != MOE_ZERO_POINT_NONE || format.packing != 0 || format.preset != 0;
+                      format.zero_point != MOE_ZERO_POINT_NONE || format.packing != 0;
   if (!plain || blocks)
-    return unsupported(argument, "quantised weight formats are not done yet; f32, f16 and bf16 are");
+    return unsupported(argument, "quantised weights are done by preset only (1 + the number of a GGUF block format)");
   const uint32_t bits = format.element == MOE_ELEMENT_F32 ? 32 : 16;
   if (format.bits != 0 && format.bits != bits) {
     return invalid(argument + ".bits",
@@ -28,11 +51,53 @@ Result<WeightFormat> weight_format(const moe_weight_format& format, const std::s
   return static_cast<WeightFormat>(format.element);
 }
 
-const char* format_name(WeightFormat format) { return dtype_name(dtype_of(format)); }
+const char* format_name(WeightFormat format) {
+  return is_plain(format) ? dtype_name(dtype_of(format)) : find_block_format(format)->name;
+}
 
-uint32_t dtype_of(WeightFormat format) { return static_cast<uint32_t>(format); }
+uint32_t dtype_of(WeightFormat format) { return is_plain(format) ? static_cast<uint32_t>(format) : MOE_DTYPE_BLOCKS; }
 
-uint64_t row_bytes(WeightFormat format, uint64_t columns) { return columns * element_bytes(format); }
+uint32_t block_elements(WeightFormat format) { return is_plain(format) ? 1 : find_block_format(format)->elements; }
+
+uint64_t row_bytes(WeightFormat format, uint64_t columns) {
+  if (is_plain(format)) return columns * dtype_bytes(dtype_of(format));
+  const BlockFormat* block = find_block_format(format);
+  return block->blocks(columns) * block->bytes;
+}
+
+uint64_t stored_row_bytes(WeightFormat format, uint64_t columns, uint64_t padded) {
+  return is_plain(format) ? row_bytes(format, padded) : (row_bytes(format, columns) + 15) / 16 * 16;
+}
+
+double element_bytes(WeightFormat format) {
+  if (is_plain(format)) return static_cast<double>(dtype_bytes(dtype_of(format)));
+  const BlockFormat* block = find_block_format(format);
+  return static_cast<double>(block->bytes) / block->elements;
+}
+
+bool uses_codebook(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kIq2Xxs:
+    case WeightFormat::kIq2Xs:
+    case WeightFormat::kIq2S:
+    case WeightFormat::kIq3Xxs:
+    case WeightFormat::kIq3S:
+    case WeightFormat::kIq1S:
+    case WeightFormat::kIq1M: return true;
+    default: return false;
+  }
+}
+
+void decode_row(WeightFormat format, const std::byte* row, uint64_t columns, float* values) {
+  const BlockFormat* block = find_block_format(format);
+  if (block == nullptr) {
+    for (uint64_t c = 0; c < columns; ++c) values[c] = load_element(dtype_of(format), row, c);
+    return;
+  }
+  for (uint64_t b = 0; b < block->blocks(columns); ++b) {
+    decode_block(*block, row + b * block->bytes, values + b * block->elements);
+  }
+}
 
 float half_to_float(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
@@ -94,6 +159,7 @@ const char* dtype_name(uint32_t dtype) {
     case MOE_DTYPE_F16: return "f16";
     case MOE_DTYPE_BF16: return "bf16";
     case MOE_DTYPE_I32: return "i32";
+    case MOE_DTYPE_BLOCKS: return "blocks";
     default: return "unknown";
   }
 }

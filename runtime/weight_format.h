@@ -2,25 +2,70 @@
 //
 // Formats of expert matrices: what the kernels know by number, bytes of a row, and scalar decoding for the
 // reference. A format arrives as data (moe_weight_format); one that is not done yet is refused with its name.
+// block_format.h has what is particular to formats of blocks.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
+#include "kernel_table.h"
 #include "runtime/status.h"
 
 namespace moevk {
 
-enum class WeightFormat : uint32_t { kF32 = 0, kF16 = 1, kBf16 = 2 };  // the numbers are those of weights.glsl
+// The numbers are those that kernels know.
+enum class WeightFormat : uint32_t {
+  kF32 = kNumberFormatF32,
+  kF16 = kNumberFormatF16,
+  kBf16 = kNumberFormatBf16,
+  // Block formats, by ggml's names.
+  kQ4_0 = kNumberFormatQ40,
+  kQ4_1 = kNumberFormatQ41,
+  kQ5_0 = kNumberFormatQ50,
+  kQ5_1 = kNumberFormatQ51,
+  kQ8_0 = kNumberFormatQ80,
+  kQ2K = kNumberFormatQ2K,
+  kQ3K = kNumberFormatQ3K,
+  kQ4K = kNumberFormatQ4K,
+  kQ5K = kNumberFormatQ5K,
+  kQ6K = kNumberFormatQ6K,
+  kIq2Xxs = kNumberFormatIq2Xxs,
+  kIq2Xs = kNumberFormatIq2Xs,
+  kIq3Xxs = kNumberFormatIq3Xxs,
+  kIq1S = kNumberFormatIq1S,
+  kIq4Nl = kNumberFormatIq4Nl,
+  kIq3S = kNumberFormatIq3S,
+  kIq2S = kNumberFormatIq2S,
+  kIq4Xs = kNumberFormatIq4Xs,
+  kIq1M = kNumberFormatIq1M,
+  kTq1_0 = kNumberFormatTq10,
+  kTq2_0 = kNumberFormatTq20,
+  kMxfp4 = kNumberFormatMxfp4,
+  kNvfp4 = kNumberFormatNvfp4,
+  kQ1_0 = kNumberFormatQ10,
+  kQ2_0 = kNumberFormatQ20,
+};
+inline constexpr uint32_t kWeightFormats = kNumberFormatQ20 + 1;
 
 // `argument` is the descriptor's field, for the message.
 Result<WeightFormat> weight_format(const moe_weight_format& format, const std::string& argument);
 const char* format_name(WeightFormat format);
-uint32_t dtype_of(WeightFormat format);  // MOE_DTYPE_*
+inline bool is_plain(WeightFormat format) { return format <= WeightFormat::kBf16; }
+uint32_t dtype_of(WeightFormat format);  // MOE_DTYPE_*; of a block format MOE_DTYPE_BLOCKS
 
-// Bytes of `columns` elements, without padding.
+// Elements that share a scale, and must not be cut: columns of a matrix are a multiple. 1 of a plain format.
+uint32_t block_elements(WeightFormat format);
+// Bytes of `columns` elements as a host has them.
 uint64_t row_bytes(WeightFormat format, uint64_t columns);
-inline uint64_t element_bytes(WeightFormat format) { return format == WeightFormat::kF32 ? 4 : 2; }
+// The same row in a device's memory: padded with zeros, of plain formats to `padded` columns, of others to 16 bytes.
+uint64_t stored_row_bytes(WeightFormat format, uint64_t columns, uint64_t padded);
+// Of an element, scales included.
+double element_bytes(WeightFormat format);
+// Does decoding need the codebooks?
+bool uses_codebook(WeightFormat format);
+// A host's row -> float32.
+void decode_row(WeightFormat format, const std::byte* row, uint64_t columns, float* values);
 
 float half_to_float(uint16_t half);
 float bfloat_to_float(uint16_t bfloat);

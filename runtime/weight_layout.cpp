@@ -124,7 +124,7 @@ MatrixLayout shape_matrix(WeightFormat format, uint32_t experts, uint32_t rows, 
   m.experts = experts;
   m.rows = rows;
   m.columns = columns;
-  m.row_bytes = row_bytes(format, padded);
+  m.row_bytes = stored_row_bytes(format, columns, padded);
   return m;
 }
 
@@ -222,6 +222,12 @@ Result<WeightLayout> make_weight_layout(const LayerSpec& spec, const DeviceCaps&
     return p;
   };
 
+  for (uint32_t i = 0; i < spec.weight_segments(); ++i) {
+    const Segment& s = spec.segment[i];
+    if (uses_codebook(s.gate) || uses_codebook(s.up) || uses_codebook(s.down)) {
+      layout.table_entries = layout.codebook_entries = kNumberCodebookWords / 2;
+    }
+  }
   const auto lay_out_gate_up = [&](uint32_t i) -> Status {
     const Segment& s = spec.segment[i];
     MatrixLayout& gate = layout.matrix[i][0];

@@ -31,7 +31,7 @@ struct MatrixLayout {
   uint32_t experts = 0;
   uint32_t rows = 0;
   uint32_t columns = 0;
-  uint64_t row_bytes = 0;  // padded to kNumberPadColumns elements
+  uint64_t row_bytes = 0;  // padded, see stored_row_bytes
   uint32_t pieces = 0;     // per expert
   uint32_t rows_per_piece = 0;
   uint32_t first_entry = 0;        // in the expert table
@@ -65,7 +65,8 @@ struct WeightLayout {
   std::vector<Window> windows;
   std::vector<BindingPass> passes[kWeightSets];
   uint32_t table_entries = 0;
-  uint32_t router_stride = 0;  // floats
+  uint32_t codebook_entries = 0;  // of the table, at its beginning: all codebooks, where a format needs one
+  uint32_t router_stride = 0;     // floats
   // Offsets of f32 vectors in the aux buffer, in floats; kNumberNone where the layer has none.
   uint32_t router_bias, selection_bias, norm;
   uint32_t gate_bias, up_bias, down_bias;  // of segment 0; joined shared experts have zeros

@@ -14,6 +14,11 @@ namespace {
 
 constexpr uint64_t kChunkBytes = 4u << 20;  // read at a time from a file or callback
 
+std::string type_name(const TensorSpec& tensor, uint32_t dtype) {
+  if (!tensor.is_matrix() || dtype != MOE_DTYPE_BLOCKS) return dtype_name(dtype);
+  return std::string("blocks of ") + format_name(tensor.format);
+}
+
 }  // namespace
 
 WeightUpload::WeightUpload(std::shared_ptr<SharedState> state, LayerSpec spec, std::unique_ptr<WeightSink> sink,
@@ -21,7 +26,7 @@ WeightUpload::WeightUpload(std::shared_ptr<SharedState> state, LayerSpec spec, s
     : state_(std::move(state)), spec_(std::move(spec)), sink_(std::move(sink)), progress_(progress) {
   for (TensorSpec& tensor : list_tensors(spec_)) {
     const uint32_t experts = std::max(tensor.experts, 1u);
-    total_bytes_ += experts * tensor.elements_per_expert() * dtype_bytes(tensor.dtype);
+    total_bytes_ += tensor.total_bytes();
     tensors_.push_back({std::move(tensor), std::vector<bool>(experts, false)});
   }
 }
@@ -48,7 +53,7 @@ Result<std::shared_ptr<WeightUpload>> WeightUpload::begin(std::shared_ptr<Device
       in_place.matrices.push_back(matrix);
     }
     in_place.buffers.push_back(binding->buffer);
-    in_place.bytes += tensor->present.size() * tensor->spec.elements_per_expert() * dtype_bytes(tensor->spec.dtype);
+    in_place.bytes += tensor->spec.total_bytes();
   }
   Result<std::unique_ptr<WeightSink>> sink = device->begin_weights(spec, in_place);
   const bool may_copy = std::all_of(kept.begin(), kept.end(), [](const TensorBinding* b) { return b->may_copy; });
@@ -82,7 +87,7 @@ Result<WeightUpload::Tensor*> WeightUpload::find_tensor(const std::string& name,
 }
 
 Status WeightUpload::check_binding(const TensorBinding& binding, const Tensor& tensor, const Device* device) {
-  const uint64_t bytes = tensor.present.size() * tensor.spec.elements_per_expert() * dtype_bytes(tensor.spec.dtype);
+  const uint64_t bytes = tensor.spec.total_bytes();
   if (tensor.present[0]) return invalid("upload.bindings.tensor", binding.tensor + " is bound twice");
   if (binding.buffer->device() != device) {
     return invalid("upload.bindings.buffer", "belongs to another device than the layer");
@@ -117,7 +122,7 @@ Status WeightUpload::copy_binding(const TensorBinding& binding, const TensorSpec
   source.name = tensor.name.c_str();
   source.source = MOE_SOURCE_CALLBACK;
   source.dtype = tensor.dtype;
-  source.bytes = std::max(tensor.experts, 1u) * tensor.elements_per_expert() * dtype_bytes(tensor.dtype);
+  source.bytes = tensor.total_bytes();
   source.read = read_binding;
   source.user = &from;
   Status status = add_tensor(source);
@@ -134,7 +139,7 @@ Status WeightUpload::add_tensor(const moe_tensor_source& source) {
   if ((source.dtype > MOE_DTYPE_BF16 && !fixed) || (fixed && source.dtype != tensor.dtype)) {
     return invalid("source.dtype",
                    tensor.name + " is " + dtype_name(source.dtype) + "; " +
-                       (tensor.is_matrix() ? std::string("the descriptor says ") + dtype_name(tensor.dtype)
+                       (tensor.is_matrix() ? std::string("the descriptor says ") + type_name(tensor, tensor.dtype)
                         : fixed            ? "i32 is needed"
                                            : "f32, f16 or bf16 is needed"));
   }
@@ -159,12 +164,12 @@ Status WeightUpload::add_tensor(const moe_tensor_source& source) {
                          " has been added before");
     }
   }
-  const uint64_t expert_bytes = tensor.elements_per_expert() * dtype_bytes(source.dtype);
+  const uint64_t expert_bytes = tensor.bytes_per_expert(source.dtype);
   if (source.bytes != count * expert_bytes) {
     return invalid("source.bytes", tensor.name + ": " + std::to_string(source.bytes) + " bytes given, " +
                                        std::to_string(count * expert_bytes) + " needed (" + std::to_string(count) +
                                        " x " + std::to_string(tensor.rows) + " x " + std::to_string(tensor.columns) +
-                                       " " + dtype_name(source.dtype) + ")");
+                                       " " + type_name(tensor, source.dtype) + ")");
   }
   if (source.source > MOE_SOURCE_CALLBACK) return invalid("source.source", "is no MOE_SOURCE_* value");
   if (source.source == MOE_SOURCE_MEMORY && source.memory == nullptr) return invalid("source.memory", "is NULL");
@@ -193,7 +198,7 @@ Status WeightUpload::add_tensor(const moe_tensor_source& source) {
 
 Status WeightUpload::store_matrix(const Tensor& tensor, uint32_t expert, TensorReader& reader, uint64_t offset) {
   const TensorSpec& t = tensor.spec;
-  const uint64_t row = uint64_t{t.columns} * dtype_bytes(t.dtype);
+  const uint64_t row = t.bytes_per_row(t.dtype);
   uint32_t at_a_time = static_cast<uint32_t>(std::clamp<uint64_t>(kChunkBytes / row, 1, t.rows));
   if (t.role == TensorSpec::Role::kGateUpMatrix) at_a_time += at_a_time % 2;  // keep interleaved pairs together
   for (uint32_t first = 0; first < t.rows; first += at_a_time) {
@@ -207,7 +212,7 @@ Status WeightUpload::store_matrix(const Tensor& tensor, uint32_t expert, TensorR
 
 Status WeightUpload::store_transposed(const Tensor& tensor, uint32_t expert, TensorReader& reader, uint64_t offset) {
   const TensorSpec& t = tensor.spec;
-  const uint64_t bytes = t.elements_per_expert() * dtype_bytes(t.dtype);
+  const uint64_t bytes = t.bytes_per_expert(t.dtype);  // a plain format: blocks are never transposed
   MOE_ASSIGN_OR_RETURN(const std::byte* data, reader.bytes(offset, bytes));
   MOE_ASSIGN_OR_RETURN(HostMemory turned, HostMemory::allocate(state_, bytes));
   const auto turn = [&](auto element) {
@@ -263,7 +268,7 @@ Status WeightUpload::store_rows(const TensorSpec& t, MatrixKind kind, uint32_t e
   const uint32_t experts = spec_.desc.experts;
   if (kind == MatrixKind::kDown) {
     for (uint32_t part = 0; part < spec_.shared_slots; ++part) {
-      const uint64_t skip = uint64_t{part} * width * dtype_bytes(t.dtype);
+      const uint64_t skip = part * row_bytes(t.format, width);
       MOE_RETURN_IF_ERROR(sink_->store_rows(0, kind, experts + part, first_row, rows, data + skip, stride));
     }
     return {};

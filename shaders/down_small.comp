@@ -30,6 +30,7 @@ layout(set = 0, binding = 8, std430) writeonly buffer Beside { float beside[]; }
 #define Y_WORDS out_words
 #define RESIDUAL_WORDS residual_words
 #include "activations_out.glsl"
+#define USES_FORMAT(f) (DOWN_FORMAT == (f) || SHARED_DOWN_FORMAT == (f))
 #include "weights.glsl"
 #include "small_tokens.glsl"
 #include "identity.glsl"
@@ -95,7 +96,7 @@ void serve_expert(uint leader, uint first_row) {
     for (uint chunk = lane; chunk < s.chunks; chunk += LANES) {
       for (uint r = 0u; r < kRowsPerGroup; ++r) {
         vec4 wa, wb;
-        load_weights(format, piece, weight_rows[r], chunk, wa, wb);
+        load_weights(format, piece, weight_rows[r], s.chunks, chunk, wa, wb);
         if (kProjects) scale_by_norm(chunk, wa, wb);
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
           if (i >= count) break;  // uniform: most experts have fewer tokens

@@ -28,6 +28,7 @@ layout(set = 0, binding = 8, std430) readonly buffer Beside { float beside[]; };
 #define Y_WORDS out_words
 #define RESIDUAL_WORDS residual_words
 #include "activations_out.glsl"
+#define USES_FORMAT(f) (DOWN_FORMAT == (f) || SHARED_DOWN_FORMAT == (f))
 #include "weights.glsl"
 #include "tile.glsl"
 #include "latent.glsl"
@@ -80,7 +81,7 @@ void main() {
       if (kProjects) squares = dot8(squares, ha, hb, ha, hb);  // an invocation has one row and chunk at most
     }
     vec4 a, b;
-    load_weights(format, piece, weight_row, chunk + load_chunk, a, b);
+    load_weights(format, piece, weight_row, s.chunks, chunk + load_chunk, a, b);
     if (kProjects) scale_by_norm(chunk + load_chunk, a, b);
     STORE_COLUMN_CHUNK(down_tile, load_column, load_chunk, a, b)
     barrier();

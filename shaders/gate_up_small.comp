@@ -25,6 +25,7 @@ layout(set = 0, binding = 6, std430) readonly buffer Latent { vec4 latent_x[]; }
 
 #include "numerics.glsl"
 #include "activation.glsl"
+#define USES_FORMAT(f) (GATE_FORMAT == (f) || UP_FORMAT == (f) || SHARED_GATE_FORMAT == (f) || SHARED_UP_FORMAT == (f))
 #include "weights.glsl"
 #include "small_tokens.glsl"
 
@@ -91,8 +92,8 @@ void main() {
     for (uint chunk = lane; chunk < s.chunks; chunk += LANES) {
       for (uint r = 0u; r < kRowsPerGroup; ++r) {
         vec4 gate_a, gate_b, up_a, up_b;
-        load_weights(up_format, up_piece, up_rows[r], chunk, up_a, up_b);
-        if (GATED != 0u) load_weights(gate_format, gate_piece, gate_rows[r], chunk, gate_a, gate_b);
+        load_weights(up_format, up_piece, up_rows[r], s.chunks, chunk, up_a, up_b);
+        if (GATED != 0u) load_weights(gate_format, gate_piece, gate_rows[r], s.chunks, chunk, gate_a, gate_b);
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
           if (i >= count) break;  // uniform: most experts have fewer tokens
           vec4 xa, xb;

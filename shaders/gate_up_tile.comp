@@ -25,6 +25,7 @@ layout(set = 0, binding = 7, std430) readonly buffer Latent { vec4 latent_x[]; }
 
 #include "numerics.glsl"
 #include "activation.glsl"
+#define USES_FORMAT(f) (GATE_FORMAT == (f) || UP_FORMAT == (f) || SHARED_GATE_FORMAT == (f) || SHARED_UP_FORMAT == (f))
 #include "weights.glsl"
 #include "tile.glsl"
 
@@ -88,10 +89,10 @@ void main() {
       store_row_chunk(row, i % kChunks, xa, xb);
     }
     vec4 a, b;
-    load_weights(up_format, up_piece, up_row, chunk + load_chunk, a, b);
+    load_weights(up_format, up_piece, up_row, s.chunks, chunk + load_chunk, a, b);
     STORE_COLUMN_CHUNK(up_tile, load_column, load_chunk, a, b)
     if (GATED != 0u) {
-      load_weights(gate_format, gate_piece, gate_row, chunk + load_chunk, a, b);
+      load_weights(gate_format, gate_piece, gate_row, s.chunks, chunk + load_chunk, a, b);
       STORE_COLUMN_CHUNK(gate_tile, load_column, load_chunk, a, b)
     }
     barrier();

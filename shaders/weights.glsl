@@ -2,38 +2,53 @@
 //
 // Expert matrices through the expert table (docs/weights.md). A table entry leads to one piece of one expert's
 // matrix: a device address, or (binding pass << 16 | window, offset in 16-byte units). Rows are padded to
-// PAD_COLUMNS elements of zeros, so loops over columns have no tail. The piece must be uniform in a workgroup.
+// PAD_COLUMNS elements of zeros, or are whole blocks, so loops over columns have no tail. The piece must be uniform
+// in a workgroup. Before it come the table, whose beginning holds the codebooks, and USES_FORMAT(number): whether the
+// kernel was made for that format. All others then vanish when it is compiled.
 
 #ifdef MOE_WEIGHTS_BDA
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer WeightPiece { uvec4 data[]; };
-uvec4 weight_word(uvec2 piece, uint index) { return WeightPiece(piece).data[index]; }
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer WeightWords { uint data[]; };
+uvec4 weight_unit(uvec2 piece, uint index) { return WeightPiece(piece).data[index]; }
+uint weight_word(uvec2 piece, uint index) { return WeightWords(piece).data[index]; }
 bool in_binding_pass(uvec2 piece, uint pass) { return true; }
 #else
 layout(set = 1, binding = 0, std430) readonly buffer WeightWindow { uvec4 data[]; } windows[MAX_BOUND_WINDOWS];
-uvec4 weight_word(uvec2 piece, uint index) { return windows[piece.x & 0xFFFFu].data[piece.y + index]; }
+layout(set = 1, binding = 0, std430) readonly buffer WordWindow { uint data[]; } word_windows[MAX_BOUND_WINDOWS];
+uvec4 weight_unit(uvec2 piece, uint index) { return windows[piece.x & 0xFFFFu].data[piece.y + index]; }
+uint weight_word(uvec2 piece, uint index) { return word_windows[piece.x & 0xFFFFu].data[piece.y * 4u + index]; }
 bool in_binding_pass(uvec2 piece, uint pass) { return (piece.x >> 16) == pass; }
 #endif
 
-// 16-byte units in a padded row of `chunks` times 8 elements.
-uint row_units(uint format, uint chunks) { return format == 0u ? chunks * 2u : chunks; }
+#define HAS_FORMAT(number) (USES_FORMAT(number) && format == (number))
+
+#include "block_formats.glsl"
 
 vec4 decode_four(uint format, uint low, uint high) {
-  if (format == 1u) {
+  if (format == FORMAT_F16) {
     return vec4(half_to_float(low & 0xFFFFu), half_to_float(low >> 16), half_to_float(high & 0xFFFFu),
                 half_to_float(high >> 16));
   }
   return uintBitsToFloat(uvec4(low << 16, low & 0xFFFF0000u, high << 16, high & 0xFFFF0000u));
 }
 
-// Elements 8 * chunk .. 8 * chunk + 7 of the row that starts at unit `row`.
-void load_weights(uint format, uvec2 piece, uint row, uint chunk, out vec4 a, out vec4 b) {
-  if (format == 0u) {
-    a = uintBitsToFloat(weight_word(piece, row + 2u * chunk));
-    b = uintBitsToFloat(weight_word(piece, row + 2u * chunk + 1u));
-  } else {
-    uvec4 words = weight_word(piece, row + chunk);
+// 16-byte units in a row of `chunks` times 8 elements.
+uint row_units(uint format, uint chunks) {
+  if (format <= FORMAT_BF16) return format == FORMAT_F32 ? chunks * 2u : chunks;
+  return (block_row_bytes(format, chunks) + 15u) / 16u;
+}
+
+// Elements 8 * chunk .. 8 * chunk + 7 of the row of `chunks` chunks that starts at unit `row`.
+void load_weights(uint format, uvec2 piece, uint row, uint chunks, uint chunk, out vec4 a, out vec4 b) {
+  if (HAS_FORMAT(FORMAT_F32)) {
+    a = uintBitsToFloat(weight_unit(piece, row + 2u * chunk));
+    b = uintBitsToFloat(weight_unit(piece, row + 2u * chunk + 1u));
+  } else if (HAS_FORMAT(FORMAT_F16) || HAS_FORMAT(FORMAT_BF16)) {
+    uvec4 words = weight_unit(piece, row + chunk);
     a = decode_four(format, words.x, words.y);
     b = decode_four(format, words.z, words.w);
+  } else {
+    load_blocks(format, piece, 4u * row, chunks, chunk, a, b);
   }
 }
 

@@ -291,8 +291,8 @@ class ReferenceDevice final : public Device {
     for (uint64_t size : vector_sizes(spec)) bytes += size * sizeof(float);
     for (uint32_t i = 0; i < spec.weight_segments(); ++i) {
       const Segment& s = spec.segment[i];
-      const uint64_t elements = uint64_t{s.experts} * s.intermediate * s.hidden;
-      bytes += elements * (element_bytes(s.up) + element_bytes(s.down) + (s.gated ? element_bytes(s.gate) : 0));
+      const uint64_t gate_up = row_bytes(s.up, s.hidden) + (s.gated ? row_bytes(s.gate, s.hidden) : 0);
+      bytes += s.experts * (s.intermediate * gate_up + s.hidden * row_bytes(s.down, s.intermediate));
     }
     return bytes;
   }

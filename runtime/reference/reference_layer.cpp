@@ -44,10 +44,10 @@ double activate(const moe_layer_desc& d, bool gated, double gate, double up) {
 }
 
 double dot(const ReferenceMatrix& matrix, uint32_t expert, uint32_t row, const std::vector<double>& x) {
-  const std::byte* data = matrix.row(expert, row);
-  const auto format = static_cast<uint32_t>(matrix.format);
+  std::vector<float> weights(matrix.columns);
+  decode_row(matrix.format, matrix.row(expert, row), matrix.columns, weights.data());
   double sum = 0;
-  for (uint32_t c = 0; c < matrix.columns; ++c) sum += load_element(format, data, c) * x[c];
+  for (uint32_t c = 0; c < matrix.columns; ++c) sum += weights[c] * x[c];
   return sum;
 }
 

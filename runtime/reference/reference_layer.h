@@ -10,7 +10,7 @@
 
 namespace moevk {
 
-// One expert matrix set as rows of packed elements, exactly as the host gave them.
+// One expert matrix set as rows of packed elements or blocks, exactly as the host gave them.
 struct ReferenceMatrix {
   WeightFormat format = WeightFormat::kF32;
   uint32_t rows = 0;

@@ -4,9 +4,11 @@
 // line. Layouts: gate and up apart, one after the other, or row by row; [out, in] or [in, out].
 #include "tests/conformance/layer_case.h"
 
+#include <algorithm>
 #include <sstream>
 #include <utility>
 
+#include "tests/conformance/block_codec.h"
 #include "tests/conformance/numbers.h"
 #include "tests/conformance/view_memory.h"
 
@@ -33,10 +35,11 @@ std::vector<float> transpose(const std::vector<float>& values, size_t experts, s
   return result;
 }
 
-// gate and up [experts, width, in] -> [experts, 2 width, in] in a joint layout.
-std::vector<float> join(const std::vector<float>& gate, const std::vector<float>& up, size_t experts, size_t width,
-                        size_t in, uint32_t layout) {
-  std::vector<float> result(gate.size() + up.size());
+// gate and up [experts, width, in] -> [experts, 2 width, in] in a joint layout. Of blocks, `in` is a row's bytes.
+template <class T>
+std::vector<T> join(const std::vector<T>& gate, const std::vector<T>& up, size_t experts, size_t width, size_t in,
+                    uint32_t layout) {
+  std::vector<T> result(gate.size() + up.size());
   for (size_t e = 0; e < experts; ++e) {
     for (size_t f = 0; f < width; ++f) {
       size_t gate_row = f;
@@ -61,14 +64,14 @@ class Packer {
       : desc_(layer_case.desc), router_dtype_(layer_case.weights.router_dtype) {}
 
   // rows x columns in canonical order; the descriptor's order decides how it is stored.
-  void matrix(const char* name, const std::vector<float>& values, uint32_t experts, uint32_t rows, uint32_t columns,
-              const moe_weight_format& format) {
-    add(name, values, experts, rows, columns, format, desc_.matrix_order == MOE_MATRIX_IN_OUT);
+  void matrix(const char* name, const std::vector<float>& values, const std::vector<std::byte>& blocks,
+              uint32_t experts, uint32_t rows, uint32_t columns, const moe_weight_format& format) {
+    add(name, values, blocks, experts, rows, columns, format, desc_.matrix_order == MOE_MATRIX_IN_OUT);
   }
   // Always [out, in].
-  void projection(const char* name, const std::vector<float>& values, uint32_t rows, uint32_t columns,
-                  const moe_weight_format& format) {
-    add(name, values, 0, rows, columns, format, false);
+  void projection(const char* name, const std::vector<float>& values, const std::vector<std::byte>& blocks,
+                  uint32_t rows, uint32_t columns, const moe_weight_format& format) {
+    add(name, values, blocks, 0, rows, columns, format, false);
   }
   // The router, biases and norms: never transposed, all in the router's type.
   void plain(const char* name, const std::vector<float>& values, uint32_t experts, uint32_t rows, uint32_t columns) {
@@ -82,9 +85,13 @@ class Packer {
   std::vector<PackedTensor> tensors;
 
  private:
-  void add(const char* name, const std::vector<float>& values, uint32_t experts, uint32_t rows, uint32_t columns,
-           const moe_weight_format& format, bool transposed) {
+  void add(const char* name, const std::vector<float>& values, const std::vector<std::byte>& blocks, uint32_t experts,
+           uint32_t rows, uint32_t columns, const moe_weight_format& format, bool transposed) {
     if (values.empty()) return;
+    if (block_kind(format) != nullptr) {  // never transposed
+      tensors.push_back({name, experts, rows, columns, MOE_DTYPE_BLOCKS, blocks});
+      return;
+    }
     PackedTensor tensor;
     tensor.name = name;
     tensor.experts = experts;
@@ -117,29 +124,33 @@ std::vector<PackedTensor> pack_tensors(const LayerCase& layer_case) {
   packer.plain("router.expert_scale", w.expert_scale, 0, 1, experts);
   packer.integers("router.token_table", w.token_table, d.token_table_rows, d.top_k);
   packer.plain("norm.weight", w.norm, 0, 1, hidden);
+  const auto joined_blocks = [&](const auto& gate, const auto& up, uint32_t count, uint32_t rows) {
+    return join(gate, up, count, rows, gate.size() / (size_t{count} * std::max(rows, 1u)), d.gate_up_layout);
+  };
   if (joint) {
-    packer.matrix("experts.gate_up", join(w.gate, w.up, experts, width, inner, d.gate_up_layout), experts, 2 * width,
-                  inner, d.gate_format);
+    packer.matrix("experts.gate_up", join(w.gate, w.up, experts, width, inner, d.gate_up_layout),
+                  joined_blocks(w.blocks.gate, w.blocks.up, experts, width), experts, 2 * width, inner, d.gate_format);
     packer.plain("experts.gate_up.bias",
                  join(w.gate_bias, w.up_bias, experts, width, w.up_bias.empty() ? 0 : 1, d.gate_up_layout), experts, 1,
                  2 * width);
-    packer.matrix("shared.gate_up", join(w.shared_gate, w.shared_up, 1, shared, hidden, d.gate_up_layout), 0,
-                  2 * shared, hidden, d.shared_gate_format);
+    packer.matrix("shared.gate_up", join(w.shared_gate, w.shared_up, 1, shared, hidden, d.gate_up_layout),
+                  joined_blocks(w.blocks.shared_gate, w.blocks.shared_up, 1, shared), 0, 2 * shared, hidden,
+                  d.shared_gate_format);
   } else {
-    packer.matrix("experts.gate", w.gate, experts, width, inner, d.gate_format);
-    packer.matrix("experts.up", w.up, experts, width, inner, d.up_format);
+    packer.matrix("experts.gate", w.gate, w.blocks.gate, experts, width, inner, d.gate_format);
+    packer.matrix("experts.up", w.up, w.blocks.up, experts, width, inner, d.up_format);
     packer.plain("experts.gate.bias", w.gate_bias, experts, 1, width);
     packer.plain("experts.up.bias", w.up_bias, experts, 1, width);
-    packer.matrix("shared.gate", w.shared_gate, 0, shared, hidden, d.shared_gate_format);
-    packer.matrix("shared.up", w.shared_up, 0, shared, hidden, d.shared_up_format);
+    packer.matrix("shared.gate", w.shared_gate, w.blocks.shared_gate, 0, shared, hidden, d.shared_gate_format);
+    packer.matrix("shared.up", w.shared_up, w.blocks.shared_up, 0, shared, hidden, d.shared_up_format);
   }
-  packer.matrix("experts.down", w.down, experts, inner, width, d.down_format);
+  packer.matrix("experts.down", w.down, w.blocks.down, experts, inner, width, d.down_format);
   packer.plain("experts.down.bias", w.down_bias, experts, 1, inner);
-  packer.matrix("shared.down", w.shared_down, 0, hidden, shared, d.shared_down_format);
+  packer.matrix("shared.down", w.shared_down, w.blocks.shared_down, 0, hidden, shared, d.shared_down_format);
   packer.plain("shared.router", w.shared_router, 0, 1, hidden);
-  packer.projection("latent.down", w.latent_down, d.latent, hidden, d.latent_down_format);
+  packer.projection("latent.down", w.latent_down, w.blocks.latent_down, d.latent, hidden, d.latent_down_format);
   packer.plain("latent.norm", w.latent_norm, 0, 1, d.latent);
-  packer.projection("latent.up", w.latent_up, hidden, d.latent, d.latent_up_format);
+  packer.projection("latent.up", w.latent_up, w.blocks.latent_up, hidden, d.latent, d.latent_up_format);
   return std::move(packer.tensors);
 }
 
@@ -156,15 +167,14 @@ const char* name_of(const char* const (&names)[N], uint32_t value) {
 void describe_numbers(std::ostringstream& out, const LayerCase& layer_case) {
   const moe_layer_desc& d = layer_case.desc;
   const LayerInputs& in = layer_case.inputs;
-  out << " | weights router " << dtype_name(layer_case.weights.router_dtype) << " gate "
-      << dtype_name(d.gate_format.element) << " up " << dtype_name(d.up_format.element) << " down "
-      << dtype_name(d.down_format.element);
+  out << " | weights router " << dtype_name(layer_case.weights.router_dtype) << " gate " << format_text(d.gate_format)
+      << " up " << format_text(d.up_format) << " down " << format_text(d.down_format);
   if (d.shared_intermediate != 0) {
-    out << " shared " << dtype_name(d.shared_gate_format.element) << '/' << dtype_name(d.shared_up_format.element)
-        << '/' << dtype_name(d.shared_down_format.element);
+    out << " shared " << format_text(d.shared_gate_format) << '/' << format_text(d.shared_up_format) << '/'
+        << format_text(d.shared_down_format);
   }
   if (d.latent != 0) {
-    out << " latent " << dtype_name(d.latent_down_format.element) << '/' << dtype_name(d.latent_up_format.element);
+    out << " latent " << format_text(d.latent_down_format) << '/' << format_text(d.latent_up_format);
   }
   out << " | x " << dtype_name(in.x_dtype) << " y " << dtype_name(in.y_dtype);
   if (!in.residual.empty()) out << " residual " << dtype_name(in.residual_dtype) << " beta " << in.beta;

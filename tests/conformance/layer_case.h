@@ -35,6 +35,10 @@ struct LayerWeights {
   std::vector<float> latent_down;             // [L, H]
   std::vector<float> latent_norm;             // [L]
   std::vector<float> latent_up;               // [H, L]
+  // What the matrices above are the values of, where their format is one of blocks; else empty.
+  struct Blocks {
+    std::vector<std::byte> gate, up, down, shared_gate, shared_up, shared_down, latent_down, latent_up;
+  } blocks;
 };
 
 // Inputs of one call; empty where the layer does not take them.

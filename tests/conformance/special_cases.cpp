@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "plugin_api/moe_plugin.hpp"
+#include "tests/conformance/block_decode_case.h"
 #include "tests/conformance/fixed_cases.h"
 #include "tests/conformance/numbers.h"
 #include "tests/conformance/random_layer.h"
@@ -250,6 +251,7 @@ std::vector<SpecialCase> make_cases() {
   all.push_back({"chain", false, chain});
   all.push_back({"flushes_in_flight", false, flushes_in_flight});
   all.push_back({"upload_from_file", false, upload_from_file});
+  all.push_back({"block_decode", false, block_decode});
   // A stacked tensor of several windows, whole experts in each; then an expert's matrix of more
   // than one.
   all.push_back(

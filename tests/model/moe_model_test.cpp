@@ -163,7 +163,7 @@ TEST(MoeModel, TiedEmbeddingsAreReadInFull) {
   EXPECT_EQ(opened.model->totals.bytes_per_token, opened.model->totals.bytes - 576);
 }
 
-TEST(MoeModel, QuantisedWeightsAreShownAndRefusedByName) {
+TEST(MoeModel, QuantisedWeightsAreHandedOnAsTheyAre) {
   SampleShape shape;
   shape.hidden = 64;
   shape.intermediate = 32;
@@ -171,9 +171,27 @@ TEST(MoeModel, QuantisedWeightsAreShownAndRefusedByName) {
   const Opened opened(sample_qwen3moe(shape));
   ASSERT_TRUE(opened.model.ok()) << opened.model.error().text();
   const MoeLayer& layer = opened.model->layers[1];
-  EXPECT_NE(layer.refusal.find("blk.1.ffn_gate_exps.weight is Q8_0"), std::string::npos) << layer.refusal;
+  EXPECT_EQ(layer.refusal, "");
   EXPECT_EQ(layer.desc.gate_format.preset, 9u);
+  EXPECT_EQ(layer.desc.down_format.preset, 9u);
+  for (const TensorSource& source : layer.tensors) {
+    const bool expert = source.name.starts_with("experts.");
+    EXPECT_EQ(source.dtype, expert ? MOE_DTYPE_BLOCKS : MOE_DTYPE_F32) << source.name;
+    EXPECT_EQ(memory_source(*opened.file, source).bytes, source.tensor->bytes);
+  }
   EXPECT_EQ(layer.bytes, 64u * 4 * 4 + 3u * 4 * 64 * 32 / 32 * 34);
+}
+
+TEST(MoeModel, TypesOfActivationsAreRefusedByName) {
+  SampleShape shape;
+  shape.hidden = 64;
+  shape.intermediate = 32;
+  shape.type = 9;
+  const Opened opened(sample_qwen3moe(shape));
+  ASSERT_TRUE(opened.model.ok()) << opened.model.error().text();
+  const std::string& refusal = opened.model->layers[1].refusal;
+  EXPECT_NE(refusal.find("blk.1.ffn_gate_exps.weight is Q8_1; that is no type of weights"), std::string::npos)
+      << refusal;
 }
 
 TEST(MoeModel, ExpertWidthFromTheTotalWidth) {

@@ -150,7 +150,9 @@ const std::vector<Rule>& rules() {
       {"bench/encode_cost.cpp", true, true, true, together({host, kVulkanAbi, kVulkan, {"bench/", "tests/"}})},
       {"bench/device_peak", true, true, true, together({host, kVulkanAbi, kVulkan, {"device_peak_comp.h", "tests/"}})},
       {"tests/interop/", true, true, true, together({host, kVulkanAbi, kVulkan, {"gtest/", "tools/", "tests/"}})},
-      {"tests/conformance/", true, true, true, together({host, {"tests/conformance/", "tests/support/"}})},
+      // The codebooks are tables of facts, which need no second copy.
+      {"tests/conformance/", true, true, true,
+       together({host, {"tests/conformance/", "tests/support/", "runtime/codebooks.h"}})},
       {"tests/support/", true, true, true, {}},
       {"tests/consumer/", true, true, true, {"moevk/moe_plugin.h"}},
       {"tests/unit/", true, true, true,

@@ -11,6 +11,8 @@
 #include <cmath>
 #include <random>
 
+#include "runtime/block_format.h"
+
 namespace moevk::unit {
 namespace {
 
@@ -147,6 +149,23 @@ TEST(WeightFormat, PlainFormatsAreTaken) {
   EXPECT_STREQ(format_name(WeightFormat::kBf16), "bf16");
 }
 
+TEST(WeightFormat, PresetsAreTaken) {
+  for (uint32_t number = kNumberFormatQ40; number < kWeightFormats; ++number) {
+    const BlockFormat& block = *find_block_format(static_cast<WeightFormat>(number));
+    moe_weight_format format{};
+    format.preset = 1 + block.ggml_type;
+    Result<WeightFormat> taken = weight_format(format, "desc.up_format");
+    ASSERT_TRUE(taken.ok());
+    EXPECT_EQ(taken.value(), block.format);
+    EXPECT_STREQ(format_name(taken.value()), block.name);
+    EXPECT_EQ(dtype_of(taken.value()), MOE_DTYPE_BLOCKS);
+    EXPECT_EQ(row_bytes(taken.value(), 512), 512 / block.elements * block.bytes);
+    EXPECT_EQ(stored_row_bytes(taken.value(), 512, 512) % 16, 0u);
+    EXPECT_LT(stored_row_bytes(taken.value(), 512, 512), row_bytes(taken.value(), 512) + 16);
+    EXPECT_DOUBLE_EQ(element_bytes(taken.value()) * block.elements, block.bytes);
+  }
+}
+
 TEST(WeightFormat, OthersAreRefusedByField) {
   const struct {
     moe_weight_format format;
@@ -163,7 +182,21 @@ TEST(WeightFormat, OthersAreRefusedByField) {
       {{MOE_ELEMENT_F16, 0, 32, 0, 0, 0, 0, 0}, MOE_ERROR_UNSUPPORTED, "f"},
       {{MOE_ELEMENT_F16, 0, 0, 2, 0, 0, 0, 0}, MOE_ERROR_UNSUPPORTED, "f"},
       {{MOE_ELEMENT_F16, 0, 0, 0, 0, 0, 1, 0}, MOE_ERROR_UNSUPPORTED, "f"},
-      {{MOE_ELEMENT_F16, 0, 0, 0, 0, 0, 0, 13}, MOE_ERROR_UNSUPPORTED, "f"},
+      // A preset stands alone; one that names no block format is refused: plain types, types of activations, unknown.
+      {{MOE_ELEMENT_F16, 0, 0, 0, 0, 0, 0, 13}, MOE_ERROR_INVALID_ARGUMENT, "f.element"},
+      {{0, 4, 0, 0, 0, 0, 0, 13}, MOE_ERROR_INVALID_ARGUMENT, "f.bits"},
+      {{0, 0, 256, 0, 0, 0, 0, 13}, MOE_ERROR_INVALID_ARGUMENT, "f.block_columns"},
+      {{0, 0, 0, 1, 0, 0, 0, 13}, MOE_ERROR_INVALID_ARGUMENT, "f.block_rows"},
+      {{0, 0, 0, 0, MOE_SCALE_F16, 0, 0, 13}, MOE_ERROR_INVALID_ARGUMENT, "f.scale"},
+      {{0, 0, 0, 0, 0, MOE_ZERO_POINT_MINIMUM, 0, 13}, MOE_ERROR_INVALID_ARGUMENT, "f.zero_point"},
+      {{0, 0, 0, 0, 0, 0, 1, 13}, MOE_ERROR_INVALID_ARGUMENT, "f.packing"},
+      {{0, 0, 0, 0, 0, 0, 0, 1}, MOE_ERROR_UNSUPPORTED, "f.preset"},
+      {{0, 0, 0, 0, 0, 0, 0, 2}, MOE_ERROR_UNSUPPORTED, "f.preset"},
+      {{0, 0, 0, 0, 0, 0, 0, 10}, MOE_ERROR_UNSUPPORTED, "f.preset"},
+      {{0, 0, 0, 0, 0, 0, 0, 16}, MOE_ERROR_UNSUPPORTED, "f.preset"},
+      {{0, 0, 0, 0, 0, 0, 0, 31}, MOE_ERROR_UNSUPPORTED, "f.preset"},
+      {{0, 0, 0, 0, 0, 0, 0, 44}, MOE_ERROR_UNSUPPORTED, "f.preset"},
+      {{0, 0, 0, 0, 0, 0, 0, UINT32_MAX}, MOE_ERROR_UNSUPPORTED, "f.preset"},
   };
   for (const auto& c : cases) {
     Result<WeightFormat> taken = weight_format(c.format, "f");

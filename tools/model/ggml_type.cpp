@@ -68,4 +68,10 @@ const GgmlType* find_ggml_type(uint32_t id) {
 
 bool is_plain_float(uint32_t id) { return id == kGgmlF32 || id == kGgmlF16 || id == kGgmlBf16; }
 
+bool is_block_format(uint32_t id) {
+  constexpr uint32_t kQ8_1 = 9, kQ8_K = 15;  // of activations: no file has them
+  const GgmlType* type = find_ggml_type(id);
+  return type != nullptr && type->block_numbers > 1 && id != kQ8_1 && id != kQ8_K;
+}
+
 }  // namespace moevk::model

@@ -2,8 +2,8 @@
 //
 // In:  the type number of a tensor in a GGUF file.
 // Out: its name, and how many numbers and bytes one block holds.
-// Why: sizes of every known type can be shown and range-checked, though only f32, f16 and bf16 are
-//      handed on as weights now; whoever wants another type's data refuses it by this name.
+// Why: sizes of every known type can be shown and range-checked, whether or not it is one of weights; whoever cannot
+//      use a type's data refuses it by this name.
 #pragma once
 
 #include <cstdint>
@@ -27,5 +27,8 @@ const GgmlType* find_ggml_type(uint32_t id);
 
 // True for f32, f16 and bf16: rows of plain numbers.
 bool is_plain_float(uint32_t id);
+
+// True for formats of quantised weights, which the library takes as they are.
+bool is_block_format(uint32_t id);
 
 }  // namespace moevk::model

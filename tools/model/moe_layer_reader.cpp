@@ -21,11 +21,25 @@ std::string shape_text(const std::array<uint64_t, 4>& shape, size_t dimensions) 
 constexpr char kTokenTable[] = "ffn_gate_tid2eid.weight";
 constexpr char kLatentDown[] = "ffn_latent_down.weight";
 
+bool is_matrix(const std::string& abi_name) {
+  return (abi_name.starts_with("experts.") && !abi_name.ends_with(".bias")) ||
+         (abi_name.starts_with("shared.") && abi_name != "shared.router");
+}
+
+// Why a tensor of this type cannot be handed on; empty if it can.
+std::string type_refusal(const std::string& abi_name, uint32_t ggml_type) {
+  if (abi_name == "router.token_table") return ggml_type == kGgmlI32 ? "" : "; i32 is read";
+  if (is_plain_float(ggml_type)) return "";
+  if (!is_matrix(abi_name)) return "; routers and vectors are read as f32, f16 and bf16";
+  return is_block_format(ggml_type) ? "" : "; that is no type of weights";
+}
+
 uint32_t abi_dtype(uint32_t ggml_type) {
-  return ggml_type == kGgmlF16    ? MOE_DTYPE_F16
-         : ggml_type == kGgmlBf16 ? MOE_DTYPE_BF16
-         : ggml_type == kGgmlI32  ? MOE_DTYPE_I32
-                                  : MOE_DTYPE_F32;
+  return ggml_type == kGgmlF16        ? MOE_DTYPE_F16
+         : ggml_type == kGgmlBf16     ? MOE_DTYPE_BF16
+         : ggml_type == kGgmlI32      ? MOE_DTYPE_I32
+         : is_block_format(ggml_type) ? MOE_DTYPE_BLOCKS
+                                      : MOE_DTYPE_F32;
 }
 
 moe_weight_format abi_format(uint32_t ggml_type) {
@@ -77,9 +91,9 @@ bool MoeLayerReader::add(MoeLayer& layer, const char* abi_name, const std::strin
     return fail(tensor->header_offset, full,
                 "has ne " + tensor->shape_text() + "; the metadata says " + shape_text(shape, dimensions));
   }
-  const bool table = suffix == kTokenTable;
-  if (layer.refusal.empty() && (table ? tensor->type->id != kGgmlI32 : !is_plain_float(tensor->type->id))) {
-    layer.refusal = full + " is " + tensor->type->name + (table ? "; i32 is read" : "; f32, f16 and bf16 are read now");
+  const std::string refusal = type_refusal(abi_name, tensor->type->id);
+  if (layer.refusal.empty() && !refusal.empty()) {
+    layer.refusal = full + " is " + tensor->type->name + refusal;
   }
   used_.push_back(tensor);
   layer.tensors.push_back({abi_name, tensor, expert_first, expert_count, abi_dtype(tensor->type->id)});

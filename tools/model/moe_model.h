@@ -72,7 +72,7 @@ struct MoeModel {
 
 // The file must outlive the model. An unknown architecture, a file without MoE layers, a part of a
 // split file, a missing or wrongly shaped tensor, or a tensor or key that would change the result
-// but is not understood: an error that names it. Quantised weights are no error here: see
+// but is not understood: an error that names it. A type that is not handed on is no error here: see
 // MoeLayer::refusal.
 Result<MoeModel> find_moe_layers(const GgufFile& file);
 

@@ -40,6 +40,16 @@ model::NpyArray read_npy_matrix(const std::string& argument, const std::string& 
   return array;
 }
 
+double bits_per_weight(const model::MoeLayer& layer) {
+  double bytes = 0, numbers = 0;
+  for (const model::TensorSource& source : layer.tensors) {
+    if (source.expert_count == 0) continue;
+    bytes += static_cast<double>(source.tensor->bytes);
+    numbers += static_cast<double>(source.tensor->numbers);
+  }
+  return 8 * bytes / numbers;
+}
+
 std::vector<float> read_tensor_f32(const ModelFile& file, const model::MoeLayer& layer, const std::string& name) {
   std::vector<float> values;
   for (const model::TensorSource& source : layer.tensors) {

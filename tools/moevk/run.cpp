@@ -160,7 +160,7 @@ std::optional<bool> run_layer(const Host& host, moe_device* device, bool is_refe
     agrees = agrees && verdict.routes.ok() && verdict.output.ok();
   }
   const auto used = std::count_if(result.counts.begin(), result.counts.end(), [](int32_t n) { return n > 0; });
-  const double bits = 8.0 * dtype_bytes(layer.desc.up_format.element);
+  const double bits = bits_per_weight(layer);
   print_steps(result, roofline(layer.desc, result.tokens, bits, static_cast<double>(used)));
   print_loads(result.counts);
   std::fflush(stdout);
