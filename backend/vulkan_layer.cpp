@@ -147,7 +147,8 @@ Status VulkanLayer::compile(ExecutablePlan* plan, KernelId* failed) {
   return {};
 }
 
-// No region of a plan shrinks when a chunk has more tokens, so the largest chunk bounds them all.
+// No region that holds rows shrinks when a chunk has more tokens, and what unused bindings take is little beside the
+// tile list and the order, which only grow: the largest chunk bounds them all (tests/unit/plan_property_test.cpp).
 Result<uint64_t> largest_workspace(const LayerSpec& spec, const WeightLayout& layout, const DeviceCaps& caps,
                                    uint64_t max_tokens) {
   uint64_t most = 0;

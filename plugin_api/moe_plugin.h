@@ -356,7 +356,7 @@ typedef struct moe_support {
   const moe_chain* next;
   uint32_t supported;
   uint32_t reserved;
-  char argument[128]; /* the field that stands in the way, e.g. "desc.latent" */
+  char argument[128]; /* the field that stands in the way, e.g. "desc.capacity" */
   char reason[368];   /* why not; empty if supported */
 } moe_support;
 

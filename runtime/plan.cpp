@@ -86,7 +86,9 @@ uint64_t chunk_limit(const LayerSpec& spec, const DeviceCaps& caps) {
   limit = std::min(limit, kMaxHistogramCells / spec.experts_total * block);
   if (const double rate = assumed_rate(caps.kind); rate > 0) {
     const double gate_up = 2.0 * static_cast<double>(slots) * spec.hidden_padded * spec.widest();
-    limit = std::min(limit, std::max<uint64_t>(64, static_cast<uint64_t>(kWatchdogSeconds * rate / gate_up)));
+    const double projection = static_cast<double>(spec.hidden_padded) * spec.desc.latent;
+    const double token = std::max(gate_up, projection);
+    limit = std::min(limit, std::max<uint64_t>(64, static_cast<uint64_t>(kWatchdogSeconds * rate / token)));
   }
   const auto struck = [&](std::initializer_list<KernelId> kernels) {
     return std::any_of(kernels.begin(), kernels.end(),

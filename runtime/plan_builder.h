@@ -61,7 +61,7 @@ class PlanBuilder {
   Binding latent_rows(bool used);
   Binding latent_sum();
   Binding beside(bool used);
-  Dispatch projection(WeightSet weights, size_t pass, const char* why) const;
+  Dispatch projection(WeightSet weights, size_t pass, const char* why);
   void set_y(Dispatch* d, size_t y_offset, size_t y_stride, size_t residual_offset, size_t residual_stride,
              size_t beta) const;
   // plan_builder.cpp

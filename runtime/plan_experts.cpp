@@ -138,8 +138,9 @@ void PlanBuilder::estimate_matmul(Dispatch* d, bool gate_up, size_t passes) cons
     const double slots = i == 0 ? (spec_.segments == 1 ? spec_.slots : spec_.desc.top_k) : spec_.shared_slots;
     flops += 2 * elements * matrices * slots * tokens_;
   }
-  const double wide = gate_up ? spec_.desc.hidden * (1.0 / spec_.slots) : spec_.widest();
-  const double out = gate_up ? spec_.widest() : spec_.desc.hidden;
+  const double hidden = spec_.segment[0].hidden;  // of most routes
+  const double wide = gate_up ? hidden / spec_.slots : spec_.widest();
+  const double out = gate_up ? spec_.widest() : hidden;
   d->bytes = (weights + 4.0 * routes_ * (wide + out)) / static_cast<double>(passes);
   d->flops = flops / static_cast<double>(passes);
 }

@@ -9,12 +9,15 @@
 namespace moevk {
 
 // A variant of a matmul kernel; the rows of its matrix are the columns of its output.
-Dispatch PlanBuilder::projection(WeightSet weights, size_t pass, const char* why) const {
+Dispatch PlanBuilder::projection(WeightSet weights, size_t pass, const char* why) {
   const Segment& latent = spec_.latent_segment();
   const bool down = weights == WeightSet::kLatentDown;
   const size_t passes = layout_.passes_of(weights).size();
   // The fused sum of the small-token kernel does not know which columns another pass makes.
   const bool small = small_ && (down || passes == 1);
+  if (small_ && !small) {
+    refuse("small-token projection: latent.up needs " + std::to_string(passes) + " binding passes");
+  }
   const KernelId kernel = down ? (small ? KernelId::kGateUpSmall : KernelId::kGateUpTile)
                                : (small ? KernelId::kDownSmall : KernelId::kDownTile);
   Dispatch d = dispatch(kernel, why + binding_pass_text(pass, passes));

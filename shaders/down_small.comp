@@ -58,11 +58,7 @@ void find_leaders() {
   barrier();
 }
 
-float add_lanes(uint first) {
-  precise float sum = 0.0;
-  for (uint i = 0u; i < LANES; ++i) sum = sum + lane_sums[first + i];
-  return sum;
-}
+#include "add_lanes.glsl"
 
 // All routes of one expert, from its first route on.
 void serve_expert(uint leader, uint first_row) {

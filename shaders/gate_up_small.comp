@@ -31,15 +31,8 @@ layout(set = 0, binding = 6, std430) readonly buffer Latent { vec4 latent_x[]; }
 
 shared float lane_sums[2u * kSums * kStride];  // [up or gate, row, token][invocation]
 
-vec4 input_at(bool is_latent, uint at) { return is_latent ? latent_x[at] : x[at]; }
-#define ACTIVATION(at) input_at(is_latent, at)
-#include "precision.glsl"
-
-float add_lanes(uint first) {
-  float sum = 0.0;
-  for (uint i = 0u; i < LANES; ++i) sum += lane_sums[first + i];
-  return sum;
-}
+#include "add_lanes.glsl"
+#include "latent_input.glsl"
 
 void main() {
   int expert = kProjects ? 0 : ids[gl_WorkGroupID.y];

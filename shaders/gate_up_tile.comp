@@ -41,9 +41,7 @@ shared float gate_tile[GATED != 0u ? TILE_DEPTH * kColumnStride : 1u];
     }                                                                                                \
   }
 
-vec4 input_at(bool is_latent, uint at) { return is_latent ? latent_x[at] : x[at]; }
-#define ACTIVATION(at) input_at(is_latent, at)
-#include "precision.glsl"
+#include "latent_input.glsl"
 
 void main() {
   uvec4 tile = tile_of_workgroup();

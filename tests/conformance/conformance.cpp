@@ -120,6 +120,12 @@ void finish(const Options& options, Report& report, std::ostream& out) {
                   100 * kMaxExcludedShare);
     report.failures.emplace_back(text);
   }
+  const uint64_t uncertain = report.uncertain_tokens(), rounded = report.rounded_tokens();
+  if (uncertain > 8 && static_cast<double>(uncertain) > kMaxUncertainShare * static_cast<double>(rounded)) {
+    report.failures.push_back(
+        "the outputs of " + std::to_string(uncertain) + " of " + std::to_string(rounded) +
+        " tokens with rounded activations are hardly compared: too many values may round either way");
+  }
   if (!report.cases.empty() && report.skipped() == report.cases.size())
     report.failures.emplace_back("no case passed: all were skipped");
   double worst = 0, logits = 0, reference = 0;
@@ -133,13 +139,14 @@ void finish(const Options& options, Report& report, std::ostream& out) {
   std::snprintf(
       text, sizeof text,
       "%s: %zu cases (seed %llu), %llu failed, %llu skipped; %llu of %llu routed tokens "
-      "excluded as too close to a tie (%.3f %%); "
+      "excluded as too close to a tie (%.3f %%), %llu of %llu with rounded activations uncertain; "
       "largest error over its bound: y %.3f, logits %.3f, reference %.3f; %llu "
       "validation messages%s\n",
       report.passed() ? "passed" : "FAILED", report.cases.size(), static_cast<unsigned long long>(options.seed),
       static_cast<unsigned long long>(report.failed()), static_cast<unsigned long long>(report.skipped()),
       static_cast<unsigned long long>(report.excluded_tokens()), static_cast<unsigned long long>(report.tokens()),
-      100 * report.excluded_share(), worst, logits, reference,
+      100 * report.excluded_share(), static_cast<unsigned long long>(uncertain),
+      static_cast<unsigned long long>(rounded), worst, logits, reference,
       static_cast<unsigned long long>(report.validation_messages), report.stopped ? "; stopped early" : "");
   out << text;
 }

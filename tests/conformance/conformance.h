@@ -52,6 +52,8 @@ struct CaseResult {
   std::string rerun;                  // the command that runs this case alone
   uint64_t tokens = 0;                // tokens whose route the device computed
   uint64_t excluded_tokens = 0;       // of these, too close to a tie to ask for the same experts
+  uint64_t rounded_tokens = 0;        // whose activations are rounded (precision)
+  uint64_t uncertain_tokens = 0;      // of these, where f32 may round either way, and y is free by over 10 bounds
   double output_error = 0;            // max |y - y_ref| / what is allowed; above 1 fails
   double logit_error = 0;             // max |logit - float64 logit| / what is allowed
   double reference_error = 0;         // the reference against the oracle: max |y - y_oracle| / what is allowed
@@ -77,10 +79,13 @@ struct Report {
   uint64_t tokens() const;
   uint64_t excluded_tokens() const;
   double excluded_share() const;  // of tokens(); at most kMaxExcludedShare
-  bool passed() const;            // something passed, nothing failed, and the run was not stopped
+  uint64_t rounded_tokens() const;
+  uint64_t uncertain_tokens() const;  // at most kMaxUncertainShare of rounded_tokens()
+  bool passed() const;                // something passed, nothing failed, and the run was not stopped
 };
 
 inline constexpr double kMaxExcludedShare = 0.005;
+inline constexpr double kMaxUncertainShare = 0.1;
 
 // Runs the suite. Failures are printed to `out` as they come, a summary at the end. Throws nothing.
 Report run(const Options& options, std::ostream& out);

@@ -32,6 +32,14 @@ uint64_t Report::excluded_tokens() const {
   return std::accumulate(cases.begin(), cases.end(), uint64_t{0},
                          [](uint64_t sum, const CaseResult& c) { return sum + c.excluded_tokens; });
 }
+uint64_t Report::rounded_tokens() const {
+  return std::accumulate(cases.begin(), cases.end(), uint64_t{0},
+                         [](uint64_t sum, const CaseResult& c) { return sum + c.rounded_tokens; });
+}
+uint64_t Report::uncertain_tokens() const {
+  return std::accumulate(cases.begin(), cases.end(), uint64_t{0},
+                         [](uint64_t sum, const CaseResult& c) { return sum + c.uncertain_tokens; });
+}
 double Report::excluded_share() const {
   return tokens() == 0 ? 0 : static_cast<double>(excluded_tokens()) / static_cast<double>(tokens());
 }

@@ -168,6 +168,14 @@ class Checker {
     return uint64_t{d.grid[0]} * kNumberTileRows >= tokens && uint64_t{d.grid[1]} * kNumberTileColumns >= rows;
   }
 
+  // What stands between the experts and the projection back.
+  void latent_sums(uint64_t tokens, uint64_t stride, uint64_t hidden) {
+    expect(tokens == step_tokens_, "does not add every token's slots");
+    expect(stride >= spec_.desc.latent && bytes(Region::kLatentSum) >= tokens * stride * 4,
+           "the latent sum does not fit");
+    expect(bytes(Region::kBeside) >= tokens * hidden * 4, "what stands beside the latent sum does not fit");
+  }
+
   // Regions hold what the push constants let a kernel touch.
   void sizes(const Dispatch& d) {
     const auto room = [&](Region region, uint64_t needed) {
@@ -191,7 +199,10 @@ class Checker {
       else
         expect(p.routes <= (together == 8 ? kNumberMaxFusedRoutes : together * kNumberMaxSlots),
                "combines too many routes");
-      expect(!small || uint64_t{d.grid[0]} * small_rows(d) >= p.hidden, "the grid does not reach every row");
+      const bool to_latent = d.constants[static_cast<size_t>(Constant::kCombine)] != 0 && spec_.latent();
+      const uint64_t rows = std::max<uint64_t>(p.hidden, to_latent ? p.out_stride : 0);  // padding is written, too
+      expect(!small || uint64_t{d.grid[0]} * small_rows(d) >= rows, "the grid does not reach every row");
+      if (to_latent) latent_sums(p.routes / p.slots, p.out_stride, p.hidden);
     } else if (d.weight_set == WeightSet::kLatentDown) {
       const auto p = push<GateUpPush>(d);
       expect(p.routes == step_tokens_ && p.slots == 1, "does not serve each token once");
@@ -204,6 +215,11 @@ class Checker {
       room(Region::kLatentSum, uint64_t{p.routes} * p.h_stride4 * 16);
       room(Region::kBeside, uint64_t{p.routes} * p.x_stride * 4);
       expect(reaches(d, p.routes, p.hidden), "the grid does not reach every column of y");
+    } else if (d.kernel == KernelId::kCombine && d.constants[static_cast<size_t>(Constant::kLatent)] != 0) {
+      const auto p = push<CombinePush>(d);
+      expect(uint64_t{d.grid[0]} * kNumberWorkgroup * 2 >= std::max(p.hidden, p.latent_stride),
+             "the grid does not reach every column");
+      latent_sums(d.grid[1], p.latent_stride, p.hidden);
     } else if (d.kernel == KernelId::kScan || d.kernel == KernelId::kSortSmall) {
       const auto p = push<SortPush>(d);
       // Per expert whole tiles and one remainder.

@@ -102,8 +102,8 @@ TEST(PlanProperties, TheFloorRunsSmallLayers) {
                                                 "olmoe", "granite-1b", "granite-3b"}));
 }
 
-// At most three barriers for 1 to 16 tokens, and one for a latent space. One more only where weights are read through windows and down has more
-// of them than a kernel can bind, so that it cannot combine.
+// At most three barriers for 1 to 16 tokens, and one for a latent space. One more only where weights are read through
+// windows and down has more of them than a kernel can bind, so that it cannot combine.
 TEST(PlanProperties, AtMostThreeBarriersForFewTokens) {
   size_t several_passes = 0;
   for_each_layer([&](const std::string& where, const LayerShape&, const NamedDevice&, Planned& p) {
@@ -122,8 +122,8 @@ TEST(PlanProperties, AtMostThreeBarriersForFewTokens) {
   EXPECT_GT(several_passes, 0u);
 }
 
-// At most five barriers for 512 tokens in one chunk, and one for a latent space. Chunks come from two limits: the workspace (256 MiB, and one
-// region within the range that a device binds) where k times the width is large, as in the two shapes named here; and
+// At most five barriers for 512 tokens in one chunk, and one for a latent space. Chunks come from two limits: the
+// workspace (256 MiB, and one region within the range that a device binds) where k times the width is large, as in the two shapes named here; and
 // the watchdog, which is what cuts on devices that are not trusted with much work (below).
 TEST(PlanProperties, AtMostFiveBarriersFor512Tokens) {
   std::vector<std::string> chunked, expected;
@@ -190,6 +190,41 @@ TEST(PlanProperties, Watchdog) {
     }
   }
   EXPECT_EQ(gpus, 19u);
+}
+
+// The projections of a latent space count for the watchdog, too, where the experts are narrow.
+TEST(PlanProperties, WatchdogOfAWideLatentSpace) {
+  DeviceCaps caps = device("wide-discrete");
+  caps.kind = MOE_DEVICE_KIND_INTEGRATED_GPU;
+  LayerShape shape = {"narrow", 7168, 64, 8, 1};
+  shape.latent = 3584;
+  Planned p(make_spec(shape, WeightFormat::kF16), caps);
+  const Plan plan = p.plan(forward_shape(p.spec, 4096));
+  size_t projections = 0;
+  for (const Step& step : plan.steps) {
+    for (const Dispatch& d : step.dispatches) {
+      if (d.weight_set != WeightSet::kLatentDown && d.weight_set != WeightSet::kLatentUp) continue;
+      ++projections;
+      EXPECT_LE(d.flops / 2 / 1e11, 0.1) << step.tokens << " tokens, " << step.name;
+    }
+  }
+  EXPECT_GT(projections, 2u);
+}
+
+// The workspace of the most tokens holds every call with fewer.
+TEST(PlanProperties, TheLargestWorkspaceHoldsAll) {
+  for (const char* name : {"kimi-k3", "qwen1.5-moe", "granite-1b", "longcat"}) {
+    Planned p(make_spec(layer_shape(name), WeightFormat::kF16), device("wide-discrete"));
+    const uint64_t limit = std::min<uint64_t>(chunk_limit(p.spec, p.caps), 600);
+    uint64_t most = 0;
+    for (uint64_t tokens = 1; tokens <= limit; ++tokens) {
+      CallShape shape = forward_shape(p.spec, tokens);
+      shape.x_direct = false;
+      const uint64_t bytes = p.plan(shape).workspace_bytes;
+      EXPECT_GE(bytes, most) << name << ", T " << tokens;
+      most = std::max(most, bytes);
+    }
+  }
 }
 
 // Several binding passes share one matmul's work: the estimate of a plan does not grow with them.

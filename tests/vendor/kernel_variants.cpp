@@ -115,6 +115,9 @@ std::vector<Dispatch> kernel_variants(const DeviceCaps& caps) {
     moe_layer_desc latent = describe(layer_shape("qwen3-30b"), format);  // kimi-k3 has it with shared experts
     latent.latent = latent.hidden / 2;
     all.layer(latent);
+    latent.precision = MOE_PRECISION_INT8;
+    latent.flags |= MOE_LAYER_LATENT_NORM;
+    if (format == WeightFormat::kF16) all.layer(latent);
     for (const uint32_t precision : {MOE_PRECISION_MATRIX, MOE_PRECISION_INT8}) {
       moe_layer_desc d = describe(layer_shape("qwen3-30b"), format);
       d.precision = precision;

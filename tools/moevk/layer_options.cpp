@@ -99,6 +99,7 @@ void parse_shape(const std::string& text, moe_layer_desc& desc) {
 void add_layer_options(CLI::App& command, LayerOptions& options) {
   command.add_option("--shape", options.shape, "H,F,E,k: hidden, intermediate, experts, experts per token")->required();
   command.add_option("--shared", options.shared, "width of all shared experts together (0: none)");
+  command.add_option("--latent", options.latent, "width of the routed experts' latent space (0: none)");
   add_choice(command, "--score", options.score, kScores, "score of the router's logits");
   add_choice(command, "--normalize", options.normalize, kNormalizations, "how the k weights are renormalised");
   add_choice(command, "--activation", options.activation, kActivations, "of the experts");
@@ -125,12 +126,15 @@ moe_layer_desc describe_layer(const LayerOptions& options, const std::string& fo
     desc.activation_alpha = 1.702f;
     desc.activation_beta = 1;
     desc.activation_limit = 7;
+  } else if (desc.activation == MOE_ACTIVATION_SITU) {
+    desc.activation_beta = 25;
   } else if (desc.activation >= MOE_ACTIVATION_SWIGLU_CLAMP_PRE) {
     desc.activation_limit = 10;
   }
   desc.gate_up_layout = number_of(kGateUps, options.gate_up);
   desc.precision = number_of(kPrecisions, options.precision);
   desc.shared_intermediate = options.shared;
+  desc.latent = options.latent;
   if (options.ungated) desc.flags |= MOE_LAYER_UNGATED;
   if (options.expert_bias) desc.flags |= MOE_LAYER_EXPERT_BIAS;
   const uint32_t element = number_of(kFormats, format);

@@ -17,6 +17,7 @@ namespace moevk::cli {
 struct LayerOptions {
   std::string shape;  // "H,F,E,k"
   uint32_t shared = 0;
+  uint32_t latent = 0;
   std::string route = "router";
   std::string score = "softmax";
   std::string normalize = "sum";

@@ -36,7 +36,9 @@ std::string default_folder() {
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", failed);
   const std::filesystem::path folder = program.parent_path().parent_path() / "share" / "moevk" / "vectors";
   if (!failed && std::filesystem::is_directory(folder, failed)) return model::utf8_of(folder);
-  throw UsageError("PATH", "is missing, and there is no ../share/moevk/vectors where this program lies");
+  throw UsageError("PATH", failed && program.empty()
+                               ? "is needed: this system does not tell where the program lies"
+                               : "is missing, and there is no ../share/moevk/vectors where this program lies");
 }
 
 std::vector<std::filesystem::path> files_of(const std::string& path) {
