@@ -128,6 +128,11 @@ TEST_F(InPlace, WhatDoesNotFitIsCopiedOrRefusedWithTheReason) {
   LayerCase c = make_case(6, 2, 48, 32, 4, 12);
   c.desc.matrix_order = MOE_MATRIX_IN_OUT;
   refused(c, 16, "[in, out]");
+  c = make_case(6, 2, 64, 32, 4, 12);
+  c.desc.gate_format.preset = c.desc.up_format.preset = c.desc.down_format.preset = 9;  // Q8_0
+  moe_conformance::Random block_random(6);
+  moe_conformance::draw_weights(c, block_random);
+  refused(c, 16, "packed");
 }
 
 TEST_F(InPlace, BadBindingsAreRefused) {

@@ -5,6 +5,8 @@
 
 #include <stdexcept>
 
+#include "runtime/block_format.h"
+
 namespace moevk {
 
 const std::vector<LayerShape>& layer_shapes() {
@@ -57,7 +59,11 @@ moe_layer_desc describe(const LayerShape& shape, WeightFormat format) {
   d.identity_experts = shape.identity;
   for (moe_weight_format* f : {&d.gate_format, &d.up_format, &d.down_format, &d.shared_gate_format, &d.shared_up_format,
                                &d.shared_down_format, &d.latent_down_format, &d.latent_up_format}) {
-    f->element = static_cast<uint32_t>(format);
+    if (is_plain(format)) {
+      f->element = static_cast<uint32_t>(format);
+    } else {
+      f->preset = 1 + find_block_format(format)->ggml_type;
+    }
   }
   return d;
 }

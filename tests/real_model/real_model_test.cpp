@@ -91,8 +91,8 @@ class RealModel : public ::testing::TestWithParam<bool> {
     return true;
   }
 
-  moe::Layer upload(const GgufFile& file, const MoeLayer& layer, bool from_file) {
-    moe::Upload upload = moe::begin_weights(library_, device_, layer.desc);
+  moe::Layer upload(moe_device* device, const GgufFile& file, const MoeLayer& layer, bool from_file) {
+    moe::Upload upload = moe::begin_weights(library_, device, layer.desc);
     for (const auto& tensor : layer.tensors) {
       const moe_tensor_source source =
           from_file ? moevk::model::file_source(file, tensor) : moevk::model::memory_source(file, tensor);
@@ -132,6 +132,61 @@ class RealModel : public ::testing::TestWithParam<bool> {
     }
   }
 
+  // A quantised file: there is no oracle for its weights, so the device is compared with the reference, which decodes
+  // them as ggml does. x are the float model's inputs.
+  void run_quantised(const fs::path& path, const fs::path& oracle_folder) {
+    if (!fs::exists(path) || !fs::exists(oracle_folder)) GTEST_SKIP() << path.string() << " or the oracle is not there";
+    if (!open()) GTEST_SKIP() << "no Vulkan device: " << library_->why_no_gpu(instance_);
+    uint32_t count = 0;
+    moe::check([&](moe_error* e) { return library_->get_device_count(instance_, &count, e); });
+    const moe::Device reference = moe::open_device(library_, instance_, count - 1);
+    auto file = GgufFile::open(path.string());
+    ASSERT_TRUE(file.ok()) << file.error().text();
+    auto model = moevk::model::find_moe_layers(*file);
+    ASSERT_TRUE(model.ok()) << model.error().text();
+    for (const MoeLayer& layer : model->layers) {
+      SCOPED_TRACE("layer " + std::to_string(layer.block));
+      ASSERT_EQ(layer.refusal, "");
+      EXPECT_NE(layer.desc.up_format.preset, 0u);
+      Oracle truth = read_oracle(oracle_folder, layer.block);
+      const uint64_t tokens = std::min<uint64_t>(truth.tokens, 64);
+      const moe::Layer ours = upload(device_, *file, layer, layer.block % 2 == 0),
+                       theirs = upload(reference, *file, layer, false);
+      ask(reference, theirs, layer.desc, tokens, truth);
+      const moe::Context context = moe::create_context(library_, device_, tokens);
+      Errors all, alone;
+      ASSERT_NO_FATAL_FAILURE(run(context, ours, layer.desc, truth, 0, tokens, all));
+      for (uint64_t t = 0; t < 8; ++t) ASSERT_NO_FATAL_FAILURE(run(context, ours, layer.desc, truth, t * 7, 1, alone));
+      std::cout << "  " << device_name_ << ", " << path.filename().string() << ", layer " << layer.block
+                << ": relative RMS error " << all.relative_rms() << "; one by one " << alone.relative_rms() << "\n";
+      EXPECT_LE(all.relative_rms(), kBound);
+      EXPECT_LE(alone.relative_rms(), kBound);
+    }
+  }
+
+  // What `device` makes of the first tokens.
+  void ask(moe_device* device, moe_layer* layer, const moe_layer_desc& desc, uint64_t tokens, Oracle& answer) {
+    const size_t hidden = desc.hidden, k = desc.top_k;
+    std::vector<float> y(tokens * hidden), weights(tokens * k);
+    std::vector<int32_t> ids(tokens * k);
+    const moe::Context context = moe::create_context(library_, device, tokens);
+    const moe_view x_view = moe::host_view(answer.x.data(), MOE_DTYPE_F32, tokens, hidden);
+    const moe_view y_view = moe::host_view(y.data(), MOE_DTYPE_F32, tokens, hidden);
+    const moe_view ids_view = moe::host_view(ids.data(), MOE_DTYPE_I32, tokens, k);
+    const moe_view weights_view = moe::host_view(weights.data(), MOE_DTYPE_F32, tokens, k);
+    moe_call_args args = moe_init<moe_call_args>();
+    args.tokens = tokens;
+    args.x = &x_view;
+    args.y = &y_view;
+    args.ids = &ids_view;
+    args.weights = &weights_view;
+    moe::check([&](moe_error* e) { return library_->forward(context, layer, &args, e); });
+    moe::wait(library_, context, moe::flush(library_, context));
+    answer.ids = ids;
+    answer.weights.assign(weights.begin(), weights.end());
+    answer.y.assign(y.begin(), y.end());
+  }
+
   void run_model(const Files& files) {
     if (!fs::exists(files.model) || !fs::exists(files.oracle)) {
       GTEST_SKIP() << files.model.string() << " or its oracle is not there";
@@ -148,7 +203,7 @@ class RealModel : public ::testing::TestWithParam<bool> {
       const Oracle oracle = read_oracle(files.oracle, layer.block);
       ASSERT_EQ(oracle.x.size(), oracle.tokens * layer.desc.hidden);
       ASSERT_EQ(oracle.ids.size(), oracle.tokens * layer.desc.top_k);
-      const moe::Layer uploaded = upload(*file, layer, layer.block % 2 == 0);
+      const moe::Layer uploaded = upload(device_, *file, layer, layer.block % 2 == 0);
       const moe::Context context = moe::create_context(library_, device_, oracle.tokens);
       Errors all, alone, few;
       ASSERT_NO_FATAL_FAILURE(run(context, uploaded, layer.desc, oracle, 0, oracle.tokens, all));
@@ -182,6 +237,17 @@ TEST_P(RealModel, F32WithTheFullOracle) {
   const char* folder = std::getenv("MOEVK_TEST_MODELS");
   if (folder == nullptr) GTEST_SKIP() << "MOEVK_TEST_MODELS names no folder with the f32 model and its oracle";
   run_model(full_files(folder));
+}
+
+TEST_P(RealModel, QuantisedFiles) {
+  const char* folder = std::getenv("MOEVK_TEST_MODELS");
+  if (folder == nullptr) GTEST_SKIP() << "MOEVK_TEST_MODELS names no folder with quantised models";
+  if (GetParam()) GTEST_SKIP() << "the reference is what quantised files are compared with";
+  for (const char* type : {"Q8_0", "Q6_K", "Q4_K_M", "Q4_0", "MXFP4_MOE"}) {
+    SCOPED_TRACE(type);
+    run_quantised(fs::path(folder) / (std::string("tiny-moe-") + type + ".gguf"), fs::path(folder) / "oracle");
+    if (HasFatalFailure() || IsSkipped()) return;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, RealModel, ::testing::Bool(),

@@ -29,7 +29,9 @@ void check_matrix(const LayerSpec& spec, uint32_t segment, MatrixKind kind, cons
   EXPECT_EQ(m.experts, s.experts);
   EXPECT_EQ(m.rows, down ? s.hidden : s.intermediate);
   EXPECT_EQ(m.columns, down ? s.intermediate : s.hidden);
-  EXPECT_EQ(m.row_bytes, uint64_t{down ? s.intermediate_padded : s.hidden_padded} * element_bytes(m.format));
+  const uint32_t padded = down ? s.intermediate_padded : s.hidden_padded;
+  EXPECT_GE(static_cast<double>(m.row_bytes), padded * element_bytes(m.format));
+  EXPECT_LT(static_cast<double>(m.row_bytes), padded * element_bytes(m.format) + (is_plain(m.format) ? 1 : 16));
   EXPECT_EQ(m.row_bytes % 16, 0u);
   ASSERT_EQ(m.places.size(), size_t{m.experts} * m.pieces);
   EXPECT_TRUE(m.pieces == 1 || m.rows_per_piece % kNumberTileColumns == 0) << m.rows_per_piece;
@@ -43,6 +45,8 @@ void check_layout(const LayerSpec& spec, const DeviceCaps& caps, const WeightLay
   const uint64_t capacity = std::min(caps.max_storage_buffer_range, caps.max_allocation_bytes);
   std::map<uint32_t, std::map<uint64_t, uint64_t>> used;  // window -> begin -> end
   std::vector<bool> entries(layout.table_entries, false);
+  ASSERT_LE(layout.codebook_entries, layout.table_entries);
+  std::fill_n(entries.begin(), layout.codebook_entries, true);  // the codebooks stand before the pieces
   uint64_t bytes = 0;
   for (uint32_t i = 0; i < spec.weight_segments(); ++i) {
     for (const MatrixKind kind : kKinds) {
@@ -138,6 +142,28 @@ TEST(WeightLayout, RandomLayersWithSmallRanges) {
   EXPECT_GT(laid_out, 200u);
   EXPECT_GT(several_pieces, 50u);
   EXPECT_GT(several_passes, 50u);
+}
+
+// Blocks: rows of whole blocks to 16 bytes, and codebooks at the beginning of the table where a matrix needs them.
+TEST(WeightLayout, BlockFormats) {
+  for (uint32_t number = kNumberFormatQ40; number < kWeightFormats; ++number) {
+    const auto format = static_cast<WeightFormat>(number);
+    for (const bool alone : {false, true}) {  // in all matrices, or in down alone
+      SCOPED_TRACE(std::string(format_name(format)) + (alone ? ", down" : ""));
+      moe_layer_desc desc = describe({"blocks", 512, 1280, 6, 2, 256}, format);
+      if (alone) {
+        desc.gate_format = desc.up_format = desc.shared_gate_format = desc.shared_up_format = {};
+        desc.shared_down_format = {};
+      }
+      DeviceCaps caps = windows_only();
+      caps.max_storage_buffer_range = 1 << 20;
+      Result<WeightLayout> layout = make_weight_layout(make_spec(desc), caps);
+      ASSERT_TRUE(layout.ok()) << layout.status().text();
+      check_layout(make_spec(desc), caps, layout.value());
+      EXPECT_EQ(layout.value().codebook_entries, uses_codebook(format) ? kNumberCodebookWords / 2 : 0);
+      EXPECT_EQ(layout.value().at(0, MatrixKind::kGate).first_entry, layout.value().codebook_entries);
+    }
+  }
 }
 
 TEST(WeightLayout, ModelsOnEveryDevice) {

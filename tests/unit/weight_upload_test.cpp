@@ -120,7 +120,7 @@ struct Upload {
                std::make_unique<NotingSink>(spec, &notes), progress) {
     for (const TensorSpec& t : tensors) {
       if (t.is_matrix()) {
-        data[t.name] = host_matrix(desc, t);
+        if (is_plain(t.format)) data[t.name] = host_matrix(desc, t);
         continue;
       }
       const uint64_t count = std::max(t.experts, 1u) * t.elements_per_expert();
@@ -175,6 +175,59 @@ void expect_all_rows(const LayerSpec& spec, const Notes& notes) {
     }
   }
   EXPECT_EQ(notes.rows.size(), expected);
+}
+
+// Rows of blocks arrive as they are, those of a joined shared expert's down cut between blocks.
+TEST(WeightUpload, RowsOfBlocks) {
+  for (const WeightFormat format : {WeightFormat::kQ4_0, WeightFormat::kNvfp4}) {
+    for (const uint32_t layout : {MOE_GATE_UP_SEPARATE, MOE_GATE_UP_CONCATENATED, MOE_GATE_UP_INTERLEAVED}) {
+      moe_layer_desc desc = describe({"blocks", 128, 64, 2, 1, 128}, format);
+      desc.gate_up_layout = layout;
+      SCOPED_TRACE(testing::Message() << format_name(format) << ", layout " << layout);
+      Upload u(desc);
+      ASSERT_EQ(u.spec.shared_slots, 2u);
+      for (const TensorSpec& t : u.tensors) {
+        if (!t.is_matrix()) continue;
+        EXPECT_EQ(t.total_bytes(), std::max(t.experts, 1u) * t.rows * row_bytes(format, t.columns));
+        std::vector<std::byte>& data = u.data[t.name];
+        data.resize(t.total_bytes());
+        for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>((i * 2654435761u) >> 13);
+      }
+      const Status status = u.add_all();
+      ASSERT_TRUE(status.ok()) << status.text();
+      EXPECT_TRUE(u.upload.commit().ok());
+      // Row 3 of down of the second part of the shared expert: the second half of the host's row.
+      const std::vector<std::byte>& down = u.data["shared.down"];
+      const size_t half = row_bytes(format, 64);
+      const std::vector<std::byte>& got = u.notes.rows.at({0, MatrixKind::kDown, 3, 3});
+      EXPECT_TRUE(std::equal(got.begin(), got.end(), down.begin() + static_cast<ptrdiff_t>(3 * 2 * half + half)));
+      // Row 5 of up of expert 1.
+      const bool joint = layout != MOE_GATE_UP_SEPARATE;
+      const std::vector<std::byte>& up = u.data[joint ? "experts.gate_up" : "experts.up"];
+      const size_t row = row_bytes(format, 128), rows = joint ? 128 : 64;
+      const size_t at = layout == MOE_GATE_UP_INTERLEAVED ? 2 * 5 + 1 : joint ? 64 + 5 : 5;
+      const std::vector<std::byte>& up_row = u.notes.rows.at({0, MatrixKind::kUp, 1, 5});
+      EXPECT_TRUE(std::equal(up_row.begin(), up_row.end(), up.begin() + static_cast<ptrdiff_t>((rows + at) * row)));
+      EXPECT_EQ(u.notes.rows.size(), 4u * (64 + 64 + 128));
+    }
+  }
+}
+
+// Bytes that are no whole number of blocks, and another type than the descriptor's.
+TEST(WeightUpload, BlocksThatDoNotFit) {
+  Upload u(describe({"blocks", 128, 64, 2, 1}, WeightFormat::kQ4_0));
+  const TensorSpec& t = *std::find_if(u.tensors.begin(), u.tensors.end(), [](const auto& x) { return x.is_matrix(); });
+  u.data[t.name].resize(t.total_bytes());
+  moe_tensor_source s = u.source(t);
+  s.bytes -= 1;
+  Status status = u.upload.add_tensor(s);
+  EXPECT_EQ(status.argument(), "source.bytes");
+  EXPECT_NE(status.text().find("blocks of Q4_0"), std::string::npos) << status.text();
+  s = u.source(t);
+  s.dtype = MOE_DTYPE_F16;
+  status = u.upload.add_tensor(s);
+  EXPECT_EQ(status.argument(), "source.dtype");
+  EXPECT_NE(status.text().find("the descriptor says blocks of Q4_0"), std::string::npos) << status.text();
 }
 
 TEST(WeightUpload, EveryLayoutOrderAndFormat) {

@@ -10,6 +10,7 @@
 
 namespace moevk::model {
 
+constexpr uint32_t kGgmlTypes = 43;  // Numbers that ggml 0.27 has, removed ones included.
 constexpr uint32_t kGgmlF32 = 0;
 constexpr uint32_t kGgmlF16 = 1;
 constexpr uint32_t kGgmlI32 = 26;

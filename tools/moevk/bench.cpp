@@ -150,8 +150,7 @@ Row measure(BenchCase& bench, const BenchOptions& options, const moe_layer_desc&
     samples.push_back(bench.time(calls));
     progress.update(samples.size(), options.repeat > 0 ? options.repeat : kMost);
   }
-  const uint32_t bits = 8 * dtype_bytes(dtype_of_format(format));
-  const Roofline work = roofline(desc, tokens, bits, distinct);
+  const Roofline work = roofline(desc, tokens, bits_of_format(format), distinct);
   row.experts = work.distinct_experts;
   row.median_ms = quantile(samples, 0.5);
   row.p95_ms = quantile(samples, 0.95);

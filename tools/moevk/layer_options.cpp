@@ -9,6 +9,7 @@
 #include <charconv>
 #include <span>
 
+#include "tools/model/ggml_type.h"
 #include "tools/moevk/host.h"
 
 namespace moevk::cli {
@@ -20,6 +21,18 @@ struct Word {
 };
 
 constexpr Word kFormats[] = {{"f32", MOE_ELEMENT_F32}, {"f16", MOE_ELEMENT_F16}, {"bf16", MOE_ELEMENT_BF16}};
+
+// A plain type, or a block format by the name that GGUF's table has.
+moe_weight_format named_format(const std::string& name) {
+  moe_weight_format format = {};
+  for (const Word& word : kFormats) {
+    if (name == word.text) format.element = word.number;
+  }
+  for (uint32_t id = 0; id < model::kGgmlTypes; ++id) {
+    if (model::is_block_format(id) && name == model::find_ggml_type(id)->name) format.preset = 1 + id;
+  }
+  return format;
+}
 constexpr Word kRoutes[] = {{"router", MOE_ROUTE_FROM_ROUTER},
                             {"logits", MOE_ROUTE_FROM_LOGITS},
                             {"scores", MOE_ROUTE_FROM_SCORES},
@@ -137,12 +150,12 @@ moe_layer_desc describe_layer(const LayerOptions& options, const std::string& fo
   desc.latent = options.latent;
   if (options.ungated) desc.flags |= MOE_LAYER_UNGATED;
   if (options.expert_bias) desc.flags |= MOE_LAYER_EXPERT_BIAS;
-  const uint32_t element = number_of(kFormats, format);
-  if (!options.ungated) desc.gate_format.element = element;
-  desc.up_format.element = desc.down_format.element = element;
+  const moe_weight_format all = named_format(format);
+  if (!options.ungated) desc.gate_format = all;
+  desc.up_format = desc.down_format = all;
   if (options.shared > 0) {
-    if (!options.ungated) desc.shared_gate_format.element = element;
-    desc.shared_up_format.element = desc.shared_down_format.element = element;
+    if (!options.ungated) desc.shared_gate_format = all;
+    desc.shared_up_format = desc.shared_down_format = all;
   }
   return desc;
 }
@@ -153,9 +166,21 @@ void add_token_list(CLI::App& command, std::vector<uint64_t>& tokens) {
       ->check(CLI::Range(uint64_t{1}, kMostTokens));
 }
 
-std::vector<std::string> format_names() { return texts(kFormats); }
-const char* format_name(uint32_t element) { return text_of(kFormats, element); }
-uint32_t dtype_of_format(const std::string& name) { return number_of(kFormats, name); }
+std::vector<std::string> format_names() {
+  std::vector<std::string> names = texts(kFormats);
+  for (uint32_t id = 0; id < model::kGgmlTypes; ++id) {
+    if (model::is_block_format(id)) names.emplace_back(model::find_ggml_type(id)->name);
+  }
+  return names;
+}
+
+double bits_of_format(const std::string& name) {
+  const moe_weight_format format = named_format(name);
+  if (format.preset == 0) return 8.0 * dtype_bytes(format.element);
+  const model::GgmlType& type = *model::find_ggml_type(format.preset - 1);
+  return 8.0 * type.block_bytes / type.block_numbers;
+}
+
 uint32_t dtype_bytes(uint32_t dtype) { return dtype == MOE_DTYPE_F32 || dtype == MOE_DTYPE_I32 ? 4 : 2; }
 
 std::string layer_text(const moe_layer_desc& desc) {

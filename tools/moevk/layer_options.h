@@ -36,9 +36,8 @@ moe_layer_desc describe_layer(const LayerOptions& options, const std::string& fo
 // Adds --tokens as a list of positive numbers.
 void add_token_list(CLI::App& command, std::vector<uint64_t>& tokens);
 
-std::vector<std::string> format_names();            // "f32", "f16", "bf16"
-const char* format_name(uint32_t element);          // of MOE_ELEMENT_*
-uint32_t dtype_of_format(const std::string& name);  // MOE_DTYPE_*, the same numbers as MOE_ELEMENT_*
+std::vector<std::string> format_names();         // "f32", "f16", "bf16", "Q4_0", ...
+double bits_of_format(const std::string& name);  // Of a weight, scales included.
 uint32_t dtype_bytes(uint32_t dtype);
 
 // "H=512 F=256 E=32 k=4, shared 512, softmax, sum, silu"

@@ -10,11 +10,12 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "tools/model/half.h"
+#include "tools/moevk/random_blocks.h"
 
 namespace moevk::cli {
-namespace {
 
 uint64_t random_word(uint64_t seed, uint64_t position) {
   uint64_t word = seed * 0xD1342543DE82EF95u + position * 0x9E3779B97F4A7C15u + 0x2545F4914F6CDD1Du;
@@ -22,6 +23,8 @@ uint64_t random_word(uint64_t seed, uint64_t position) {
   word = (word ^ (word >> 27)) * 0x94D049BB133111EBu;
   return word ^ (word >> 31);
 }
+
+namespace {
 
 // The source of one tensor: 16 random bits an element, of which 12 choose a value.
 class RandomTensor {
@@ -59,6 +62,26 @@ class RandomTensor {
   uint64_t seed_;
   std::vector<unsigned char> table_;
 };
+
+// The source of a matrix in blocks; read whole blocks at a time.
+int32_t MOE_CALL read_blocks(void* user, uint64_t offset, void* destination, uint64_t bytes) {
+  const auto& random = *static_cast<const RandomBlocks*>(user);
+  const uint64_t size = random.block_bytes();
+  if (offset % size != 0 || bytes % size != 0) return 1;
+  auto* out = static_cast<unsigned char*>(destination);
+  for (uint64_t i = 0; i < bytes / size; ++i) std::memcpy(out + i * size, random.block(offset / size + i), size);
+  return 0;
+}
+
+// The format of a matrix by its name.
+const moe_weight_format& format_of(const std::string& tensor, const moe_layer_desc& d) {
+  const bool shared = tensor.starts_with("shared.");
+  if (tensor == "latent.down") return d.latent_down_format;
+  if (tensor == "latent.up") return d.latent_up_format;
+  if (tensor.ends_with(".down")) return shared ? d.shared_down_format : d.down_format;
+  if (tensor.ends_with(".gate")) return shared ? d.shared_gate_format : d.gate_format;
+  return shared ? d.shared_up_format : d.up_format;
+}
 
 float amplitude_of(const moe_tensor_info& tensor, const moe_layer_desc& desc) {
   const std::string name = tensor.name;
@@ -119,7 +142,12 @@ moe::Layer upload_random_layer(const Host& host, moe_device* device, const moe_l
   upload_desc.progress = draw_upload;
   moe::Upload upload = moe::begin_weights(host.library(), device, desc, &upload_desc);
   for (const moe_tensor_info& tensor : tensors) {
-    RandomTensor random(tensor.dtype, amplitude_of(tensor, desc), ++seed);
+    const float amplitude = amplitude_of(tensor, desc);
+    RandomTensor random(tensor.dtype, amplitude, ++seed);
+    std::optional<RandomBlocks> blocks;
+    if (tensor.dtype == MOE_DTYPE_BLOCKS) {
+      blocks.emplace(format_of(tensor.name, desc).preset - 1, amplitude / std::sqrt(3.0), seed);
+    }
     moe_tensor_source source = moe_init<moe_tensor_source>();
     source.name = tensor.name;
     source.dtype = tensor.dtype;
@@ -129,8 +157,8 @@ moe::Layer upload_random_layer(const Host& host, moe_device* device, const moe_l
       source.memory = router_bias.data();
     } else {
       source.source = MOE_SOURCE_CALLBACK;
-      source.read = RandomTensor::read;
-      source.user = &random;
+      source.read = blocks ? read_blocks : RandomTensor::read;
+      source.user = blocks ? static_cast<void*>(&*blocks) : &random;
     }
     moe::check([&](moe_error* e) { return api.add_tensor(upload, &source, e); });
   }

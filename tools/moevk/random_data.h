@@ -16,6 +16,8 @@
 namespace moevk::cli {
 
 // [tokens, hidden], normal deviates, each row scaled to RMS 1 (what a layer sees after RMSNorm).
+uint64_t random_word(uint64_t seed, uint64_t position);
+
 std::vector<float> random_tokens(uint64_t tokens, uint64_t hidden, uint64_t seed);
 
 // Uploads a layer whose weights are uniform with variance 1 / input width. `router_bias` (or empty)
