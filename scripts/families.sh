@@ -5,7 +5,7 @@
 # whose begin, end, counters and variables it uses.
 #
 # A line is: family, oracle, device, result, detail; with tabs between them.
-#   family   the name of its preset
+#   family   the name of its first preset (tools/model/presets/presets.h); further models have no rows of their own
 #   oracle   hand (tests/vectors), float64 (the conformance suite), model (a trained model's dump), and whatever else
 #            appends lines of this form
 #   device   the driver as it names itself, or reference

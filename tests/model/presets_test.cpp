@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <set>
 #include <string>
 
@@ -119,6 +120,17 @@ TEST(Presets, OneFunctionForEachFamily) {
     EXPECT_STRNE(one.model, "") << one.name;
     EXPECT_STRNE(one.divergences, "") << one.name;
   }
+  // Results are told by family (docs/families.md): one row, whichever of its models was judged.
+  std::map<std::string, std::string> others;
+  for (const Preset& one : all_presets()) {
+    ASSERT_NE(find_preset(one.family), nullptr) << one.name;
+    EXPECT_STREQ(find_preset(one.family)->family, one.family) << one.name;
+    if (std::string(one.family) != one.name) others[one.name] = one.family;
+  }
+  const std::map<std::string, std::string> expected = {{"mixtral-8x22b", "mixtral"}, {"qwen3-moe-235b", "qwen3-moe"},
+                                                       {"glm-4.5-air", "glm-4.5"},   {"llama4-maverick", "llama4"},
+                                                       {"gpt-oss-120b", "gpt-oss"},  {"granite-moe-1b", "granite-moe"}};
+  EXPECT_EQ(others, expected);
   EXPECT_EQ(find_preset("mixtra"), nullptr);
   EXPECT_EQ(find_preset("list"), nullptr);  // a word of the command line
 }

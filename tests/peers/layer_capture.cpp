@@ -5,6 +5,7 @@
 // Why: the CPU backend's tensors lie in host memory, and a node's inputs are still there when it has been computed.
 #include "tests/peers/layer_capture.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <stdexcept>
@@ -27,6 +28,21 @@ int block_of(const ggml_tensor* tensor, std::string_view suffix) {
   int block = -1, used = 0;
   if (tensor == nullptr || std::sscanf(tensor->name, "blk.%d.%n", &block, &used) != 1) return -1;
   return std::string_view(tensor->name + used) == suffix ? block : -1;
+}
+
+// The ways into a latent space and out of it, as Kimi-K3 and Nemotron-H name them.
+int block_of_way_in(const ggml_tensor* tensor) {
+  return std::max(block_of(tensor, "ffn_routed_down.weight"), block_of(tensor, "ffn_latent_down.weight"));
+}
+int block_of_way_out(const ggml_tensor* tensor) {
+  return std::max(block_of(tensor, "ffn_routed_up.weight"), block_of(tensor, "ffn_latent_up.weight"));
+}
+
+// The block whose routed experts' sum, at the model's width, is this node; or -1.
+int block_of_routed_sum(const ggml_tensor& node) {
+  int block = -1;
+  if (node.op == GGML_OP_MUL_MAT && (block = block_of_way_out(node.src[0])) >= 0) return block;
+  return is_named(node, "ffn_moe_out", block) ? block : -1;
 }
 
 }  // namespace
@@ -87,17 +103,24 @@ bool LayerCapture::see(const ggml_tensor& node, bool computed) {
     return keep_if_computed("logits", node, node.ne[0]);
   }
   if (is_named(node, "ffn_moe_topk", block)) return keep_if_computed("ids", node, node.ne[0]);
-  if (is_named(node, "ffn_moe_out", block)) return keep_if_computed("routed", node, node.ne[0]);
-  if (node.op == GGML_OP_MUL_MAT_ID) {
-    block = block_of(node.src[0], "ffn_up_exps.weight");
-    return block >= 0 && keep_if_computed("x", *node.src[1], node.src[1]->ne[0]);
+  // In a layer with a latent space there are two, and the second is kept.
+  if ((block = block_of_routed_sum(node)) >= 0) return keep_if_computed("routed", node, node.ne[0]);
+  if (node.op == GGML_OP_MUL_MAT && (block = block_of_way_in(node.src[0])) >= 0) {
+    return keep_if_computed("x", *node.src[1], node.src[1]->ne[0]);
+  }
+  if (node.op == GGML_OP_MUL_MAT_ID && (block = block_of(node.src[0], "ffn_up_exps.weight")) >= 0) {
+    // Behind a way in, what the experts read is not what the layer does.
+    const ggml_tensor* read = node.src[1];
+    while (read->op == GGML_OP_RESHAPE) read = read->src[0];
+    const bool latent = read->op == GGML_OP_MUL_MAT && block_of_way_in(read->src[0]) == block;
+    return latent || keep_if_computed("x", *node.src[1], node.src[1]->ne[0]);
   }
   // The weights multiply what the experts gave, or (Llama 4) their input.
   if (node.op == GGML_OP_MUL && is_named(node, "ffn_moe_weighted", block)) {
     return keep_if_computed("weights", *node.src[1], node.src[1]->ne[1]);
   }
   // What is added first is the shared experts', where there are some.
-  if (node.op == GGML_OP_ADD && is_named(*node.src[0], "ffn_moe_out", block)) {
+  if (node.op == GGML_OP_ADD && (block = block_of_routed_sum(*node.src[0])) >= 0) {
     return keep_if_computed("y", node, node.ne[0]);
   }
   return false;

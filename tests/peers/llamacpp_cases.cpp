@@ -94,12 +94,32 @@ LlamaCase grok() {
 }
 
 // What test-llama-archs saves has no experts yet.
-LlamaCase nemotron_h_moe() {
+LlamaCase nemotron_h_moe(bool latent) {
   LlamaCase one = {"nemotron_h_moe", "nemotron-h", "nemotron_h_moe", "nemotron_h_moe-dense", 16, 6};
   one.keys = with(
       router(kSigmoid, 2.5f, true),
       {{"expert_feed_forward_length", 192u}, {"expert_shared_count", 1u}, {"expert_shared_feed_forward_length", 256u}});
-  one.without = {"ffn_latent"};
+  if (!latent) {
+    one.without = {"ffn_latent"};
+    return one;
+  }
+  one.name = "nemotron_h_moe-latent";
+  one.keys = with(one.keys, {{"moe_latent_size", 96u}});
+  return one;
+}
+
+// The latent width is less than the model's, and the constants of SiTU are not the release's, so that they must be read.
+LlamaCase kimi_k3(bool norm) {
+  LlamaCase one = {"kimi-k3", "kimi-k3", "kimi-k3", "kimi-k3-moe", 28, 16};
+  one.keys = with(router(kSigmoid, 2.5f, true), {{"expert_feed_forward_length", 160u},
+                                                 {"expert_shared_count", 2u},
+                                                 {"expert_latent_length", 72u},
+                                                 {"activation.situ_beta", 2.5f},
+                                                 {"activation.situ_linear_beta", 3.5f}});
+  if (norm) return one;
+  one.name = "kimi-k3-no-norm";
+  one.without = {"ffn_routed_norm"};
+  one.keys = with(one.keys, {{"activation.situ_linear_beta", 0.0f}});  // up is not capped
   return one;
 }
 
@@ -147,7 +167,10 @@ const std::vector<LlamaCase> kCases = {
     {"ernie4_5-moe", "ernie-4.5", "ernie4_5-moe", "ernie4_5-moe-moe", 16, 6},
     {"hunyuan-moe", "hunyuan", "hunyuan-moe", "hunyuan-moe-moe", 16, 8},
     {"granitemoe", "granite-moe", "granitemoe", "granitemoe-moe", 40, 8},
-    nemotron_h_moe(),
+    nemotron_h_moe(false),
+    nemotron_h_moe(true),
+    kimi_k3(true),
+    kimi_k3(false),
     gemma4(),
     {"laguna", "laguna", "laguna", "laguna-moe", 16, 8, router(kSigmoid, 2.5f, true)},
 };
@@ -156,7 +179,6 @@ constexpr Unjudged kUnjudged[] = {
     {"switch", "llama.cpp has no graph of it"},
     {"gshard", "llama.cpp has no graph of it"},
     {"longcat", "llama.cpp has no graph of it"},
-    {"kimi-k3", "our GGUF reader does not know its files"},
 };
 
 }  // namespace

@@ -30,7 +30,7 @@ struct Divergence {
 
 struct LlamaCase {
   const char* name;          // Of the case: a folder's name.
-  const char* family;        // The preset's name.
+  const char* family;        // The name of its first preset.
   const char* architecture;  // general.architecture
   const char* base;          // The file test-llama-archs saves, whose metadata is changed by `keys`.
   uint32_t experts;

@@ -36,7 +36,7 @@ moe_layer_desc routed_from_logits(moe_layer_desc desc, const Size& size) {
 }
 
 OnnxCase of_preset(const model::Preset& preset, const Size& size) {
-  return {preset.name, preset.name, routed_from_logits(preset.desc, size), size.tokens};
+  return {preset.name, preset.family, routed_from_logits(preset.desc, size), size.tokens};
 }
 
 OnnxCase of_family(const char* family, const Size& size) {

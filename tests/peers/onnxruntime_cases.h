@@ -24,7 +24,7 @@ class NotExpressible : public std::runtime_error {
 
 struct OnnxCase {
   std::string name;
-  std::string family;   // the preset's name; empty: no family has this form
+  std::string family;   // the name of its first preset; empty: no family has this form
   moe_layer_desc desc;  // Routes from logits: the operator takes them, too.
   uint64_t tokens = 0;
   uint64_t seed = 0;

@@ -153,6 +153,21 @@ moe_layer_desc deepseek4(const MoeMetadata& m) {
                            m.token_table_rows > 0);
 }
 
+moe_layer_desc kimi_k3(const MoeMetadata& m) {
+  return kimi_k3_layer({.hidden_size = m.hidden,
+                        .routed_expert_hidden_size = m.latent,
+                        .moe_intermediate_size = m.intermediate,
+                        .num_experts = m.experts,
+                        .num_experts_per_token = m.top_k,
+                        .num_shared_experts = m.shared_count,
+                        .moe_renormalize = m.weights_norm,
+                        .routed_scaling_factor = m.weights_scale,
+                        .latent_moe_use_norm = m.latent_norm,
+                        .activation_situ_beta = m.situ_beta,
+                        .activation_situ_linear_beta = m.situ_linear_beta,
+                        .rms_norm_eps = m.norm_eps});
+}
+
 moe_layer_desc glm4_moe(const MoeMetadata& m) {
   return glm4_moe_layer({.hidden_size = m.hidden,
                          .moe_intermediate_size = m.intermediate,
@@ -214,6 +229,10 @@ using E = ExpertWidth;
 using S = SharedWidth;
 constexpr uint32_t kRouterKeys = kReadsNorm | kReadsScale | kReadsGroups;
 
+constexpr LatentNames kKimiLatent = {"expert_latent_length", "ffn_routed_down.weight", "ffn_routed_up.weight",
+                                     "ffn_routed_norm.weight"};
+constexpr LatentNames kNemotronLatent = {"moe_latent_size", "ffn_latent_down.weight", "ffn_latent_up.weight", nullptr};
+
 constexpr GgufArchitecture kArchitectures[] = {
     {.name = "llama", .describe = mixtral, .expert_width = E::total, .normalizes = true},
     {.name = "qwen2moe", .describe = qwen2_moe, .expert_width = E::total_over_k, .shared_width = S::key_or_total},
@@ -248,6 +267,13 @@ constexpr GgufArchitecture kArchitectures[] = {
      .gating = kGatingSqrtSoftplus,
      .reads = kReadsNorm | kReadsScale | kReadsClamp,
      .token_table = true},
+    {.name = "kimi-k3",
+     .describe = kimi_k3,
+     .shared_width = S::count_of_experts,
+     .gating = kGatingSigmoid,
+     .reads = kReadsNorm | kReadsScale | kReadsSitu,
+     .residual_score = true,
+     .latent = &kKimiLatent},
     {.name = "glm4moe",
      .describe = glm4_moe,
      .expert_width = E::total_over_k,
@@ -292,7 +318,7 @@ constexpr GgufArchitecture kArchitectures[] = {
      .gating = kGatingSigmoid,
      .reads = kRouterKeys,
      .mixed_blocks = true,
-     .latent = true},
+     .latent = &kNemotronLatent},
     {.name = "laguna",
      .describe = laguna,
      .shared_width = S::key,

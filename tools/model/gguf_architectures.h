@@ -35,7 +35,10 @@ struct MoeMetadata {
   float norm_eps = 0;                // attention.layer_norm_rms_epsilon
   float swiglu_clamp = 0;            // swiglu_clamp_exp, swiglu_clamp_shexp; 0: none
   uint32_t token_table_rows = 0;     // Of one block: of its table from tokens to experts; 0: it has none.
-  uint32_t latent = 0;               // Of one block: width of its latent space; 0: it has none.
+  uint32_t latent = 0;               // Width of the routed experts' latent space; 0: there is none.
+  bool latent_norm = false;          // Of one block: an RMSNorm before the way back.
+  float situ_beta = 0;               // activation.situ_beta; above 0 where it is read
+  float situ_linear_beta = 0;        // activation.situ_linear_beta; 0 or less: up is not capped
 };
 
 // Where the width of an expert stands, if not in expert_feed_forward_length.
@@ -53,6 +56,15 @@ constexpr uint32_t kReadsNorm = 1u << 0;
 constexpr uint32_t kReadsScale = 1u << 1;
 constexpr uint32_t kReadsGroups = 1u << 2;
 constexpr uint32_t kReadsClamp = 1u << 3;
+constexpr uint32_t kReadsSitu = 1u << 4;  // Both keys of SiTU must be there.
+
+// Where a file has a latent space. Its key says whether there is one; tensors that say otherwise are refused.
+struct LatentNames {
+  const char* key;   // Its width, after "<architecture>."; absent or 0: there is none.
+  const char* down;  // After "blk.N.", as the others.
+  const char* up;
+  const char* norm;  // A block may lack it; null: the family has none.
+};
 
 struct GgufArchitecture {
   const char* name;
@@ -67,7 +79,8 @@ struct GgufArchitecture {
   bool dense_beside = false;         // MoE blocks also have a dense network, which is the host's.
   bool mixed_blocks = false;         // A block may have neither a router nor a feed-forward network.
   bool token_table = false;          // A block may have a table from tokens to experts.
-  bool latent = false;               // A block may have a latent space for the routed experts.
+  bool residual_score = false;       // Blocks also have the scores of attention over residuals, which are the host's.
+  const LatentNames* latent = nullptr;  // Null: experts work at the model's width.
 };
 
 std::span<const GgufArchitecture> gguf_architectures();

@@ -19,11 +19,11 @@ std::string shape_text(const std::array<uint64_t, 4>& shape, size_t dimensions) 
 }
 
 constexpr char kTokenTable[] = "ffn_gate_tid2eid.weight";
-constexpr char kLatentDown[] = "ffn_latent_down.weight";
 
 bool is_matrix(const std::string& abi_name) {
   return (abi_name.starts_with("experts.") && !abi_name.ends_with(".bias")) ||
-         (abi_name.starts_with("shared.") && abi_name != "shared.router");
+         (abi_name.starts_with("shared.") && abi_name != "shared.router") || abi_name == "latent.down" ||
+         abi_name == "latent.up";
 }
 
 // Why a tensor of this type cannot be handed on; empty if it can.
@@ -64,15 +64,13 @@ bool MoeLayerReader::read(uint32_t block, MoeLayer& layer) {
   if (table != nullptr) {
     metadata.token_table_rows = static_cast<uint32_t>(std::min<uint64_t>(table->ne[1], INT32_MAX));
   }
-  const TensorInfo* latent = architecture_.latent ? file_.find_tensor(prefix_ + kLatentDown) : nullptr;
-  if (latent != nullptr) {
-    metadata.latent = static_cast<uint32_t>(std::min<uint64_t>(latent->ne[1], INT32_MAX));
-  }
+  const LatentNames* latent = architecture_.latent;
+  metadata.latent_norm = latent != nullptr && latent->norm != nullptr && metadata.latent > 0 && has(latent->norm);
   layer.desc = architecture_.describe(metadata);
   layer.desc.gate_up_layout = MOE_GATE_UP_SEPARATE;  // unless the file has joined them
   layer.desc.matrix_order = MOE_MATRIX_OUT_IN;
-  return add_router(layer) && add_token_table(layer) && add_routed_experts(layer) && add_shared_experts(layer) &&
-         add_latent_space(layer);
+  return norm_has_eps(layer.desc) && no_latent_space_unsaid() && add_router(layer) && add_token_table(layer) &&
+         add_routed_experts(layer) && add_shared_experts(layer) && add_latent_space(layer);
 }
 
 bool MoeLayerReader::fail(uint64_t offset, std::string field, std::string message) {
@@ -181,11 +179,31 @@ bool MoeLayerReader::add_matrix(MoeLayer& layer, const char* abi_name, const cha
   return true;
 }
 
+bool MoeLayerReader::norm_has_eps(const moe_layer_desc& desc) {
+  const bool norm = (desc.flags & (MOE_LAYER_LATENT_NORM | MOE_LAYER_ROUTER_INPUT_NORM)) != 0;
+  return !norm || desc.norm_eps > 0 ||
+         fail(0, std::string(architecture_.name) + ".attention.layer_norm_rms_epsilon", "is missing or not above 0");
+}
+
+// Without its key the experts would be read at the model's width, and the first complaint would be of their shape.
+bool MoeLayerReader::no_latent_space_unsaid() {
+  const LatentNames* names = architecture_.latent;
+  if (names == nullptr || metadata_.latent > 0 || !has(names->down)) {
+    return true;
+  }
+  return fail(
+      file_.find_tensor(prefix_ + names->down)->header_offset, prefix_ + names->down,
+      std::string("is there, but ") + architecture_.name + "." + names->key + " says that there is no latent space");
+}
+
 bool MoeLayerReader::add_latent_space(MoeLayer& layer) {
   moe_layer_desc& desc = layer.desc;
+  const LatentNames* names = architecture_.latent;
   return desc.latent == 0 ||
-         (add_matrix(layer, "latent.down", kLatentDown, desc.hidden, desc.latent, desc.latent_down_format) &&
-          add_matrix(layer, "latent.up", "ffn_latent_up.weight", desc.latent, desc.hidden, desc.latent_up_format));
+         (add_matrix(layer, "latent.down", names->down, desc.hidden, desc.latent, desc.latent_down_format) &&
+          ((desc.flags & MOE_LAYER_LATENT_NORM) == 0 ||
+           add(layer, "latent.norm", names->norm, {desc.latent, 1, 1, 1}, 1)) &&
+          add_matrix(layer, "latent.up", names->up, desc.latent, desc.hidden, desc.latent_up_format));
 }
 
 bool MoeLayerReader::add_shared_experts(MoeLayer& layer) {

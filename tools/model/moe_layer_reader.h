@@ -44,6 +44,8 @@ class MoeLayerReader {
   bool add_router(MoeLayer& layer);
   bool add_token_table(MoeLayer& layer);
   bool add_routed_experts(MoeLayer& layer);
+  bool norm_has_eps(const moe_layer_desc& desc);
+  bool no_latent_space_unsaid();
   bool add_latent_space(MoeLayer& layer);
   bool add_shared_experts(MoeLayer& layer);
 

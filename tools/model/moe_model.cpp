@@ -23,7 +23,7 @@ class Finder {
   explicit Finder(const GgufFile& file) : file_(file) {}
 
   Result<MoeModel> run() {
-    if (architecture() && sizes() && widths() && routing() && clamps() && blocks()) {
+    if (architecture() && sizes() && widths() && latent_width() && routing() && clamps() && situ() && blocks()) {
       model_.totals = count_totals(file_, model_.layers);
       return std::move(model_);
     }
@@ -156,6 +156,19 @@ class Finder {
                 std::to_string(metadata_.shared_count) + " shared experts");
   }
 
+  bool latent_width() {
+    if (architecture_->latent == nullptr) {
+      return true;
+    }
+    const char* name = architecture_->latent->key;
+    bool present = false;
+    return size_of(name, metadata_.latent, present, 0) &&
+           (metadata_.latent <= metadata_.hidden ||
+            fail(file_.find_value(key(name))->offset, key(name),
+                 std::to_string(metadata_.latent) + " is more than " + key("embedding_length") + ", " +
+                     std::to_string(metadata_.hidden)));
+  }
+
   // A number, or a truth value as 0 or 1. One that is not read must be `neutral` or `also`.
   bool routing_key(const char* name, bool is_read, double neutral, double also, double& number) {
     number = neutral;
@@ -225,6 +238,26 @@ class Finder {
     return true;
   }
 
+  bool situ() {
+    if ((architecture_->reads & kReadsSitu) == 0) {
+      return true;
+    }
+    const auto read = [&](const char* name, bool positive, float& number) {
+      const GgufValue* value = file_.find_value(key(name));
+      const auto found = value != nullptr ? value->as_f64() : std::nullopt;
+      if (!found || !std::isfinite(*found) || std::abs(*found) > 1e9 || (positive && !(*found > 1e-9))) {
+        return fail(value != nullptr ? value->offset : 0, key(name),
+                    value == nullptr ? "is missing"
+                    : positive       ? "is not a number above 0"
+                                     : "is not a finite number");
+      }
+      number = static_cast<float>(*found);
+      return true;
+    };
+    return read("activation.situ_beta", true, metadata_.situ_beta) &&
+           read("activation.situ_linear_beta", false, metadata_.situ_linear_beta);
+  }
+
   bool blocks() {
     MoeLayerReader reader(file_, *architecture_, metadata_);
     for (uint32_t block = 0; block < model_.block_count - draft_blocks_; ++block) {
@@ -258,10 +291,14 @@ class Finder {
     return no_unknown_tensors(reader.used_tensors());
   }
 
-  // What stands in an MoE block's feed-forward part and is the host's: norms, and a dense network beside the experts.
+  // What stands in an MoE block's feed-forward part and is the host's: norms, a dense network beside the experts, and
+  // what chooses among residuals.
   bool is_the_hosts(std::string_view rest) const {
     if (rest == "ffn_norm.weight" || rest == "ffn_norm.bias") {
       return true;
+    }
+    if (rest == "ffn_res_score.weight") {
+      return architecture_->residual_score;
     }
     return architecture_->dense_beside && (rest == "ffn_gate.weight" || rest == "ffn_up.weight" ||
                                            rest == "ffn_down.weight" || rest == "ffn_norm_exps.weight");

@@ -160,13 +160,15 @@ Preset deepseek_v4_preset() {
 // Routed experts work in a narrower space and leave it through an RMSNorm; shared experts stay at full width.
 moe_layer_desc kimi_k3_layer(const KimiK3Config& c) {
   moe_layer_desc desc = canonical_layer(c.hidden_size, c.moe_intermediate_size, c.num_experts, c.num_experts_per_token);
-  sigmoid_with_selection_bias(desc, true, c.routed_scaling_factor);
+  sigmoid_with_selection_bias(desc, c.moe_renormalize, c.routed_scaling_factor);
   desc.activation = MOE_ACTIVATION_SITU;
   desc.activation_alpha = c.activation_situ_beta;
   desc.activation_beta = c.activation_situ_linear_beta;
   desc.latent = c.routed_expert_hidden_size;
-  desc.flags |= MOE_LAYER_LATENT_NORM;
-  desc.norm_eps = c.rms_norm_eps;
+  if (desc.latent > 0 && c.latent_moe_use_norm) {
+    desc.flags |= MOE_LAYER_LATENT_NORM;
+    desc.norm_eps = c.rms_norm_eps;
+  }
   desc.shared_intermediate = c.num_shared_experts * c.moe_intermediate_size;
   return desc;
 }

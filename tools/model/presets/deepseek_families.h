@@ -59,12 +59,14 @@ Preset deepseek_v4_preset();
 
 struct KimiK3Config {
   uint32_t hidden_size = 0;
-  uint32_t routed_expert_hidden_size = 0;  // The experts' own width.
+  uint32_t routed_expert_hidden_size = 0;  // The experts' own width; 0: hidden_size, without a latent space.
   uint32_t moe_intermediate_size = 0;
   uint32_t num_experts = 0;
   uint32_t num_experts_per_token = 0;
   uint32_t num_shared_experts = 0;
+  bool moe_renormalize = true;
   float routed_scaling_factor = 1;
+  bool latent_moe_use_norm = true;
   float activation_situ_beta = 4;
   float activation_situ_linear_beta = 25;
   float rms_norm_eps = 1e-5f;

@@ -13,9 +13,16 @@
 namespace moevk::model {
 namespace {
 
-// A file says how it stores its weights; here they are in bf16, as models are published and resident bytes counted.
-std::vector<Preset> in_bf16(std::vector<Preset> presets) {
+// A further model of a family: the same form in other sizes.
+Preset also(const char* family, Preset preset) {
+  preset.family = family;
+  return preset;
+}
+
+// Families by name. A file says how it stores its weights; here they are in bf16, as models are published and resident bytes counted.
+std::vector<Preset> completed(std::vector<Preset> presets) {
   for (Preset& preset : presets) {
+    if (*preset.family == '\0') preset.family = preset.name;
     moe_layer_desc& desc = preset.desc;
     const bool gated = (desc.flags & MOE_LAYER_UNGATED) == 0;
     const bool shared = desc.shared_intermediate > 0;
@@ -31,16 +38,42 @@ std::vector<Preset> in_bf16(std::vector<Preset> presets) {
 }  // namespace
 
 const std::vector<Preset>& all_presets() {
-  static const std::vector<Preset> presets = in_bf16({
-      switch_preset(),      gshard_preset(),           mixtral_preset(),        mixtral_8x22b_preset(),
-      qwen2_moe_preset(),   qwen3_moe_preset(),        qwen3_moe_235b_preset(), qwen3_next_preset(),
-      deepseek_v2_preset(), deepseek_v2_lite_preset(), deepseek_v3_preset(),    deepseek_v4_preset(),
-      kimi_k2_preset(),     kimi_k3_preset(),          glm45_preset(),          glm45_air_preset(),
-      llama4_preset(),      llama4_maverick_preset(),  gpt_oss_preset(),        gpt_oss_120b_preset(),
-      olmoe_preset(),       phimoe_preset(),           dbrx_preset(),           grok1_preset(),
-      jamba_preset(),       arctic_preset(),           minimax_m2_preset(),     ernie45_preset(),
-      hunyuan_preset(),     granite_moe_preset(),      granite_moe_1b_preset(), gemma4_preset(),
-      longcat_preset(),     laguna_preset(),           nemotron_h_preset(),
+  static const std::vector<Preset> presets = completed({
+      switch_preset(),
+      gshard_preset(),
+      mixtral_preset(),
+      also("mixtral", mixtral_8x22b_preset()),
+      qwen2_moe_preset(),
+      qwen3_moe_preset(),
+      also("qwen3-moe", qwen3_moe_235b_preset()),
+      qwen3_next_preset(),
+      deepseek_v2_preset(),
+      deepseek_v2_lite_preset(),
+      deepseek_v3_preset(),
+      deepseek_v4_preset(),
+      kimi_k2_preset(),
+      kimi_k3_preset(),
+      glm45_preset(),
+      also("glm-4.5", glm45_air_preset()),
+      llama4_preset(),
+      also("llama4", llama4_maverick_preset()),
+      gpt_oss_preset(),
+      also("gpt-oss", gpt_oss_120b_preset()),
+      olmoe_preset(),
+      phimoe_preset(),
+      dbrx_preset(),
+      grok1_preset(),
+      jamba_preset(),
+      arctic_preset(),
+      minimax_m2_preset(),
+      ernie45_preset(),
+      hunyuan_preset(),
+      granite_moe_preset(),
+      also("granite-moe", granite_moe_1b_preset()),
+      gemma4_preset(),
+      longcat_preset(),
+      laguna_preset(),
+      nemotron_h_preset(),
   });
   return presets;
 }

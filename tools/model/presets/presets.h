@@ -22,6 +22,7 @@ struct Preset {
   const char* divergences = "";     // From softmax over all experts, top k, weighted sum.
   std::optional<ModelParts> parts;  // Absent: figures of one layer only.
   const char* published = "";       // What the model's makers say; "" where nothing is compared.
+  const char* family = "";          // The name of the family's first preset: its own, or another model's.
 
   LayerFigures layer_figures() const { return count_layer_figures(desc); }
 };
