@@ -305,22 +305,6 @@ double judge_outputs(const Context& j, const std::vector<float>& y, const std::v
   return worst;
 }
 
-// Tokens whose outputs are compared with ten times the bound or more, since values may be rounded either way.
-void count_uncertain(const Context& j, const OutputOracle& truth) {
-  if (j.c.desc.precision == MOE_PRECISION_EXACT) return;
-  const size_t hidden = j.c.desc.hidden;
-  double largest = 0;
-  for (const double y : truth.y) {
-    if (std::isfinite(y)) largest = std::max(largest, std::fabs(y));
-  }
-  j.result.rounded_tokens = j.c.tokens;
-  for (size_t t = 0; t < j.c.tokens; ++t) {
-    const auto begin = truth.slack.begin() + static_cast<std::ptrdiff_t>(t * hidden);
-    const double slack = *std::max_element(begin, begin + static_cast<std::ptrdiff_t>(hidden));
-    if (slack > 10 * kOutputBound * largest) ++j.result.uncertain_tokens;
-  }
-}
-
 std::vector<float> decode(const std::vector<std::byte>& bytes, uint32_t dtype) {
   const size_t size = dtype_bytes(dtype);
   std::vector<float> values(bytes.size() / size);
@@ -381,7 +365,10 @@ void judge(Session& s, const LayerCase& c, CaseResult& result) {
                                          "the reference", "the oracle");
   result.output_error = judge_outputs(j, y, reference_y, c.inputs.y_dtype, kOutputBound, truth.slack, agree,
                                       "the device", "the reference");
-  count_uncertain(j, truth);
+  if (c.desc.precision != MOE_PRECISION_EXACT) {
+    result.rounded_tokens = c.tokens;
+    result.uncertain_tokens = uncertain_tokens(c, truth, 10 * kOutputBound);
+  }
   check_invariants(runner, c, call, result);
 }
 

@@ -38,6 +38,9 @@ struct OutputOracle {
   std::vector<double> slack;    // [T, H]: how far activations that may be rounded either way can take y; 0: exact
 };
 
+// Of tokens whose activations may be rounded either way to an extent of more than `share` of the largest output.
+uint64_t uncertain_tokens(const LayerCase& layer_case, const OutputOracle& output, double share);
+
 OutputOracle output_oracle(const LayerCase& layer_case, const std::vector<int32_t>& ids,
                            const std::vector<double>& weights);
 

@@ -262,4 +262,17 @@ OutputOracle output_oracle(const LayerCase& c, const std::vector<int32_t>& ids, 
   return out;
 }
 
+uint64_t uncertain_tokens(const LayerCase& c, const OutputOracle& output, double share) {
+  double largest = 0;
+  for (const double y : output.y) {
+    if (std::isfinite(y)) largest = std::max(largest, std::fabs(y));
+  }
+  uint64_t count = 0;
+  const auto hidden = static_cast<std::ptrdiff_t>(c.desc.hidden);
+  for (auto row = output.slack.begin(); row != output.slack.end(); row += hidden) {
+    if (*std::max_element(row, row + hidden) > share * largest) ++count;
+  }
+  return count;
+}
+
 }  // namespace moe_conformance
