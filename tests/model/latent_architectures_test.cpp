@@ -72,35 +72,7 @@ TEST(LatentArchitectures, NemotronH) {
   EXPECT_NE(integers.model->layers[0].refusal.find("no type of weights"), std::string::npos);
 }
 
-struct Kimi {
-  uint64_t latent = 4;
-  bool norm = true, eps = true, beta = true, linear_beta = true;
-  float beta_value = 3, linear_value = 20;
-};
-
-// The first block is dense; both have what attention over residuals is scored by.
-GgufWriter kimi_k3(const Kimi& kimi, uint32_t key) {
-  GgufWriter file;
-  sample_metadata(file, "kimi-k3", {});
-  file.u32("kimi-k3.expert_feed_forward_length", 6).u32("kimi-k3.expert_shared_count", 2);
-  file.u32("kimi-k3.expert_gating_func", 2).boolean("kimi-k3.expert_weights_norm", true);
-  file.u32("kimi-k3.expert_latent_length", key).f32("kimi-k3.expert_weights_scale", 2.5f);
-  if (kimi.eps) file.f32("kimi-k3.attention.layer_norm_rms_epsilon", 1e-5f);
-  if (kimi.beta) file.f32("kimi-k3.activation.situ_beta", kimi.beta_value);
-  if (kimi.linear_beta) file.f32("kimi-k3.activation.situ_linear_beta", kimi.linear_value);
-  file.tensor("blk.0.ffn_up.weight", {8, 20}).tensor("blk.0.ffn_res_score.weight", {8}, kGgmlF32);
-  const uint64_t l = kimi.latent > 0 ? kimi.latent : 8;
-  file.tensor("blk.1.ffn_norm.weight", {8}, kGgmlF32).tensor("blk.1.ffn_res_score.weight", {8}, kGgmlF32);
-  file.tensor("blk.1.ffn_gate_inp.weight", {8, 4}, kGgmlF32).tensor("blk.1.exp_probs_b.bias", {4}, kGgmlF32);
-  file.tensor("blk.1.ffn_gate_exps.weight", {l, 6, 4}).tensor("blk.1.ffn_up_exps.weight", {l, 6, 4});
-  file.tensor("blk.1.ffn_down_exps.weight", {6, l, 4}).tensor("blk.1.ffn_gate_shexp.weight", {8, 12});
-  file.tensor("blk.1.ffn_up_shexp.weight", {8, 12}).tensor("blk.1.ffn_down_shexp.weight", {12, 8});
-  if (kimi.latent == 0) return file;
-  file.tensor("blk.1.ffn_routed_down.weight", {8, l}, kGgmlBf16).tensor("blk.1.ffn_routed_up.weight", {l, 8}, kGgmlF32);
-  if (kimi.norm) file.tensor("blk.1.ffn_routed_norm.weight", {l}, kGgmlF32);
-  return file;
-}
-GgufWriter kimi_k3(const Kimi& kimi = {}) { return kimi_k3(kimi, static_cast<uint32_t>(kimi.latent)); }
+GgufWriter kimi_k3(const SampleKimi& kimi = {}) { return sample_kimi_k3(kimi, static_cast<uint32_t>(kimi.latent)); }
 
 TEST(LatentArchitectures, KimiK3) {
   const Opened opened(kimi_k3());
@@ -147,9 +119,10 @@ TEST(LatentArchitectures, KimiK3WithoutNormOrLatentSpace) {
 }
 
 TEST(LatentArchitectures, KimiK3Contradictions) {
-  expect_refused(kimi_k3({}, 0), "blk.1.ffn_routed_down.weight", "kimi-k3.expert_latent_length says that there is no");
-  expect_refused(kimi_k3({}, 5), "blk.1.ffn_gate_exps.weight", "the metadata says [5, 6, 4]");
-  expect_refused(kimi_k3({}, 9), "kimi-k3.expert_latent_length", "9 is more than kimi-k3.embedding_length, 8");
+  expect_refused(sample_kimi_k3({}, 0), "blk.1.ffn_routed_down.weight",
+                 "kimi-k3.expert_latent_length says that there is no");
+  expect_refused(sample_kimi_k3({}, 5), "blk.1.ffn_gate_exps.weight", "the metadata says [5, 6, 4]");
+  expect_refused(sample_kimi_k3({}, 9), "kimi-k3.expert_latent_length", "9 is more than kimi-k3.embedding_length, 8");
   expect_refused(kimi_k3({.eps = false}), "kimi-k3.attention.layer_norm_rms_epsilon", "is missing");
   expect_refused(kimi_k3({.beta = false}), "kimi-k3.activation.situ_beta", "is missing");
   expect_refused(kimi_k3({.linear_beta = false}), "kimi-k3.activation.situ_linear_beta", "is missing");

@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   good &= save(folder, "good_mixtral_split.gguf", sample_mixtral(true, shape).bytes());
   good &= save(folder, "good_gpt_oss.gguf", sample_gpt_oss(shape).bytes());
   good &= save(folder, "good_gemma4.gguf", sample_gemma4(true, shape).bytes());
+  good &= save(folder, "good_kimi_k3.gguf", sample_kimi_k3({}, 4).bytes());
   shape.blocks = 2, shape.hidden = 4, shape.intermediate = 2;
   good &= save(folder, "good_deepseek2.gguf", sample_deepseek2(shape).bytes());
   std::vector<std::byte> bent = sample_all_types().bytes();

@@ -148,6 +148,36 @@ inline GgufWriter sample_gpt_oss(const SampleShape& shape = {}) {
   return file;
 }
 
+struct SampleKimi {
+  uint64_t latent = 4;  // Width of the experts' tensors; 0: as wide as the model.
+  bool norm = true, eps = true, beta = true, linear_beta = true;  // What the file has.
+  float beta_value = 3, linear_value = 20;
+};
+
+// Experts in a latent space of the width that the metadata say; the first block is dense. Both blocks have what attention
+// over residuals is scored by.
+inline GgufWriter sample_kimi_k3(const SampleKimi& kimi, uint32_t said_width) {
+  GgufWriter file;
+  sample_metadata(file, "kimi-k3", {});
+  file.u32("kimi-k3.expert_feed_forward_length", 6).u32("kimi-k3.expert_shared_count", 2);
+  file.u32("kimi-k3.expert_gating_func", 2).boolean("kimi-k3.expert_weights_norm", true);
+  file.u32("kimi-k3.expert_latent_length", said_width).f32("kimi-k3.expert_weights_scale", 2.5f);
+  if (kimi.eps) file.f32("kimi-k3.attention.layer_norm_rms_epsilon", 1e-5f);
+  if (kimi.beta) file.f32("kimi-k3.activation.situ_beta", kimi.beta_value);
+  if (kimi.linear_beta) file.f32("kimi-k3.activation.situ_linear_beta", kimi.linear_value);
+  file.tensor("blk.0.ffn_up.weight", {8, 20}).tensor("blk.0.ffn_res_score.weight", {8}, kGgmlF32);
+  const uint64_t l = kimi.latent > 0 ? kimi.latent : 8;
+  file.tensor("blk.1.ffn_norm.weight", {8}, kGgmlF32).tensor("blk.1.ffn_res_score.weight", {8}, kGgmlF32);
+  file.tensor("blk.1.ffn_gate_inp.weight", {8, 4}, kGgmlF32).tensor("blk.1.exp_probs_b.bias", {4}, kGgmlF32);
+  file.tensor("blk.1.ffn_gate_exps.weight", {l, 6, 4}).tensor("blk.1.ffn_up_exps.weight", {l, 6, 4});
+  file.tensor("blk.1.ffn_down_exps.weight", {6, l, 4}).tensor("blk.1.ffn_gate_shexp.weight", {8, 12});
+  file.tensor("blk.1.ffn_up_shexp.weight", {8, 12}).tensor("blk.1.ffn_down_shexp.weight", {12, 8});
+  if (kimi.latent == 0) return file;
+  file.tensor("blk.1.ffn_routed_down.weight", {8, l}, kGgmlBf16).tensor("blk.1.ffn_routed_up.weight", {l, 8}, kGgmlF32);
+  if (kimi.norm) file.tensor("blk.1.ffn_routed_norm.weight", {l}, kGgmlF32);
+  return file;
+}
+
 // Gate and up in one tensor; a dense network beside the experts.
 inline GgufWriter sample_gemma4(bool expert_scale = true, const SampleShape& shape = {}) {
   GgufWriter file;

@@ -186,6 +186,7 @@ uint32_t dtype_bytes(uint32_t dtype) { return dtype == MOE_DTYPE_F32 || dtype ==
 std::string layer_text(const moe_layer_desc& desc) {
   std::string text = "H=" + std::to_string(desc.hidden) + " F=" + std::to_string(desc.intermediate) +
                      " E=" + std::to_string(desc.experts) + " k=" + std::to_string(desc.top_k);
+  if (desc.latent > 0) text += " in a latent space of " + std::to_string(desc.latent);
   if (desc.shared_intermediate > 0) text += ", shared " + std::to_string(desc.shared_intermediate);
   const bool scored = desc.route_source <= MOE_ROUTE_FROM_LOGITS || desc.route_source == MOE_ROUTE_FROM_TOKEN_TABLE;
   if (scored) {
