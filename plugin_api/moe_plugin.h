@@ -391,7 +391,8 @@ typedef struct moe_tensor_source {
   uint32_t expert_count; /* 0: all from expert_first on */
   uint32_t source;       /* MOE_SOURCE_* */
   uint32_t dtype; /* MOE_DTYPE_*: f32, f16 or bf16 for vectors and the router, i32 for the table; matrices are in the
-                             format of the descriptor and this field must agree with it */
+                             format of the descriptor and this field must agree with it (BLOCKS: block formats);
+                             BLOCKS also for router.weight and shared.router, see `format` */
   const void* memory; /* MEMORY: contiguous, read during the call */
   uint64_t bytes;     /* must be exactly what the shape and format need */
   const char* path;   /* FILE: UTF-8; read during the call, never held */
@@ -400,6 +401,7 @@ typedef struct moe_tensor_source {
    * number that add_tensor reports. Called on the caller's thread, offsets rising per expert matrix. */
   int32_t(MOE_CALL* read)(void* user, uint64_t offset, void* destination, uint64_t bytes);
   void* user;
+  moe_weight_format format; /* of router.weight or shared.router in blocks, which are decoded to f32; else zero */
 } moe_tensor_source;
 
 /* A tensor that already lies in a buffer of the device, all experts packed as they would be in host memory. It stays

@@ -41,13 +41,13 @@ struct TensorSpec {
   uint32_t rows = 0;          // as the host stores it
   uint32_t columns = 0;
   uint32_t dtype = MOE_DTYPE_F32;            // matrices: fixed by the format; vectors: f16 and bf16 are taken too
-  WeightFormat format = WeightFormat::kF32;  // of a matrix
+  WeightFormat format = WeightFormat::kF32;  // of a matrix, or of a router that comes in blocks
 
   bool is_matrix() const { return role == Role::kMatrix || role == Role::kGateUpMatrix; }
   uint64_t elements_per_expert() const { return uint64_t{rows} * columns; }
   // As `type` has them, which is dtype or another that a vector may come in.
   uint64_t bytes_per_row(uint32_t type) const {
-    return is_matrix() ? row_bytes(format, columns) : columns * dtype_bytes(type);
+    return is_matrix() || type == MOE_DTYPE_BLOCKS ? row_bytes(format, columns) : columns * dtype_bytes(type);
   }
   uint64_t bytes_per_expert(uint32_t type) const { return rows * bytes_per_row(type); }
   uint64_t total_bytes() const { return (experts == 0 ? 1 : experts) * bytes_per_expert(dtype); }

@@ -12,10 +12,12 @@
 namespace moevk {
 namespace {
 
+bool is_router(const TensorSpec& t) { return t.role == TensorSpec::Role::kVector && t.vector == VectorKind::kRouter; }
+
 constexpr uint64_t kChunkBytes = 4u << 20;  // read at a time from a file or callback
 
 std::string type_name(const TensorSpec& tensor, uint32_t dtype) {
-  if (!tensor.is_matrix() || dtype != MOE_DTYPE_BLOCKS) return dtype_name(dtype);
+  if (dtype != MOE_DTYPE_BLOCKS || is_plain(tensor.format)) return dtype_name(dtype);
   return std::string("blocks of ") + format_name(tensor.format);
 }
 
@@ -134,9 +136,23 @@ Status WeightUpload::add_tensor(const moe_tensor_source& source) {
   if (committed_) return {MOE_ERROR_STATE, "upload", "is committed"};
   if (source.name == nullptr) return invalid("source.name", "is NULL");
   MOE_ASSIGN_OR_RETURN(Tensor* const found, find_tensor(source.name, "source.name"));
-  const TensorSpec& tensor = found->spec;
+  const bool router_blocks = source.dtype == MOE_DTYPE_BLOCKS && is_router(found->spec);
+  const moe_weight_format none{};
+  if (!router_blocks && std::memcmp(&source.format, &none, sizeof none) != 0) {
+    return invalid("source.format", "is set, but is only of a router in blocks");
+  }
+  TensorSpec tensor = found->spec;
+  if (router_blocks) {
+    MOE_ASSIGN_OR_RETURN(tensor.format, weight_format(source.format, "source.format"));
+    if (is_plain(tensor.format)) return invalid("source.format", "names no block format");
+    if (tensor.columns % block_elements(tensor.format) != 0) {
+      return invalid("source.format", std::string(format_name(tensor.format)) + " has blocks of " +
+                                          std::to_string(block_elements(tensor.format)) + " weights; a row of " +
+                                          std::to_string(tensor.columns) + " is no multiple of that");
+    }
+  }
   const bool fixed = tensor.is_matrix() || tensor.dtype == MOE_DTYPE_I32;
-  if ((source.dtype > MOE_DTYPE_BF16 && !fixed) || (fixed && source.dtype != tensor.dtype)) {
+  if ((source.dtype > MOE_DTYPE_BF16 && !fixed && !router_blocks) || (fixed && source.dtype != tensor.dtype)) {
     return invalid("source.dtype",
                    tensor.name + " is " + dtype_name(source.dtype) + "; " +
                        (tensor.is_matrix() ? std::string("the descriptor says ") + type_name(tensor, tensor.dtype)
@@ -287,11 +303,12 @@ Status WeightUpload::store_rows(const TensorSpec& t, MatrixKind kind, uint32_t e
 Status WeightUpload::store_vector(const Tensor& tensor, uint32_t expert, TensorReader& reader, uint64_t offset) {
   const TensorSpec& t = tensor.spec;
   if (t.vector == VectorKind::kTokenTable) return store_token_table(t, reader, offset);
-  const uint64_t row = uint64_t{t.columns} * dtype_bytes(t.dtype);
+  const uint64_t row = t.bytes_per_row(t.dtype);
   MOE_ASSIGN_OR_RETURN(const std::byte* data, reader.bytes(offset, row));
   ++stored_;
   std::vector<float> values(t.columns);
-  for (uint32_t i = 0; i < t.columns; ++i) values[i] = load_element(t.dtype, data, i);
+  decode_row(t.dtype == MOE_DTYPE_BLOCKS ? t.format : static_cast<WeightFormat>(t.dtype), data, t.columns,
+             values.data());
   if (t.role == TensorSpec::Role::kGateUpVector) {
     const uint32_t width = t.columns / 2;
     std::vector<float> gate(width), up(width);

@@ -142,7 +142,7 @@ PIN(moe_estimate, staging_bytes, 32);
 PIN(moe_estimate, total_parameters, 40);
 PIN(moe_estimate, active_parameters, 48);
 
-PIN_SIZE(moe_tensor_source, 88);
+PIN_SIZE(moe_tensor_source, 120);
 PIN(moe_tensor_source, struct_size, 0);
 PIN(moe_tensor_source, next, 8);
 PIN(moe_tensor_source, name, 16);
@@ -156,6 +156,7 @@ PIN(moe_tensor_source, path, 56);
 PIN(moe_tensor_source, file_offset, 64);
 PIN(moe_tensor_source, read, 72);
 PIN(moe_tensor_source, user, 80);
+PIN(moe_tensor_source, format, 88);
 
 PIN_SIZE(moe_upload_desc, 48);
 PIN(moe_upload_desc, struct_size, 0);

@@ -60,7 +60,8 @@ void compare_tensor_list(const moe_api* api, moe_device* device, const moe_layer
 
 Owner<moe_layer> upload_layer(const moe_api* api, moe_device* device, const LayerCase& c) {
   const std::vector<PackedTensor> tensors = pack_tensors(c);
-  compare_tensor_list(api, device, c.desc, tensors, c.weights.router_dtype == MOE_DTYPE_F32);
+  compare_tensor_list(api, device, c.desc, tensors,
+                      c.weights.router_dtype == MOE_DTYPE_F32 && c.weights.blocks.router.empty());
   moe_upload* upload = nullptr;
   moe::check([&](moe_error* error) { return api->begin_weights(device, &c.desc, nullptr, &upload, error); });
   Owner<moe_upload> owner = own(upload, api->cancel_weights);
@@ -76,6 +77,7 @@ Owner<moe_layer> upload_layer(const moe_api* api, moe_device* device, const Laye
       source.expert_first = first;
       source.expert_count = parts == 1 ? 0 : last - first;
       source.dtype = tensor.dtype;
+      source.format = tensor.format;
       source.bytes = tensor.experts == 0 ? bytes_each : bytes_each * (last - first);
       if (c.arrangement.upload_by_callback) {
         source.source = MOE_SOURCE_CALLBACK;

@@ -250,7 +250,8 @@ void add_block_cases(const std::function<void(std::string, std::function<LayerCa
           c.desc.shared_gate_format = c.desc.gate_format;
           c.desc.shared_up_format = c.desc.up_format;
           c.desc.shared_down_format = c.desc.down_format;
-        } else if (first == 12) {  // of formats of their own
+        } else if (first == 12) {  // of formats of their own; and the router comes in blocks
+          c.weights.router_format = block_format(kind(1));
           c.desc.shared_intermediate = 256;
           c.desc.shared_gate_format = c.desc.shared_up_format = block_format(kind(2));
         }

@@ -117,7 +117,11 @@ std::vector<PackedTensor> pack_tensors(const LayerCase& layer_case) {
   const bool joint = d.gate_up_layout != MOE_GATE_UP_SEPARATE && !has_flag(d, MOE_LAYER_UNGATED);
   Packer packer(layer_case);
   const auto choices = static_cast<uint32_t>(candidates(d));
-  packer.plain("router.weight", w.router, 0, choices, hidden);
+  if (w.blocks.router.empty()) {
+    packer.plain("router.weight", w.router, 0, choices, hidden);
+  } else {
+    packer.tensors.push_back({"router.weight", 0, choices, hidden, MOE_DTYPE_BLOCKS, w.blocks.router, w.router_format});
+  }
   packer.plain("router.bias", w.router_bias, 0, 1, choices);
   packer.plain("router.selection_bias", w.selection_bias, 0, 1, choices);
   packer.plain("router.input_scale", w.router_scale, 0, 1, hidden);
@@ -167,8 +171,10 @@ const char* name_of(const char* const (&names)[N], uint32_t value) {
 void describe_numbers(std::ostringstream& out, const LayerCase& layer_case) {
   const moe_layer_desc& d = layer_case.desc;
   const LayerInputs& in = layer_case.inputs;
-  out << " | weights router " << dtype_name(layer_case.weights.router_dtype) << " gate " << format_text(d.gate_format)
-      << " up " << format_text(d.up_format) << " down " << format_text(d.down_format);
+  const LayerWeights& w = layer_case.weights;
+  out << " | weights router " << (w.blocks.router.empty() ? dtype_name(w.router_dtype) : format_text(w.router_format))
+      << " gate " << format_text(d.gate_format) << " up " << format_text(d.up_format) << " down "
+      << format_text(d.down_format);
   if (d.shared_intermediate != 0) {
     out << " shared " << format_text(d.shared_gate_format) << '/' << format_text(d.shared_up_format) << '/'
         << format_text(d.shared_down_format);

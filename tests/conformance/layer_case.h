@@ -18,6 +18,7 @@ namespace moe_conformance {
 // Canonical weights: row-major [experts, out, in], whatever the descriptor's order and layout are.
 struct LayerWeights {
   uint32_t router_dtype = MOE_DTYPE_F32;      // of the router and of every vector
+  moe_weight_format router_format{};          // of router.weight, if it comes in blocks; else zero
   std::vector<float> router;                  // [E + Z, H]
   std::vector<float> router_bias;             // [E + Z]
   std::vector<float> selection_bias;          // [E + Z]
@@ -37,7 +38,7 @@ struct LayerWeights {
   std::vector<float> latent_up;               // [H, L]
   // What the matrices above are the values of, where their format is one of blocks; else empty.
   struct Blocks {
-    std::vector<std::byte> gate, up, down, shared_gate, shared_up, shared_down, latent_down, latent_up;
+    std::vector<std::byte> router, gate, up, down, shared_gate, shared_up, shared_down, latent_down, latent_up;
   } blocks;
 };
 
@@ -94,6 +95,7 @@ struct PackedTensor {
   uint32_t columns = 0;
   uint32_t dtype = 0;
   std::vector<std::byte> bytes;
+  moe_weight_format format{};  // of a router in blocks
 };
 
 std::vector<PackedTensor> pack_tensors(const LayerCase& layer_case);

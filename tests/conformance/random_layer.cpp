@@ -10,6 +10,7 @@
 
 #include "tests/conformance/block_codec.h"
 #include "tests/conformance/oracle.h"
+#include "tests/conformance/random_blocks.h"
 #include "tests/conformance/random_route.h"
 
 namespace moe_conformance {
@@ -192,49 +193,6 @@ void draw_arrangement(LayerCase& c, Random& random) {
   if (random.chance(0.25)) a.upload_parts = random.between(2, 4);
 }
 
-// Some layers are quantised: widths become whole blocks, and experts and tokens fewer, so that the case stays cheap.
-// Drawn from a stream of its own. Returns the block, or 0.
-uint32_t draw_block(LayerCase& c, Random& random) {
-  static constexpr uint32_t kBlocks[] = {32, 64, 128, 256, 256};
-  if (!random.chance(0.12)) return 0;
-  const uint32_t block = random.pick(kBlocks);
-  moe_layer_desc& d = c.desc;
-  const auto whole = [&](uint32_t width) { return (width + block - 1) / block * block; };
-  d.hidden = whole(std::min(d.hidden, 300u));
-  d.intermediate = whole(std::min(d.intermediate, 300u));
-  const double matrix = 3.0 * d.hidden * d.intermediate;
-  while (matrix * d.experts > 2e6 && d.experts > 4) d.experts /= 2;
-  d.top_k = std::min({d.top_k, d.experts + d.identity_experts, 8u});
-  while (matrix * static_cast<double>(c.tokens) * d.top_k > 4e7 && c.tokens > 1) c.tokens /= 2;
-  return block;
-}
-
-// Formats whose blocks divide `block`; all widths are multiples of that.
-void draw_block_formats(LayerCase& c, Random& random, uint32_t block) {
-  moe_layer_desc& d = c.desc;
-  std::vector<const BlockKind*> fitting;
-  for (const BlockKind& kind : block_kinds()) {
-    if (block % kind.elements == 0) fitting.push_back(&kind);
-  }
-  const auto one = [&] { return block_format(*fitting[random.below(static_cast<uint32_t>(fitting.size()))]); };
-  d.matrix_order = MOE_MATRIX_OUT_IN;
-  d.gate_format = d.up_format = d.down_format = one();
-  if (random.chance(0.5)) d.down_format = random.chance(0.2) ? plain_format(MOE_DTYPE_F16) : one();
-  if (d.gate_up_layout == MOE_GATE_UP_SEPARATE && !has_flag(d, MOE_LAYER_UNGATED) && random.chance(0.2)) {
-    d.gate_format = random.chance(0.2) ? plain_format(MOE_DTYPE_BF16) : one();
-  }
-  if (d.latent != 0) {
-    d.latent = std::min((d.latent + block - 1) / block * block, d.hidden);
-    d.latent_down_format = one();
-    if (random.chance(0.5)) d.latent_up_format = one();
-  }
-  if (d.shared_intermediate == 0) return;
-  d.shared_intermediate = (d.shared_intermediate + block - 1) / block * block;
-  d.shared_gate_format = d.gate_format;
-  d.shared_up_format = d.up_format;
-  d.shared_down_format = random.chance(0.7) ? d.down_format : one();
-}
-
 LayerCase draw_case(uint64_t seed, uint32_t index, uint32_t attempt, bool long_run) {
   Random random(seed, index, attempt);
   LayerCase c;
@@ -317,13 +275,6 @@ void draw_weights(LayerCase& c, Random& random) {
   const auto scale = [](size_t inputs) { return 1 / std::sqrt(static_cast<float>(inputs)); };
   const bool gated = !has_flag(d, MOE_LAYER_UNGATED);
   const size_t choices = candidates(d);
-  if (computes_logits(d)) w.router = draw(random, choices * hidden, scale(hidden), 0, w.router_dtype);
-  if (has_flag(d, MOE_LAYER_ROUTER_BIAS)) w.router_bias = draw(random, choices, 0.3f, 0, w.router_dtype);
-  if (has_flag(d, MOE_LAYER_SELECTION_BIAS)) w.selection_bias = draw(random, choices, 0.2f, 0, w.router_dtype);
-  if (has_flag(d, MOE_LAYER_ROUTER_INPUT_SCALE)) w.router_scale = draw(random, hidden, 0.3f, 1, w.router_dtype);
-  if (has_flag(d, MOE_LAYER_PER_EXPERT_SCALE)) w.expert_scale = draw(random, experts, 0.3f, 1, w.router_dtype);
-  if (d.route_source == MOE_ROUTE_FROM_TOKEN_TABLE) draw_token_table(c, random);
-  if (has_flag(d, MOE_LAYER_INPUT_NORM)) w.norm = draw(random, hidden, 0.2f, 1, w.router_dtype);
   w.blocks = {};
   const auto matrix = [&](std::vector<float>& values, std::vector<std::byte>& blocks, size_t count, size_t inputs,
                           const moe_weight_format& format) {
@@ -334,6 +285,17 @@ void draw_weights(LayerCase& c, Random& random) {
       values = draw(random, count, scale(inputs), 0, format.element);
     }
   };
+  if (computes_logits(d)) {
+    moe_weight_format format = w.router_format;
+    if (block_kind(format) == nullptr) format = plain_format(w.router_dtype);
+    matrix(w.router, w.blocks.router, choices * hidden, hidden, format);
+  }
+  if (has_flag(d, MOE_LAYER_ROUTER_BIAS)) w.router_bias = draw(random, choices, 0.3f, 0, w.router_dtype);
+  if (has_flag(d, MOE_LAYER_SELECTION_BIAS)) w.selection_bias = draw(random, choices, 0.2f, 0, w.router_dtype);
+  if (has_flag(d, MOE_LAYER_ROUTER_INPUT_SCALE)) w.router_scale = draw(random, hidden, 0.3f, 1, w.router_dtype);
+  if (has_flag(d, MOE_LAYER_PER_EXPERT_SCALE)) w.expert_scale = draw(random, experts, 0.3f, 1, w.router_dtype);
+  if (d.route_source == MOE_ROUTE_FROM_TOKEN_TABLE) draw_token_table(c, random);
+  if (has_flag(d, MOE_LAYER_INPUT_NORM)) w.norm = draw(random, hidden, 0.2f, 1, w.router_dtype);
   if (gated) matrix(w.gate, w.blocks.gate, experts * width * inner, inner, d.gate_format);
   matrix(w.up, w.blocks.up, experts * width * inner, inner, d.up_format);
   matrix(w.down, w.blocks.down, experts * inner * width, width, d.down_format);

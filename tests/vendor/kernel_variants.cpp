@@ -13,6 +13,9 @@ namespace {
 // Each number of tokens that the small kernels know (1, 2, 4, 8 a group), one sort, several blocks, several chunks.
 constexpr uint64_t kTokens[] = {1, 2, 4, 9, 16, 32, 512, 4096};
 constexpr WeightFormat kFormats[] = {WeightFormat::kF32, WeightFormat::kF16, WeightFormat::kBf16};
+// Of each way to decode one that people run: 4 bits with 6-bit scales, 4 + 2 bits, 4 bits by table, a codebook.
+constexpr WeightFormat kBlockFormats[] = {WeightFormat::kQ4K, WeightFormat::kQ6K, WeightFormat::kMxfp4,
+                                          WeightFormat::kIq3S};
 constexpr uint32_t kDtypes[] = {MOE_DTYPE_F32, MOE_DTYPE_F16, MOE_DTYPE_BF16};
 constexpr Stage kStages[] = {Stage::kForward, Stage::kRoute, Stage::kPlanDispatch, Stage::kExperts, Stage::kCombine};
 
@@ -130,6 +133,7 @@ std::vector<Dispatch> kernel_variants(const DeviceCaps& caps) {
     }
     all.layer(d);
   }
+  for (const WeightFormat format : kBlockFormats) all.layer(describe(layer_shape("qwen3-30b"), format));
   return all.take();
 }
 
