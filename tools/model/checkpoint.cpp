@@ -85,8 +85,7 @@ ParseError Checkpoint::add_part(Part part) {
 }
 
 ParseError Checkpoint::finish(const Index& index) {
-  std::sort(tensors_.begin(), tensors_.end(),
-            [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
+  std::sort(tensors_.begin(), tensors_.end(), [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
   for (size_t i = 1; i < tensors_.size(); ++i) {
     if (tensors_[i].name == tensors_[i - 1].name) {
       return {0, file_name(tensors_[i]) + ": " + printable(tensors_[i].name),
@@ -150,8 +149,8 @@ Result<Checkpoint> Checkpoint::open(const std::string& path) {
       if (index.files.empty()) {
         return ParseError{0, "file", full + ": there is no such file, and no " + std::string(kIndex) + " beside it"};
       }
-      const auto first = std::find_if(index.files.begin(), index.files.end(),
-                                      [&](const auto& entry) { return entry.second == name; });
+      const auto first =
+          std::find_if(index.files.begin(), index.files.end(), [&](const auto& entry) { return entry.second == name; });
       return ParseError{0, std::string(kIndex) + ": weight_map",
                         printable(name) + " is missing in " + checkpoint.folder_ + "; it holds " +
                             printable(first->first) + " and " +

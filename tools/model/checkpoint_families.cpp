@@ -216,12 +216,7 @@ moe_layer_desc ernie45(CheckpointConfig& c) {
 }
 
 constexpr CheckpointFamily kFamilies[] = {
-    {.model_type = "mixtral",
-     .describe = mixtral,
-     .part = "block_sparse_moe.",
-     .gate = "w1",
-     .up = "w3",
-     .down = "w2"},
+    {.model_type = "mixtral", .describe = mixtral, .part = "block_sparse_moe.", .gate = "w1", .up = "w3", .down = "w2"},
     {.model_type = "qwen2_moe", .describe = qwen2_moe, .shared = "shared_expert."},
     {.model_type = "qwen3_moe", .describe = qwen3_moe},
     {.model_type = "qwen3_next", .describe = qwen3_next, .shared = "shared_expert."},
@@ -231,10 +226,7 @@ constexpr CheckpointFamily kFamilies[] = {
     {.model_type = "deepseek_v3", .describe = deepseek_v3},
     {.model_type = "kimi_k2", .describe = deepseek_v3},  // one group
     {.model_type = "glm4_moe", .describe = glm4_moe},
-    {.model_type = "gpt_oss",
-     .describe = gpt_oss,
-     .router = "router.weight",
-     .storage = ExpertStorage::interleaved_t},
+    {.model_type = "gpt_oss", .describe = gpt_oss, .router = "router.weight", .storage = ExpertStorage::interleaved_t},
     {.model_type = "granitemoe",
      .describe = granite_moe,
      .part = "block_sparse_moe.",
@@ -252,12 +244,7 @@ constexpr CheckpointFamily kFamilies[] = {
      .gate = "w1",
      .up = "w3",
      .down = "w2"},
-    {.model_type = "phimoe",
-     .describe = phimoe,
-     .part = "block_sparse_moe.",
-     .gate = "w1",
-     .up = "w3",
-     .down = "w2"},
+    {.model_type = "phimoe", .describe = phimoe, .part = "block_sparse_moe.", .gate = "w1", .up = "w3", .down = "w2"},
     {.model_type = "jamba", .describe = jamba, .part = "feed_forward.", .router = "router.weight"},
     {.model_type = "ernie4_5_moe", .describe = ernie45, .selection_bias = "moe_statics.e_score_correction_bias"},
 };

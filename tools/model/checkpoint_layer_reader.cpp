@@ -171,8 +171,9 @@ bool CheckpointLayerReader::add_mxfp4(MoeLayer& layer, const std::string& abi_na
                                       uint64_t out, uint64_t in, moe_weight_format& format) {
   const uint32_t experts = desc_.experts;
   if (layer.refusal.empty()) {
-    layer.refusal = name + "_blocks is MXFP4 in tensors of blocks and of scales, which the library has no format for "
-                           "yet; f32, f16 and bf16 are read now";
+    layer.refusal = name +
+                    "_blocks is MXFP4 in tensors of blocks and of scales, which the library has no format for "
+                    "yet; f32, f16 and bf16 are read now";
   }
   format = {};
   format.element = MOE_ELEMENT_FP4_E2M1;

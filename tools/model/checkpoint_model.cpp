@@ -49,7 +49,8 @@ class Finder {
       for (const CheckpointFamily& one : checkpoint_families()) {
         known += (known.empty() ? "" : ", ") + std::string(one.model_type);
       }
-      return fail("config.json: model_type", model::quoted(model_.architecture) + " is not read yet; those read are " + known);
+      return fail("config.json: model_type",
+                  model::quoted(model_.architecture) + " is not read yet; those read are " + known);
     }
     model_.name = config_.word_or("_name_or_path", "");
     return checked();

@@ -80,10 +80,10 @@ class GgufFile : public TensorStore {
   const std::string& path() const { return file_.path(); }
   std::span<const std::byte> bytes() const { return bytes_; }
 
-  const std::vector<GgufValue>& metadata() const { return metadata_; }  // In the file's order.
+  const std::vector<GgufValue>& metadata() const { return metadata_; }          // In the file's order.
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }  // In the file's order.
-  const GgufValue* find_value(std::string_view key) const;              // Null where absent.
-  const TensorInfo* find_tensor(std::string_view name) const override;  // Null where absent.
+  const GgufValue* find_value(std::string_view key) const;                      // Null where absent.
+  const TensorInfo* find_tensor(std::string_view name) const override;          // Null where absent.
   std::span<const std::byte> tensor_bytes(const TensorInfo& tensor) const override;
   const std::string& tensor_path(const TensorInfo&) const override { return file_.path(); }
 

@@ -12,9 +12,9 @@ namespace moevk::model {
 Result<std::shared_ptr<const nlohmann::json>> read_json(std::span<const std::byte> bytes, const std::string& what,
                                                         const JsonLimits& limits) {
   if (bytes.size() > limits.bytes) {
-    return ParseError{0, what,
-                      "has " + std::to_string(bytes.size()) + " bytes; at most " + std::to_string(limits.bytes) +
-                          " are read"};
+    return ParseError{
+        0, what,
+        "has " + std::to_string(bytes.size()) + " bytes; at most " + std::to_string(limits.bytes) + " are read"};
   }
   JsonGuard guard(limits.depth);
   const auto* text = reinterpret_cast<const char*>(bytes.data());

@@ -206,8 +206,8 @@ Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> bytes) {
   HeaderReader reader(left - length, kPrefixBytes + length);
   try {
     // By reference: the parser copies its callback. What is left of the document is an empty object.
-    const json rest = json::parse(
-        text, text + length, [&](int depth, Event event, json& value) { return reader(depth, event, value); });
+    const json rest = json::parse(text, text + length,
+                                  [&](int depth, Event event, json& value) { return reader(depth, event, value); });
     static_cast<void>(rest);
     return reader.finish();
   } catch (const JsonRefusal& refusal) {
