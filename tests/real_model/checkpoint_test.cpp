@@ -33,9 +33,8 @@ class SameModel : public ::testing::Test {
     uint32_t count = 0;
     moe::check([&](moe_error* e) { return library_->get_device_count(instance_, &count, e); });
     reference_ = moe::open_device(library_, instance_, count - 1);
-    folder_ = fs::path(::testing::TempDir()) /
-              ("moevk_same_" + std::to_string(moe_tests::process_id()) + "_" +
-               ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ = fs::path(::testing::TempDir()) / ("moevk_same_" + std::to_string(moe_tests::process_id()) + "_" +
+                                                ::testing::UnitTest::GetInstance()->current_test_info()->name());
     fs::create_directories(folder_);
   }
   ~SameModel() override {
@@ -58,12 +57,7 @@ class SameModel : public ::testing::Test {
     }
     const moe::Layer weights = moe::commit_weights(library_, upload);
     const uint64_t tokens = x.size() / layer.desc.hidden;
-    moe_context_desc desc = moe_init<moe_context_desc>();
-    desc.max_tokens = tokens;
-    moe_layer* const layers[] = {weights};
-    desc.layers = layers;
-    desc.layer_count = 1;
-    const moe::Context context = moe::create_context(library_, reference_, desc);
+    const moe::Context context = moe::create_context(library_, reference_, tokens);
     std::vector<float> y(x.size());
     const moe_view x_view = moe::host_view(x.data(), MOE_DTYPE_F32, tokens, layer.desc.hidden);
     const moe_view y_view = moe::host_view(y.data(), MOE_DTYPE_F32, tokens, layer.desc.hidden);
@@ -72,7 +66,7 @@ class SameModel : public ::testing::Test {
     args.x = &x_view;
     args.y = &y_view;
     moe::check([&](moe_error* e) { return library_->forward(context, weights, &args, e); });
-    moe::finish(library_, context);
+    moe::wait(library_, context, moe::flush(library_, context));
     return y;
   }
 
@@ -218,9 +212,8 @@ TEST_F(SameModel, GptOssInterleavedAndTransposed) {
   file.tensor_with(p + "experts.down_proj", "F32", {kExperts, kWidth, kHidden}, down.transposed().bytes());
   file.tensor_with(p + "experts.down_proj_bias", "F32", {kExperts, kHidden}, down_bias.bytes());
   write("model.safetensors", file.bytes());
-  const std::string config =
-      sample_config("gpt_oss", {.hidden = kHidden, .blocks = 1},
-                    ",\"intermediate_size\":7,\"num_local_experts\":5,\"swiglu_limit\":7.0");
+  const std::string config = sample_config("gpt_oss", {.hidden = kHidden, .blocks = 1},
+                                           ",\"intermediate_size\":7,\"num_local_experts\":5,\"swiglu_limit\":7.0");
   write("config.json", config.data(), config.size());
   expect_same_outputs((folder_ / "model.gguf").string(), folder_.string());
 }
