@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Finds what moevk is built with: Vulkan headers, volk, VulkanMemoryAllocator, glslang, SPIRV-Tools,
-# GoogleTest (MOEVK_BUILD_TESTS) and CLI11 (MOEVK_BUILD_TOOLS). Looks in MOEVK_DEPS_DIR, which
+# GoogleTest (MOEVK_BUILD_TESTS), nlohmann/json (tests and tools) and CLI11 (MOEVK_BUILD_TOOLS). Looks in MOEVK_DEPS_DIR, which
 # scripts/setup fills where the system's own are too old, then in the system. What is missing ends
 # the configure step with one line that names the package.
 #
@@ -9,8 +9,8 @@
 # beside them. GoogleTest is then built from the sources that Debian's googletest package holds.
 #
 # Gives the targets moevk::vulkan_headers, moevk::volk_headers, moevk::vma_headers (include paths
-# only: nothing links libvulkan), GTest::gtest, CLI11::CLI11, and the programs MOEVK_GLSLANG,
-# MOEVK_SPIRV_VAL, MOEVK_SPIRV_OPT.
+# only: nothing links libvulkan), moevk::json_headers, GTest::gtest, CLI11::CLI11, and the programs
+# MOEVK_GLSLANG, MOEVK_SPIRV_VAL, MOEVK_SPIRV_OPT.
 
 set(MOEVK_DEPS_DIR "${CMAKE_CURRENT_LIST_DIR}/../build/deps" CACHE PATH
     "Tools and headers that scripts/setup unpacked beside the system")
@@ -112,6 +112,10 @@ target_link_libraries(moevk::volk_headers INTERFACE moevk::vulkan_headers)
 _moevk_headers_target(vma_headers "${MOEVK_VMA_INCLUDE_DIR}")
 target_link_libraries(moevk::vma_headers INTERFACE moevk::vulkan_headers)
 
+if(MOEVK_BUILD_TESTS OR MOEVK_BUILD_TOOLS)  # the library itself never sees it
+  _moevk_find_header(MOEVK_JSON_INCLUDE_DIR nlohmann/json.hpp "nlohmann/json" nlohmann-json3-dev)
+  _moevk_headers_target(json_headers "${MOEVK_JSON_INCLUDE_DIR}")
+endif()
 if(MOEVK_BUILD_TESTS AND CMAKE_CROSSCOMPILING)
   find_path(MOEVK_GTEST_SOURCE_DIR src/gtest-all.cc PATHS /usr/src/googletest/googletest NO_CACHE
             ${_moevk_any_root})

@@ -16,9 +16,9 @@
 #include <string_view>
 #include <vector>
 
-#include "tools/model/ggml_type.h"
 #include "tools/model/mapped_file.h"
 #include "tools/model/result.h"
+#include "tools/model/tensor_store.h"
 
 namespace moevk::model {
 
@@ -67,20 +67,7 @@ struct GgufValue {
   std::vector<std::string_view> strings(size_t limit) const;
 };
 
-struct TensorInfo {
-  std::string_view name;
-  uint32_t dimensions = 0;         // 0 to 4
-  uint64_t ne[4] = {1, 1, 1, 1};   // ne[0] is the fastest axis; unused ones are 1.
-  const GgmlType* type = nullptr;  // Never null.
-  uint64_t offset = 0;             // First byte in the file.
-  uint64_t bytes = 0;              // Size in the file.
-  uint64_t numbers = 0;            // ne[0]*ne[1]*ne[2]*ne[3]
-  uint64_t header_offset = 0;      // Where its entry starts in the file, for error messages.
-
-  std::string shape_text() const;  // "[256, 256, 8]", ne[0] first
-};
-
-class GgufFile {
+class GgufFile : public TensorStore {
  public:
   // Maps and parses a file; the object owns the mapping.
   static Result<GgufFile> open(const std::string& path);
@@ -93,11 +80,12 @@ class GgufFile {
   const std::string& path() const { return file_.path(); }
   std::span<const std::byte> bytes() const { return bytes_; }
 
-  const std::vector<GgufValue>& metadata() const { return metadata_; }  // In the file's order.
-  const std::vector<TensorInfo>& tensors() const { return tensors_; }   // In the file's order.
-  const GgufValue* find_value(std::string_view key) const;              // Null where absent.
-  const TensorInfo* find_tensor(std::string_view name) const;           // Null where absent.
-  std::span<const std::byte> tensor_bytes(const TensorInfo& tensor) const;
+  const std::vector<GgufValue>& metadata() const { return metadata_; }          // In the file's order.
+  const std::vector<TensorInfo>& tensors() const override { return tensors_; }  // In the file's order.
+  const GgufValue* find_value(std::string_view key) const;                      // Null where absent.
+  const TensorInfo* find_tensor(std::string_view name) const override;          // Null where absent.
+  std::span<const std::byte> tensor_bytes(const TensorInfo& tensor) const override;
+  const std::string& tensor_path(const TensorInfo&) const override { return file_.path(); }
 
  private:
   friend class GgufParser;
@@ -113,10 +101,5 @@ class GgufFile {
   std::vector<uint32_t> values_by_key_;    // Indices into metadata_, sorted by key.
   std::vector<uint32_t> tensors_by_name_;  // Indices into tensors_, sorted by name.
 };
-
-// For messages: at most 80 characters, unprintable bytes as \xNN.
-std::string printable(std::string_view text);
-// The same in single quotes.
-std::string quoted(std::string_view text);
 
 }  // namespace moevk::model

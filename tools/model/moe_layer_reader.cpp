@@ -224,4 +224,8 @@ bool MoeLayerReader::add_shared_experts(MoeLayer& layer) {
          add_matrix(layer, "shared.down", "ffn_down_shexp.weight", s, h, desc.shared_down_format);
 }
 
+uint32_t dtype_of_type(uint32_t type) { return abi_dtype(type); }
+
+moe_weight_format format_of_type(uint32_t type) { return abi_format(type); }
+
 }  // namespace moevk::model

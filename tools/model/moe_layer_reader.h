@@ -17,6 +17,10 @@
 
 namespace moevk::model {
 
+// What the ABI calls a type of the files: the dtype of a source, and the format of a descriptor's matrix.
+uint32_t dtype_of_type(uint32_t type);
+moe_weight_format format_of_type(uint32_t type);
+
 // Each step returns false after it has set error_.
 class MoeLayerReader {
  public:

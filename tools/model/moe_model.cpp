@@ -24,7 +24,7 @@ class Finder {
 
   Result<MoeModel> run() {
     if (architecture() && sizes() && widths() && latent_width() && routing() && clamps() && situ() && blocks()) {
-      model_.totals = count_totals(file_, model_.layers);
+      model_.totals = count_totals(file_, model_.layers, "token_embd.weight", "output.weight");
       return std::move(model_);
     }
     return std::move(error_);

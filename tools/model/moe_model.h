@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// In:  a parsed GGUF file.
+// In:  a parsed GGUF file, or a checkpoint of safetensors files.
 // Out: its MoE layers as descriptors of the plugin ABI, where each weight lies, and totals.
 // Why: one place knows how model families name their tensors. What their routers do is in their presets
-//      (tools/model/presets); gguf_architectures.cpp has the architectures that are read.
+//      (tools/model/presets); gguf_architectures.cpp and checkpoint_families.cpp have the families that are read.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "plugin_api/moe_plugin.h"
+#include "tools/model/checkpoint.h"
 #include "tools/model/gguf.h"
 
 namespace moevk::model {
@@ -18,14 +19,14 @@ namespace moevk::model {
 // One weight tensor of a layer, or one expert's part of it.
 struct TensorSource {
   std::string name;                    // The ABI's name: "experts.gate".
-  const TensorInfo* tensor = nullptr;  // In the GgufFile, which must outlive this.
+  const TensorInfo* tensor = nullptr;  // In the TensorStore, which must outlive this.
   uint32_t expert_first = 0;           // First expert in this tensor.
   uint32_t expert_count = 0;           // How many; 0: the tensor has no expert axis.
   uint32_t dtype = MOE_DTYPE_F32;      // MOE_DTYPE_*; meaningless where the layer has a refusal.
 };
 
 struct MoeLayer {
-  uint32_t block = 0;        // N of blk.N.
+  uint32_t block = 0;        // N of blk.N, or of model.layers.N.
   moe_layer_desc desc = {};  // Complete; precision is exact.
   std::vector<TensorSource> tensors;
   std::string refusal;             // Empty, or which tensor has a type or layout that is not handed on, by name.
@@ -58,7 +59,7 @@ struct ModelTotals {
 };
 
 struct MoeModel {
-  std::string architecture;  // general.architecture
+  std::string architecture;  // general.architecture, or model_type
   std::string name;          // general.name, may be empty
   uint32_t block_count = 0;  // Blocks, those without experts included.
   uint32_t hidden = 0;
@@ -75,10 +76,11 @@ struct MoeModel {
 // but is not understood: an error that names it. A type that is not handed on is no error here: see
 // MoeLayer::refusal.
 Result<MoeModel> find_moe_layers(const GgufFile& file);
+Result<MoeModel> find_moe_layers(const Checkpoint& checkpoint);
 
-// What add_tensor takes: from the mapping, or by path and offset (only after GgufFile::open). Both
-// point into `file` and `source`, which must live through the call to add_tensor.
-moe_tensor_source memory_source(const GgufFile& file, const TensorSource& source);
-moe_tensor_source file_source(const GgufFile& file, const TensorSource& source);
+// What add_tensor takes: from the mapping, or by path and offset (only after open). Both
+// point into `store` and `source`, which must live through the call to add_tensor.
+moe_tensor_source memory_source(const TensorStore& store, const TensorSource& source);
+moe_tensor_source file_source(const TensorStore& store, const TensorSource& source);
 
 }  // namespace moevk::model

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT
 //
-// In:  where a layer's tensor lies in a GGUF file.
+// In:  where a layer's tensor lies in a model's files.
 // Out: what the plugin's add_tensor takes (see moe_model.h).
 // Why: the two ways of handing weights over, from the mapping or by path, differ in few fields.
 #include "tools/model/moe_model.h"
 
 namespace moevk::model {
 
-moe_tensor_source memory_source(const GgufFile& file, const TensorSource& source) {
+moe_tensor_source memory_source(const TensorStore& store, const TensorSource& source) {
   moe_tensor_source result = MOE_INIT(moe_tensor_source);
   result.name = source.name.c_str();
   result.expert_first = source.expert_first;
   result.expert_count = source.expert_count;
   result.source = MOE_SOURCE_MEMORY;
   result.dtype = source.dtype;
-  result.memory = file.tensor_bytes(*source.tensor).data();
+  result.memory = store.tensor_bytes(*source.tensor).data();
   result.bytes = source.tensor->bytes;
   return result;
 }
 
-moe_tensor_source file_source(const GgufFile& file, const TensorSource& source) {
-  moe_tensor_source result = memory_source(file, source);
+moe_tensor_source file_source(const TensorStore& store, const TensorSource& source) {
+  moe_tensor_source result = memory_source(store, source);
   result.source = MOE_SOURCE_FILE;
   result.memory = nullptr;
-  result.path = file.path().c_str();
+  result.path = store.tensor_path(*source.tensor).c_str();
   result.file_offset = source.tensor->offset;
   return result;
 }

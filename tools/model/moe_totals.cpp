@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// In:  a GGUF file and the MoE layers found in it.
+// In:  the tensors of a model and the MoE layers found in it.
 // Out: parameters and bytes, total and per token (see moe_totals.h).
 // Why: sums cannot overflow: tensors do not overlap, so their bytes are at most the file's, and a
 //      number takes more than one bit in every type.
@@ -28,9 +28,10 @@ void count_layer(MoeLayer& layer) {
   layer.bytes_per_token = layer.bytes - expert_bytes / experts * unused;
 }
 
-ModelTotals count_totals(const GgufFile& file, const std::vector<MoeLayer>& layers) {
+ModelTotals count_totals(const TensorStore& store, const std::vector<MoeLayer>& layers, std::string_view embedding_name,
+                         std::string_view output_name) {
   ModelTotals totals;
-  for (const TensorInfo& tensor : file.tensors()) {
+  for (const TensorInfo& tensor : store.tensors()) {
     totals.parameters += tensor.numbers;
     totals.bytes += tensor.bytes;
     auto row = std::find_if(totals.types.begin(), totals.types.end(),
@@ -53,8 +54,8 @@ ModelTotals count_totals(const GgufFile& file, const std::vector<MoeLayer>& laye
   }
   totals.active_parameters = totals.parameters - totals.moe_parameters + totals.moe_active_parameters;
   totals.bytes_per_token = totals.bytes - totals.moe_bytes + totals.moe_bytes_per_token;
-  const TensorInfo* embedding = file.find_tensor("token_embd.weight");
-  if (embedding != nullptr && file.find_tensor("output.weight") != nullptr) {
+  const TensorInfo* embedding = store.find_tensor(embedding_name);
+  if (embedding != nullptr && store.find_tensor(output_name) != nullptr && embedding->numbers > 0) {
     const uint64_t rows = embedding->numbers / embedding->ne[0];
     totals.bytes_per_token -= embedding->bytes - embedding->bytes / rows;
   }

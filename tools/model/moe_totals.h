@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// In:  a GGUF file and the MoE layers found in it.
+// In:  the tensors of a model and the MoE layers found in it.
 // Out: parameters and bytes, total and per token.
 // Why: the arithmetic of `moevk info`, apart from the naming of tensors.
 #pragma once
 
+#include <string_view>
 #include <vector>
 
 #include "tools/model/moe_model.h"
@@ -14,6 +15,8 @@ namespace moevk::model {
 // Fills the four counts of a layer from its tensors.
 void count_layer(MoeLayer& layer);
 
-ModelTotals count_totals(const GgufFile& file, const std::vector<MoeLayer>& layers);
+// `embedding` and `output`: names of the tables that turn tokens into rows and back.
+ModelTotals count_totals(const TensorStore& store, const std::vector<MoeLayer>& layers, std::string_view embedding,
+                         std::string_view output);
 
 }  // namespace moevk::model

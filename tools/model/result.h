@@ -18,8 +18,10 @@ struct ParseError {
   std::string field;    // Path of the refused field, such as "tensor[3].ne[1]" or "file".
   std::string message;  // What is wrong with it, with the values that show it.
 
-  // One line for people: "FIELD at byte OFFSET: MESSAGE".
-  std::string text() const { return field + " at byte " + std::to_string(offset) + ": " + message; }
+  // One line for people: "FIELD at byte OFFSET: MESSAGE", or "FIELD: MESSAGE" where no byte is to blame.
+  std::string text() const {
+    return field + (offset == 0 ? "" : " at byte " + std::to_string(offset)) + ": " + message;
+  }
 };
 
 template <class T>

@@ -14,6 +14,7 @@ namespace moevk::cli {
 // `globals` and `exit_code` must outlive the parse.
 void register_devices(CLI::App& app, const GlobalOptions& globals, int& exit_code);
 void register_info(CLI::App& app, const GlobalOptions& globals, int& exit_code);
+void register_advise(CLI::App& app, const GlobalOptions& globals, int& exit_code);
 void register_run(CLI::App& app, const GlobalOptions& globals, int& exit_code);
 void register_plan(CLI::App& app, const GlobalOptions& globals, int& exit_code);
 void register_check(CLI::App& app, const GlobalOptions& globals, int& exit_code);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// moevk info. In: a GGUF file, or the name of a preset. Out: its architecture, MoE layers, tensor types, total and
+// moevk info. In: a GGUF file or a checkpoint, or the name of a preset. Out: its architecture, MoE layers, tensor types, total and
 // active parameters, bytes resident and bytes read per token; a preset's descriptor.
 // Why: these numbers decide whether a model fits a machine, and how fast it can be there. No device
 // is used.
@@ -46,7 +46,7 @@ std::string expert_types(const model::MoeLayer& layer) {
 }
 
 void print_totals(const model::ModelTotals& totals) {
-  std::printf("%s\n", heading("whole file").c_str());
+  std::printf("%s\n", heading("whole model").c_str());
   print_figure("total parameters", totals.parameters, quantity_text(static_cast<double>(totals.parameters)));
   print_figure(
       "active parameters", totals.active_parameters,
@@ -102,10 +102,10 @@ void print_info(const ModelFile& file) {
 
 void register_info(CLI::App& app, const GlobalOptions&, int& exit_code) {
   CLI::App* command = app.add_subcommand("info", "what a model file holds: layers, experts, parameters, bytes");
-  command->footer("Examples:\n  moevk info models/tiny-moe-f16.gguf\n  moevk info --preset mixtral");
+  command->footer("Examples:\n  moevk info models/tiny-moe-f16.gguf\n  moevk info CHECKPOINT_FOLDER\n  moevk info --preset mixtral");
   auto path = std::make_shared<std::string>();
   auto preset = std::make_shared<std::string>();
-  CLI::Option* file = command->add_option("FILE", *path, "a GGUF file with MoE layers");
+  CLI::Option* file = command->add_option("FILE", *path, "a GGUF file, or a checkpoint's folder, with MoE layers");
   command->add_option("--preset", *preset, "what a model family's layer is, and its figures (list: the names)")
       ->type_name("NAME")
       ->excludes(file);

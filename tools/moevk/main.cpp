@@ -36,6 +36,7 @@ int main(int argc, char** argv) {
   int exit_code = kExitOk;
   register_devices(app, globals, exit_code);
   register_info(app, globals, exit_code);
+  register_advise(app, globals, exit_code);
   register_run(app, globals, exit_code);
   register_plan(app, globals, exit_code);
   register_check(app, globals, exit_code);
@@ -44,7 +45,8 @@ int main(int argc, char** argv) {
   try {
     app.parse(arguments.count(), arguments.values());
     if (app.get_subcommands().empty()) {
-      throw UsageError("COMMAND", "is missing: devices, info, run, plan, check, bench or vectors (see: moevk --help)");
+      throw UsageError("COMMAND",
+                       "is missing: devices, info, advise, run, plan, check, bench or vectors (see: moevk --help)");
     }
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitOk : kExitCannot;

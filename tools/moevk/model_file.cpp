@@ -13,11 +13,12 @@
 namespace moevk::cli {
 namespace {
 
+// `opening`: the argument that is blamed where a file cannot be opened, since the message names the file then.
 template <class T>
-T unwrap(const std::string& argument, model::Result<T> result) {
-  if (!result.ok()) {  // the message names the file
+T unwrap(const std::string& argument, const std::string& opening, model::Result<T> result) {
+  if (!result.ok()) {
     const model::ParseError& error = result.error();
-    throw UsageError(argument, error.field == "file" ? error.message : error.text());
+    throw error.field == "file" ? UsageError(opening, error.message) : UsageError(argument, error.text());
   }
   return std::move(result.value());
 }
@@ -25,12 +26,10 @@ T unwrap(const std::string& argument, model::Result<T> result) {
 }  // namespace
 
 ModelFile::ModelFile(const std::string& file_path)
-    : path(file_path),
-      gguf(unwrap("FILE", model::GgufFile::open(file_path))),
-      model(unwrap(file_path, model::find_moe_layers(gguf))) {}
+    : path(file_path), opened(unwrap(file_path, "FILE", model::open_model(file_path))), model(opened.model) {}
 
 model::NpyArray read_npy_matrix(const std::string& argument, const std::string& path, uint64_t rows, uint64_t columns) {
-  model::NpyArray array = unwrap(argument, model::read_npy(path));
+  model::NpyArray array = unwrap(argument, argument, model::read_npy(path));
   if (array.columns != columns || array.rows == 0 || (rows > 0 && array.rows != rows)) {
     throw UsageError(argument, path + " has the shape [" + std::to_string(array.rows) + ", " +
                                    std::to_string(array.columns) + "], but [" +
@@ -54,7 +53,7 @@ std::vector<float> read_tensor_f32(const ModelFile& file, const model::MoeLayer&
   std::vector<float> values;
   for (const model::TensorSource& source : layer.tensors) {
     if (source.name != name) continue;
-    const std::byte* bytes = file.gguf.tensor_bytes(*source.tensor).data();
+    const std::byte* bytes = file.store().tensor_bytes(*source.tensor).data();
     values.resize(source.tensor->numbers);
     for (size_t index = 0; index < values.size(); ++index) {
       if (source.dtype == MOE_DTYPE_F32) {
@@ -78,7 +77,7 @@ moe::Layer upload_model_layer(const Host& host, moe_device* device, const ModelF
   desc.progress = draw_upload;
   moe::Upload upload = moe::begin_weights(host.library(), device, layer.desc, &desc);
   for (const model::TensorSource& tensor : layer.tensors) {
-    const moe_tensor_source source = model::file_source(file.gguf, tensor);
+    const moe_tensor_source source = model::file_source(file.store(), tensor);
     moe::check([&](moe_error* e) { return host.api().add_tensor(upload, &source, e); });
   }
   return moe::commit_weights(host.library(), upload);

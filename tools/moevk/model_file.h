@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: MIT
 //
-// In:  a path to a GGUF file, or to an .npy file.
-// Out: the opened model with its MoE layers; numbers of the size that the caller expects; a layer
-// on a device. Why: a refused file becomes one UsageError that names the file, wherever it is
-// opened.
+// In:  a path to a GGUF file, to a checkpoint, or to an .npy file.
+// Out: the opened model with its MoE layers; numbers of the size that the caller expects; a layer on a device.
+// Why: a refused file becomes one UsageError that names the file, wherever it is opened.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "tools/model/gguf.h"
-#include "tools/model/moe_model.h"
 #include "tools/model/npy.h"
+#include "tools/model/open_model.h"
 #include "tools/moevk/host.h"
 
 namespace moevk::cli {
 
 struct ModelFile {
   explicit ModelFile(const std::string& path);
+  ModelFile(const ModelFile&) = delete;
+  ModelFile& operator=(const ModelFile&) = delete;
+
+  const model::TensorStore& store() const { return *opened.store; }
 
   std::string path;
-  model::GgufFile gguf;
-  model::MoeModel model;  // points into gguf
+  model::OpenModel opened;
+  const model::MoeModel& model;  // of `opened`
 };
 
 // Throws UsageError for `argument` if the file is refused, or has not `columns` columns, or (rows >

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// moevk run. In: a GGUF file and tokens (from .npy, an oracle, or random). Out: each MoE layer run
+// moevk run. In: a model file or checkpoint and tokens (from .npy, an oracle, or random). Out: each MoE layer run
 // on a device and compared with the CPU reference and the oracle; the time of each step; each
 // expert's load. Why: one command that shows a real model's layers at work, and says whether they
 // are right.
@@ -60,9 +60,10 @@ std::vector<const model::MoeLayer*> choose_layers(const ModelFile& file, const s
 std::filesystem::path oracle_directory(const RunOptions& options) {
   if (options.oracle == "none") return {};
   const bool named = !options.oracle.empty();
-  const std::filesystem::path directory =
-      named ? model::path_of(options.oracle) : model::path_of(options.file).parent_path() / "oracle";
   std::error_code ignored;
+  const std::filesystem::path file = model::path_of(options.file);
+  const std::filesystem::path beside = std::filesystem::is_directory(file, ignored) ? file : file.parent_path();
+  const std::filesystem::path directory = named ? model::path_of(options.oracle) : beside / "oracle";
   if (std::filesystem::is_directory(directory, ignored)) return directory;
   if (named) throw UsageError("--oracle", "there is no folder " + model::utf8_of(directory));
   return {};
@@ -215,14 +216,15 @@ void register_run(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
       "Examples:\n"
       "  moevk run models/tiny-moe-f16.gguf                      every layer, on the best device\n"
       "  moevk run MODEL.gguf --layer 3 --tokens 512 --repeat 10\n"
+      "  moevk run CHECKPOINT_FOLDER --layer 0                   config.json and .safetensors files\n"
       "  moevk run MODEL.gguf --input x.npy --device reference\n"
-      "Without --input and --tokens the tokens come from oracle/lN.moe_in.npy beside the file, if "
-      "it is\n"
+      "Without --input and --tokens the tokens come from oracle/lN.moe_in.npy beside the file (in "
+      "the folder), if it is\n"
       "there, and the results are compared with lN.moe_out.npy and lN.selected.npy, too.\n"
       "Exit code 1 if experts differ where no near-tie excuses it, or a relative RMS error is "
       "above 1e-5.");
   auto options = std::make_shared<RunOptions>();
-  command->add_option("FILE", options->file, "a GGUF file with MoE layers")->required();
+  command->add_option("FILE", options->file, "a GGUF file, or a checkpoint's folder, with MoE layers")->required();
   command->add_option("--layer", options->layer, "number of one block, or all")->capture_default_str();
   command->add_option("--input", options->input, "tokens [T, H] (f4, f2 or f8)")->type_name("FILE.npy");
   command->add_option("--tokens", options->tokens, "so many random tokens (default: the oracle's, or 64)")
