@@ -110,6 +110,10 @@ TEST(Checkpoint, FamiliesWithRoutersAndExpertsAlone) {
 }
 
 TEST(Checkpoint, Qwen2MoeHasAGatedSharedExpert) {
+  SampleCheckpoint next = sample_qwen2_moe_checkpoint();
+  next.config = replaced(replaced(next.config, "qwen2_moe", "qwen3_next"), ",\"norm_topk_prob\":false", "");
+  expect_layer(next,
+               kPlain + "weight=identity normalize=sum_eps activation=silu shared_intermediate=10 shared_gate=sigmoid");
   expect_layer(sample_qwen2_moe_checkpoint(),
                kPlain + "weight=identity normalize=none activation=silu shared_intermediate=10 shared_gate=sigmoid");
   const OpenedCheckpoint opened(sample_qwen2_moe_checkpoint());
@@ -121,11 +125,16 @@ TEST(Checkpoint, Qwen2MoeHasAGatedSharedExpert) {
 }
 
 TEST(Checkpoint, DeepseekV3HasGroupsABiasAndADenseBlock) {
-  expect_layer(sample_deepseek_v3_checkpoint(),
-               "hidden=8 intermediate=6 experts=4 top_k=2 flags=selection_bias route_source=from_router score=sigmoid "
-               "groups=2 groups_kept=1 "
-               "group_score=sum_top_n group_top_n=2 weight=identity normalize=sum_eps normalize_eps=1e-20 "
-               "routed_scale=2.5 activation=silu shared_intermediate=12 shared_gate=one");
+  for (const char* type : {"deepseek_v3", "kimi_k2", "glm4_moe"}) {
+    SampleCheckpoint sample = sample_deepseek_v3_checkpoint();
+    sample.config = replaced(sample.config, "deepseek_v3", type);
+    expect_layer(
+        sample,
+        "hidden=8 intermediate=6 experts=4 top_k=2 flags=selection_bias route_source=from_router score=sigmoid "
+        "groups=2 groups_kept=1 "
+        "group_score=sum_top_n group_top_n=2 weight=identity normalize=sum_eps normalize_eps=1e-20 "
+        "routed_scale=2.5 activation=silu shared_intermediate=12 shared_gate=one");
+  }
   const OpenedCheckpoint opened(sample_deepseek_v3_checkpoint());
   ASSERT_EQ(opened.model->layers.size(), 1u);  // the third block predicts further tokens
   EXPECT_EQ(opened.model->layers[0].block, 1u);
@@ -245,6 +254,7 @@ TEST(Checkpoint, RefusesConfigsByKey) {
   expect_refused({"{\"model_type\"", good.file}, "config.json", "is not JSON");
   expect_refused({"[]", good.file}, "config.json", "is a JSON array");
   expect_refused({"", good.file}, "config.json", "is not JSON");
+  expect_refused({std::string((4 << 20) + 1, ' '), good.file}, "config.json", "at most 4194304 are read");
   expect_refused({"{\"a\":" + std::string(100000, '['), good.file}, "config.json", "nested deeper than 32");
   SampleCheckpoint deepseek = sample_deepseek_v3_checkpoint();
   deepseek.config = replaced(deepseek.config, "\"n_group\":2", "\"n_group\":3");

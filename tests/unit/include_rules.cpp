@@ -142,7 +142,7 @@ const std::vector<Rule>& rules() {
       {"examples/", true, true, false, together({kAbi, kLoader})},
       {"examples/vulkan_host", true, true, false,
        together({kAbi, kVulkanAbi, kLoader, kVulkan, {"vulkan_host_comp.h"}})},
-      {"tools/model/", true, true, true, {"plugin_api/moe_plugin.h", "tools/model/"}},
+      {"tools/model/", true, true, true, {"plugin_api/moe_plugin.h", "nlohmann/", "tools/model/"}},
       {"tools/", true, true, true, together({host, {"tools/", "tests/conformance/conformance.h"}})},
       {"hosts/", true, true, true, together({host, {"hosts/"}})},
       {"bench/", true, true, true, together({host, {"bench/"}})},

@@ -24,6 +24,7 @@ namespace {
 
 constexpr char kConfig[] = "config.json";
 constexpr char kIndex[] = "model.safetensors.index.json";
+constexpr uint64_t kMaxIndexBytes = uint64_t{64} << 20;  // of 100,000 tensors it has about 10 MB
 constexpr char kSingle[] = "model.safetensors";
 
 // A file of the same folder: nothing else may be opened for an index.
@@ -55,7 +56,7 @@ bool Checkpoint::is_path_of_one(const std::string& path) {
 
 Result<Checkpoint::Index> Checkpoint::read_index(std::span<const std::byte> bytes) {
   Index index;
-  const auto document = read_json(bytes, kIndex);
+  const auto document = read_json(bytes, kIndex, {.bytes = kMaxIndexBytes});
   if (!document) return document.error();
   const auto map = (*document)->find("weight_map");
   if (map == (*document)->end() || !map->is_object() || map->empty()) {
@@ -117,7 +118,7 @@ Result<Checkpoint> Checkpoint::open(const std::string& path) {
   if (!is_folder && !fs::exists(given, ignored)) return ParseError{0, "file", path + ": there is no such file"};
 
   Checkpoint checkpoint;
-  checkpoint.folder_ = utf8_of(folder);
+  checkpoint.folder_ = folder.empty() ? "." : utf8_of(folder);
   const auto config_file = MappedFile::open(in_folder(kConfig));
   if (!config_file) return config_file.error();
   auto config = read_json(config_file->bytes(), kConfig);

@@ -17,8 +17,8 @@
 namespace moevk::model {
 
 struct JsonLimits {
-  uint64_t bytes = uint64_t{64} << 20;  // of the text
-  int depth = 32;                       // of objects and arrays in each other
+  uint64_t bytes = uint64_t{4} << 20;  // of the text; a document takes several times as much
+  int depth = 32;                      // of objects and arrays in each other
 };
 
 // `what` names the document in errors. The document is an object.
