@@ -57,7 +57,49 @@ constexpr BlockFormat kFormats[] = {
     {F::kQ2_0, 42, "Q2_0", 64, 18, {{0, 2, 8, 1, 16}, {1, 0, 8, 1, 2}}},
 };
 
-// One field of one block, to or from its place in a plane: a whole byte of the plane at a time.
+// The low `width` bits of each `of` bits.
+constexpr uint64_t low_bits(uint32_t width, uint32_t of) {
+  uint64_t mask = 0;
+  for (uint32_t at = 0; at < 64; at += of) mask |= ((uint64_t{1} << width) - 1) << at;
+  return mask;
+}
+
+// Eight numbers of `kBits`, one in each byte, together in 8 * kBits bits; and back.
+template <uint32_t kBits>
+uint64_t squeeze(uint64_t v) {
+  v = (v | v >> (8 - kBits)) & low_bits(2 * kBits, 16);
+  v = (v | v >> (16 - 2 * kBits)) & low_bits(4 * kBits, 32);
+  return (v | v >> (32 - 4 * kBits)) & low_bits(8 * kBits, 64);
+}
+template <uint32_t kBits>
+uint64_t spread(uint64_t v) {
+  v = (v | v << (32 - 4 * kBits)) & low_bits(4 * kBits, 32);
+  v = (v | v << (16 - 2 * kBits)) & low_bits(2 * kBits, 16);
+  return (v | v << (8 - kBits)) & low_bits(kBits, 8);
+}
+
+// One field of one block, to or from its place in a plane: kRun numbers at a time, which have one shift.
+template <bool kPack, uint32_t kBits, uint32_t kRun>
+void move_numbers(const BlockField& f, std::byte* block, std::byte* plane) {
+  constexpr uint32_t kPer = 8 / kBits;
+  for (uint32_t n = 0; n < f.count; n += kRun) {
+    std::byte* from = block + f.byte + n / (f.stride * kPer) * f.stride + n % f.stride;
+    std::byte* to = plane + n / kPer;
+    const uint32_t shift = n / f.stride % kPer * kBits;
+    uint64_t bytes = 0, numbers = 0;
+    if (kPack) {
+      std::memcpy(&bytes, from, kRun);
+      numbers = squeeze<kBits>(bytes >> shift & low_bits(kBits, 8));
+      std::memcpy(to, &numbers, kRun / kPer);
+    } else {
+      std::memcpy(&numbers, to, kRun / kPer);
+      if (shift != 0) std::memcpy(&bytes, from, kRun);  // the first of a byte's numbers overwrites it
+      bytes |= spread<kBits>(numbers) << shift;
+      std::memcpy(from, &bytes, kRun);
+    }
+  }
+}
+
 template <bool kPack>
 void move_field(const BlockField& f, std::byte* block, std::byte* plane) {
   if (f.stride == 1) {
@@ -66,25 +108,14 @@ void move_field(const BlockField& f, std::byte* block, std::byte* plane) {
     } else {
       std::memcpy(block + f.byte, plane, f.bytes());
     }
-    return;
-  }
-  const uint32_t per = 8 / f.bits;
-  const auto mask = static_cast<uint8_t>((1u << f.bits) - 1);
-  for (uint32_t n = 0; n < f.count; n += per) {  // stride is a multiple of per: one shift for all
-    std::byte* from = block + f.byte + n / (f.stride * per) * f.stride + n % f.stride;
-    const uint32_t shift = n / f.stride % per * f.bits;
-    std::byte* to = plane + n / per;
-    for (uint32_t i = 0; i < per; ++i) {
-      if (kPack) {
-        const auto number = static_cast<uint8_t>(static_cast<uint8_t>(from[i]) >> shift & mask);
-        if (i == 0) *to = std::byte{0};
-        *to |= static_cast<std::byte>(number << (i * f.bits));
-      } else {
-        const auto number = static_cast<uint8_t>(static_cast<uint8_t>(*to) >> (i * f.bits) & mask);
-        if (shift == 0) from[i] = std::byte{0};  // the first to write this byte
-        from[i] |= static_cast<std::byte>(number << shift);
-      }
-    }
+  } else if (f.bits == 4) {
+    move_numbers<kPack, 4, 8>(f, block, plane);
+  } else if (f.bits == 2 && f.stride == 4) {
+    move_numbers<kPack, 2, 4>(f, block, plane);
+  } else if (f.bits == 2) {
+    move_numbers<kPack, 2, 8>(f, block, plane);
+  } else {
+    move_numbers<kPack, 1, 8>(f, block, plane);
   }
 }
 

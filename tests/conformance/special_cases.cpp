@@ -246,6 +246,19 @@ void windows(Session& outer, CaseResult& result, const LayerCase& c) {
   judge_case(s, c, result);
 }
 
+// Blocks beyond a window: matrices of 1.6 MB in two pieces each, and codebooks before the pieces in the table.
+LayerCase blocks_in_windows(uint64_t tokens) {
+  LayerCase c = small_layer(3, 2, 1280, 1536, tokens, 8);
+  moe_weight_format q6_k{}, iq3_s{};
+  q6_k.preset = 1 + 14;
+  iq3_s.preset = 1 + 21;
+  c.desc.gate_format = c.desc.down_format = q6_k;
+  c.desc.up_format = iq3_s;
+  Random random(8, 79, tokens);
+  draw_weights(c, random);
+  return c;
+}
+
 std::vector<SpecialCase> make_cases() {
   std::vector<SpecialCase> all;
   all.push_back({"chain", false, chain});
@@ -264,6 +277,10 @@ std::vector<SpecialCase> make_cases() {
                  [](Session& s, CaseResult& r) { windows(s, r, small_layer(3, 2, 643, 521, 1, 6)); }});
   all.push_back({"windows_in_expert_f16", false,
                  [](Session& s, CaseResult& r) { windows(s, r, small_layer(3, 2, 1021, 531, 3, 7, MOE_DTYPE_F16)); }});
+  all.push_back({"windows_in_expert_blocks", false, [](Session& s, CaseResult& r) {
+                   windows(s, r, blocks_in_windows(18));
+                   windows(s, r, blocks_in_windows(1));
+                 }});
   return all;
 }
 

@@ -49,6 +49,9 @@ const std::vector<Golden>& golden_plans() {
       {"mixtral-8x22b-t1-windows", layer_shape("mixtral-8x22b"), "windows-only", kF16, 1},
       {"mixtral-8x22b-t512-windows", layer_shape("mixtral-8x22b"), "windows-only", kF16, 512},
       {"odd-widths-input-norm-t100", odd, "floor", kF32, 100},
+      {"qwen3-30b-t1-q4_k-navi31", layer_shape("qwen3-30b"), "navi31", WeightFormat::kQ4K, 1},
+      {"gpt-oss-20b-t512-mxfp4-ga102", layer_shape("gpt-oss-20b"), "ga102", WeightFormat::kMxfp4, 512},
+      {"mixtral-8x22b-t1-iq3_s-windows", layer_shape("mixtral-8x22b"), "windows-only", WeightFormat::kIq3S, 1},
       // A model that one might run there, on each GPU whose driver was asked (docs/vendor-compilers.md).
       on_device("qwen3-30b", "navi31", kF16, 1),
       on_device("qwen3-30b", "navi31", kF16, 512),
@@ -84,7 +87,7 @@ const std::vector<Golden>& golden_plans() {
 std::filesystem::path folder() { return source_dir() / "tests/golden"; }
 
 class GoldenPlans : public ::testing::TestWithParam<size_t> {};
-INSTANTIATE_TEST_SUITE_P(All, GoldenPlans, ::testing::Range<size_t>(0, 40), [](const auto& info) {
+INSTANTIATE_TEST_SUITE_P(All, GoldenPlans, ::testing::Range<size_t>(0, 43), [](const auto& info) {
   std::string name = golden_plans().at(info.param).name;
   std::replace_if(
       name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
@@ -92,7 +95,7 @@ INSTANTIATE_TEST_SUITE_P(All, GoldenPlans, ::testing::Range<size_t>(0, 40), [](c
 });
 
 TEST_P(GoldenPlans, AreAsTheyWere) {
-  ASSERT_EQ(golden_plans().size(), 40u);
+  ASSERT_EQ(golden_plans().size(), 43u);
   const Golden& one = golden_plans()[GetParam()];
   const DeviceCaps caps = one.device == "windows-only" ? windows_only() : device(one.device);
   Result<std::string> text = describe_forward(make_spec(one.layer, one.format), caps, one.tokens);
