@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "tests/conformance/block_codec.h"
+#include "tests/conformance/block_cases.h"
 #include "tests/conformance/family_twins.h"
 #include "tests/conformance/numbers.h"
 #include "tests/conformance/random_layer.h"
@@ -232,35 +232,6 @@ LayerCase identity_experts(uint64_t tokens, bool alone) {
   return c;
 }
 
-// Gate, up and down in three formats, each in one case of few and one of many tokens; T = 1 and shared experts in some.
-void add_block_cases(const std::function<void(std::string, std::function<LayerCase()>)>& add) {
-  const std::vector<BlockKind>& kinds = block_kinds();
-  for (size_t first = 0; first < kinds.size(); first += 3) {
-    const auto kind = [first](size_t i) { return block_kinds()[(first + i) % block_kinds().size()]; };
-    const std::string name = std::string("blocks_") + kind(0).name + "_" + kind(1).name + "_" + kind(2).name + "_";
-    for (const uint64_t tokens : {uint64_t{first % 2 == 0 ? 5u : 1u}, uint64_t{first % 2 == 0 ? 21u : 40u}}) {
-      add(name + std::to_string(tokens), [=] {
-        // 512 columns: two blocks of the largest formats in a row, and an odd number of 16-byte units.
-        LayerCase c = shape_only({5, 2, 512, 256, tokens});
-        c.desc.gate_format = block_format(kind(0));
-        c.desc.up_format = block_format(kind(1));
-        c.desc.down_format = block_format(kind(2));
-        if (first == 9) {  // joins the routed experts: columns of down are cut between blocks
-          c.desc.shared_intermediate = 512;
-          c.desc.shared_gate_format = c.desc.gate_format;
-          c.desc.shared_up_format = c.desc.up_format;
-          c.desc.shared_down_format = c.desc.down_format;
-        } else if (first == 12) {  // of formats of their own; and the router comes in blocks
-          c.weights.router_format = block_format(kind(1));
-          c.desc.shared_intermediate = 256;
-          c.desc.shared_gate_format = c.desc.shared_up_format = block_format(kind(2));
-        }
-        return drawn(c);
-      });
-    }
-  }
-}
-
 std::vector<FixedCase> make_cases() {
   std::vector<FixedCase> all;
   const auto add = [&](std::string name, std::function<LayerCase()> make, bool long_only = false) {
@@ -354,7 +325,7 @@ std::vector<FixedCase> make_cases() {
     c.desc.identity_experts = 1024;
     return drawn(c);
   });
-  add_block_cases([&](std::string name, std::function<LayerCase()> make) { add(std::move(name), std::move(make)); });
+  for (FixedCase& one : block_cases()) all.push_back(std::move(one));
   for (const std::string& name : family_names()) {
     add(std::string("family_") + name, [=] { return drawn(family_twin(name)); });
   }
