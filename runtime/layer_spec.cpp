@@ -13,9 +13,10 @@ namespace moevk {
 namespace {
 
 constexpr uint32_t kKnownFlags = (MOE_LAYER_BATCH_INVARIANT << 1) - 1;
-constexpr uint32_t kMaxWidth = 262128;    // in blocks of 4 rows a grid dimension of at most 65535
-constexpr uint32_t kMaxGroupTopN = 32;    // one lane looks through its group that many times
-constexpr uint32_t kMaxJoinedShared = 8;  // shared experts that become slots of their own
+constexpr uint32_t kMaxWidth = 262128;     // in blocks of 4 rows a grid dimension of at most 65535
+constexpr uint32_t kMaxGroupTopN = 32;     // one lane looks through its group that many times
+constexpr uint32_t kActivationBlock = 32;  // of MOE_PRECISION_INT8
+constexpr uint32_t kMaxJoinedShared = 8;   // shared experts that become slots of their own
 
 std::string number(uint64_t value) { return std::to_string(value); }
 
@@ -335,8 +336,11 @@ Result<LayerSpec> make_layer_spec(const moe_layer_desc& desc) {
       MOE_ASSIGN_OR_RETURN(shared.gate, weight_format(d.shared_gate_format, "desc.shared_gate_format"));
     }
     const uint32_t times = d.shared_intermediate / d.intermediate;
+    // Cut in parts, its blocks of activations must stay what they are.
+    const bool whole_blocks = d.precision != MOE_PRECISION_INT8 || d.intermediate % kActivationBlock == 0;
     const bool joins = d.latent == 0 && d.shared_intermediate % d.intermediate == 0 && times <= kMaxJoinedShared &&
-                       shared.gate == routed.gate && shared.up == routed.up && shared.down == routed.down;
+                       (whole_blocks || times == 1) && shared.gate == routed.gate && shared.up == routed.up &&
+                       shared.down == routed.down;
     if (joins) {
       routed.experts += times;
       spec.shared_slots = times;

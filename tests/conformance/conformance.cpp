@@ -34,7 +34,9 @@ std::vector<Job> make_jobs(const Options& options) {
   std::vector<Job> jobs;
   const auto wanted = [&](const std::string& name, bool long_only) {
     if (options.index.has_value()) return false;
-    return options.case_name.empty() ? options.long_run || !long_only : options.case_name == name;
+    if (!options.case_name.empty()) return options.case_name == name;
+    if (!options.without.empty() && name.find(options.without) != std::string::npos) return false;
+    return options.long_run || !long_only;
   };
   for (const FixedCase& fixed : fixed_cases()) {
     if (!wanted(fixed.name, fixed.long_only)) continue;

@@ -294,6 +294,11 @@ std::vector<FixedCase> make_cases() {
       add("outliers" + end, [=] { return outliers(tokens, precision); });
       add("bare_rounding" + end, [=] { return bare_rounding(tokens, precision); });
     }
+    add("shared_in_parts_" + name, [=] {  // whose width is no multiple of 32
+      LayerCase c = shape_only({6, 2, 40, 33, 20});
+      c.desc.shared_intermediate = 66;
+      return with_precision(drawn(c), precision);
+    });
     add("family_kimi_k3_" + name, [=] { return with_precision(drawn(family_twin("kimi_k3")), precision); });
     add("nonfinite_x_" + name, [=] { return with_precision(nonfinite_x(9), precision); });
   }

@@ -26,10 +26,11 @@ int main(int argc, char** argv) try {
     if (name == "--index") options.index = static_cast<uint32_t>(std::stoul(argv[i + 1]));
     if (name == "--library") library_path = argv[i + 1];
     if (name == "--case") options.case_name = argv[i + 1];
+    if (name == "--without") options.without = argv[i + 1];
   }
   if (argc % 2 != 0 || (mode != "imported" && mode != "recorded")) {
     std::fprintf(stderr,
-                 "usage: interop_check imported|recorded [--count N] [--seed N] [--index N] [--case NAME] "
+                 "usage: interop_check imported|recorded [--count N] [--seed N] [--index N] [--case NAME] [--without TEXT] "
                  "[--report FILE] [--library PATH]\n");
     return 2;
   }

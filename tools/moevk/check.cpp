@@ -23,6 +23,7 @@ struct CheckOptions {
   uint64_t seed = 1;
   int64_t index = -1;
   std::string case_name;
+  std::string without;
   std::string device;
   std::string report;
   bool list = false;
@@ -89,6 +90,7 @@ int check(const GlobalOptions& globals, const CheckOptions& options) {
   suite.count = options.count;
   if (options.index >= 0) suite.index = static_cast<uint32_t>(options.index);
   suite.case_name = options.case_name;
+  suite.without = options.without;
   suite.long_run = options.long_run;
   suite.validation = options.validation;
   suite.verbose = options.verbose;
@@ -132,6 +134,7 @@ void register_check(CLI::App& app, const GlobalOptions& globals, int& exit_code)
   CLI::Option* index =
       command->add_option("--index", options->index, "this random layer alone")->check(CLI::Range(0u, 0xfffffffeu));
   command->add_option("--case", options->case_name, "this fixed case alone")->type_name("NAME")->excludes(index);
+  command->add_option("--without", options->without, "leave out fixed cases with this in their name");
   command->add_option("--device", options->device,
                       "index, part of a name, or reference (default: the best Vulkan device)");
   command->add_option("--report", options->report, "write a report there")->type_name("FILE.json");
