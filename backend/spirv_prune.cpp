@@ -60,6 +60,7 @@ class Pruner {
       : code_(code), words_(words), constants_(constants), count_(count) {}
 
   std::vector<uint32_t> run() {
+    if (words_ < kHeaderWords) return original();
     for (size_t at = kHeaderWords; at < words_;) {
       const uint32_t length = code_[at] >> 16;
       if (length == 0 || at + length > words_) return original();
@@ -79,7 +80,7 @@ class Pruner {
           (blocks_.empty() ? head : blocks_.back().body).push_back(all_[i]);
         }
       }
-      if (i == all_.size() || blocks_.empty()) return original();
+      if (i == all_.size() || !well_formed()) return original();
       for (const Instruction& one : head) append(&functions, one);
       settle();
       if (!write_blocks(&functions)) return original();
@@ -96,6 +97,19 @@ class Pruner {
   }
 
  private:
+  // Every block ends in a branch, a switch or a return, and leads to labels of this function.
+  bool well_formed() const {
+    std::set<uint32_t> labels;
+    for (const Block& block : blocks_) labels.insert(block.label);
+    for (const Block& block : blocks_) {
+      if (block.body.empty()) return false;
+      for (const uint32_t target : targets_of(block.body.back())) {
+        if (labels.count(target) == 0) return false;
+      }
+    }
+    return !blocks_.empty();
+  }
+
   std::vector<uint32_t> original() const { return {code_, code_ + words_}; }
 
   static void append(std::vector<uint32_t>* out, const Instruction& one) {
@@ -126,7 +140,7 @@ class Pruner {
       if (one.op == kSpecConstantTrue || one.op == kSpecConstantFalse) {
         known = specialized(w[2]).value_or(one.op == kSpecConstantTrue ? 1 : 0) != 0 ? 1 : 0;
       }
-      if (one.op == kSpecConstantOp) known = result(w[3], w + 4, one.length - 4);
+      if (one.op == kSpecConstantOp && one.length >= 4) known = result(w[3], w + 4, one.length - 4);
       if (known) values_[w[2]] = *known;
     }
   }

@@ -6,8 +6,8 @@
 
 rows=0 told_rows=0
 declare -A row_part row_driver row_count row_rerun
-# Block formats are decoded alike whatever a device lends: rows that differ in that alone leave their fixed cases out
-# (without=block). Random layers have the formats everywhere.
+# Rows that differ from another only in what a device lends leave out the fixed cases of block formats (without=blocks_):
+# random layers and the decoding of every block, block_decode, are in all rows.
 without=''
 # row NAME DRIVER COUNT [VARIABLE=VALUE...]: COUNT random layers on one driver (see icd in lib.sh).
 row() {
@@ -51,7 +51,7 @@ start_row() {
   # only ends a hang.
   (
     rc=0 start=$SECONDS
-    env "${environment[@]}" timeout -k 10 $((1200 * times)) "${loader[@]}" "${checker[@]}" \
+    env "${environment[@]}" timeout -k 10 $((2400 * times)) "${loader[@]}" "${checker[@]}" \
       --count "$count" --seed "$rows" --report "$report" ${without:+--without "$without"} \
       >"$log" 2>&1 </dev/null || rc=$?
     echo "$rc $((SECONDS - start))" >"$log.end"

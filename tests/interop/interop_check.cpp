@@ -29,9 +29,10 @@ int main(int argc, char** argv) try {
     if (name == "--without") options.without = argv[i + 1];
   }
   if (argc % 2 != 0 || (mode != "imported" && mode != "recorded")) {
-    std::fprintf(stderr,
-                 "usage: interop_check imported|recorded [--count N] [--seed N] [--index N] [--case NAME] [--without TEXT] "
-                 "[--report FILE] [--library PATH]\n");
+    std::fprintf(
+        stderr,
+        "usage: interop_check imported|recorded [--count N] [--seed N] [--index N] [--case NAME] [--without TEXT] "
+        "[--report FILE] [--library PATH]\n");
     return 2;
   }
   const moe::Library library(library_path.c_str());

@@ -41,6 +41,7 @@ struct Ggml {
     if (library == nullptr) return false;
     traits = reinterpret_cast<decltype(traits)>(dlsym(library, "ggml_get_type_traits"));
     quantise = reinterpret_cast<decltype(quantise)>(dlsym(library, "ggml_quantize_chunk"));
+    if (traits == nullptr || quantise == nullptr) ADD_FAILURE() << path << " lacks a function of ggml's";
     return traits != nullptr && quantise != nullptr;
   }
 };

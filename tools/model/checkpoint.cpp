@@ -29,8 +29,9 @@ constexpr char kSingle[] = "model.safetensors";
 
 // A file of the same folder: nothing else may be opened for an index.
 bool is_plain_name(const std::string& name) {
-  return name.ends_with(".safetensors") && name.find_first_of(std::string("/\\:\0", 4)) == std::string::npos &&
-         name.size() < 256;
+  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
+  return name.ends_with(".safetensors") && name.find_first_of("/\\:") == std::string::npos && name.size() < 256 &&
+         std::none_of(name.begin(), name.end(), control);
 }
 
 ParseError in_file(const std::string& name, ParseError error) {

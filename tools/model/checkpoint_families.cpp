@@ -119,6 +119,12 @@ moe_layer_desc gpt_oss(CheckpointConfig& c) {
   return gpt_oss_layer(config);
 }
 
+// Families multiply the two in 32 bits.
+void check_shared_width(CheckpointConfig& c, const char* key, uint32_t experts, uint32_t width) {
+  if (uint64_t{experts} * width > INT32_MAX)
+    c.fail(key, std::to_string(experts) + " of width " + std::to_string(width));
+}
+
 DeepseekConfig deepseek(CheckpointConfig& c) {
   silu_only(c);
   if (c.size_or("moe_layer_freq", 1) != 1) c.fail("moe_layer_freq", "only 1 is read");
@@ -129,8 +135,7 @@ DeepseekConfig deepseek(CheckpointConfig& c) {
   config.n_shared_experts = c.size_or("n_shared_experts", 0);
   config.num_experts_per_tok = c.size("num_experts_per_tok");
   config.routed_scaling_factor = c.number_or("routed_scaling_factor", 1);
-  // So that the product fits: no model has as many.
-  if (config.n_shared_experts > 64) c.fail("n_shared_experts", std::to_string(config.n_shared_experts) + " of them");
+  check_shared_width(c, "n_shared_experts", config.n_shared_experts, config.moe_intermediate_size);
   return config;
 }
 
@@ -169,6 +174,10 @@ moe_layer_desc deepseek_v2(CheckpointConfig& c) {
 moe_layer_desc deepseek_v3(CheckpointConfig& c) {
   c.must_be("scoring_func", {"sigmoid"});
   c.must_be("topk_method", {"noaux_tc"});
+  // Their defaults are one model's numbers, and a file without them may mean another's.
+  for (const char* key : {"n_group", "topk_group", "routed_scaling_factor"}) {
+    if (!c.has(key)) c.fail(key, "is missing");
+  }
   DeepseekConfig config = deepseek(c);
   config.norm_topk_prob = c.flag_or("norm_topk_prob", true);
   read_groups(c, config.n_routed_experts, config.n_group, config.topk_group);
@@ -210,7 +219,7 @@ moe_layer_desc ernie45(CheckpointConfig& c) {
   config.moe_num_experts = c.size("moe_num_experts");
   config.moe_k = c.size("moe_k");
   config.moe_num_shared_experts = c.size_or("moe_num_shared_experts", 0);
-  if (config.moe_num_shared_experts > 64) c.fail("moe_num_shared_experts", "more than 64 of them");
+  check_shared_width(c, "moe_num_shared_experts", config.moe_num_shared_experts, config.moe_intermediate_size);
   config.moe_norm_min = c.number_or("moe_norm_min", config.moe_norm_min);
   return ernie45_layer(config);
 }

@@ -67,7 +67,7 @@ Advice advise(const ModelFacts& model, const DeviceFacts& device) {
   }
   advice.device_bytes_per_token -= advice.host_bytes_per_token;
   advice.flags = "-ngl 99";
-  if (first == model.layers.size()) {
+  if (first > 0 && first == model.layers.size()) {
     advice.cpu_blocks = model.layers.back().block + 1;
     advice.flags += " --cpu-moe";
     advice.override_flags = "-ngl 99 -ot exps=CPU";

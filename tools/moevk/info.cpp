@@ -102,7 +102,9 @@ void print_info(const ModelFile& file) {
 
 void register_info(CLI::App& app, const GlobalOptions&, int& exit_code) {
   CLI::App* command = app.add_subcommand("info", "what a model file holds: layers, experts, parameters, bytes");
-  command->footer("Examples:\n  moevk info models/tiny-moe-f16.gguf\n  moevk info CHECKPOINT_FOLDER\n  moevk info --preset mixtral");
+  command->footer(
+      "Examples:\n  moevk info models/tiny-moe-f16.gguf\n  moevk info CHECKPOINT_FOLDER\n  moevk info --preset "
+      "mixtral");
   auto path = std::make_shared<std::string>();
   auto preset = std::make_shared<std::string>();
   CLI::Option* file = command->add_option("FILE", *path, "a GGUF file, or a checkpoint's folder, with MoE layers");

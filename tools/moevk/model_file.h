@@ -31,10 +31,10 @@ struct ModelFile {
 // 0) not `rows` rows.
 model::NpyArray read_npy_matrix(const std::string& argument, const std::string& path, uint64_t rows, uint64_t columns);
 
-// One tensor of a layer in f32: the router, to bound its rounding errors. Empty if there is none.
 // Of the routed experts' matrices, scales included.
 double bits_per_weight(const model::MoeLayer& layer);
 
+// One tensor of a layer in f32: the router, to bound its rounding errors. Empty if there is none.
 std::vector<float> read_tensor_f32(const ModelFile& file, const model::MoeLayer& layer, const std::string& name);
 
 // Uploads a layer's tensors by path and offset, with a progress line.

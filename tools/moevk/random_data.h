@@ -15,9 +15,10 @@
 
 namespace moevk::cli {
 
-// [tokens, hidden], normal deviates, each row scaled to RMS 1 (what a layer sees after RMSNorm).
+// The same for the same two numbers, on every machine.
 uint64_t random_word(uint64_t seed, uint64_t position);
 
+// [tokens, hidden], normal deviates, each row scaled to RMS 1 (what a layer sees after RMSNorm).
 std::vector<float> random_tokens(uint64_t tokens, uint64_t hidden, uint64_t seed);
 
 // Uploads a layer whose weights are uniform with variance 1 / input width. `router_bias` (or empty)
