@@ -177,6 +177,13 @@ TEST(BlockFormat, UnusualScales) {
   EXPECT_EQ(weights({1, 0x80, 15})[0], -7 * 0x1p-24f);
 }
 
+// The words as they were when ggml's own decoder agreed with each of them (ggml_oracle_test.cpp): FNV-1a.
+TEST(Codebooks, AreThoseThatGgmlConfirmed) {
+  uint64_t hash = 0xCBF29CE484222325u;
+  for (const uint32_t word : codebook_words()) hash = (hash ^ word) * 0x100000001B3u;
+  EXPECT_EQ(hash, 10921854368913160525u);
+}
+
 TEST(Codebooks, SizesLevelsAndWords) {
   const struct {
     Codebook book;
