@@ -123,10 +123,11 @@ std::string Difference::text() const {
   return text;
 }
 
-uint64_t validation_messages(const cli::Host& host) {
+void refuse_validation_messages(const cli::Host& host) {
   moe_statistics statistics = moe_init<moe_statistics>();
   moe::check([&](moe_error* e) { return host.introspection().get_statistics(host.instance(), &statistics, e); });
-  return statistics.validation_messages;
+  if (statistics.validation_messages == 0) return;
+  throw std::runtime_error(std::to_string(statistics.validation_messages) + " messages of Vulkan's validation");
 }
 
 }  // namespace moevk::peers

@@ -61,7 +61,7 @@ struct Difference {
   std::string text() const;  // "relative RMS 1.2e-07, largest 3.4e-07 of the largest output"
 };
 
-// Messages of Vulkan's validation since the instance was made.
-uint64_t validation_messages(const cli::Host& host);
+// Throws if Vulkan's validation has said anything since the instance was made.
+void refuse_validation_messages(const cli::Host& host);
 
 }  // namespace moevk::peers

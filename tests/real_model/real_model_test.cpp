@@ -101,24 +101,36 @@ class RealModel : public ::testing::TestWithParam<bool> {
     return moe::commit_weights(library_, upload);
   }
 
-  // Tokens first..first+count-1 of the oracle in one call; adds to `errors`.
-  void run(moe_context* context, moe_layer* layer, const moe_layer_desc& desc, const Oracle& oracle, uint64_t first,
-           uint64_t count, Errors& errors) {
+  struct Answer {
+    std::vector<int32_t> ids;
+    std::vector<float> weights, y;
+  };
+
+  // One call, waited for.
+  Answer forward(moe_context* context, moe_layer* layer, const moe_layer_desc& desc, const float* x, uint64_t tokens) {
     const size_t hidden = desc.hidden, k = desc.top_k;
-    std::vector<float> y(count * hidden), weights(count * k);
-    std::vector<int32_t> ids(count * k);
-    const moe_view x_view = moe::host_view(oracle.x.data() + first * hidden, MOE_DTYPE_F32, count, hidden);
-    const moe_view y_view = moe::host_view(y.data(), MOE_DTYPE_F32, count, hidden);
-    const moe_view ids_view = moe::host_view(ids.data(), MOE_DTYPE_I32, count, k);
-    const moe_view weights_view = moe::host_view(weights.data(), MOE_DTYPE_F32, count, k);
+    Answer answer{std::vector<int32_t>(tokens * k), std::vector<float>(tokens * k),
+                  std::vector<float>(tokens * hidden)};
+    const moe_view x_view = moe::host_view(x, MOE_DTYPE_F32, tokens, hidden);
+    const moe_view y_view = moe::host_view(answer.y.data(), MOE_DTYPE_F32, tokens, hidden);
+    const moe_view ids_view = moe::host_view(answer.ids.data(), MOE_DTYPE_I32, tokens, k);
+    const moe_view weights_view = moe::host_view(answer.weights.data(), MOE_DTYPE_F32, tokens, k);
     moe_call_args args = moe_init<moe_call_args>();
-    args.tokens = count;
+    args.tokens = tokens;
     args.x = &x_view;
     args.y = &y_view;
     args.ids = &ids_view;
     args.weights = &weights_view;
     moe::check([&](moe_error* e) { return library_->forward(context, layer, &args, e); });
     moe::wait(library_, context, moe::flush(library_, context));
+    return answer;
+  }
+
+  // Tokens first..first+count-1 of the oracle in one call; adds to `errors`.
+  void run(moe_context* context, moe_layer* layer, const moe_layer_desc& desc, const Oracle& oracle, uint64_t first,
+           uint64_t count, Errors& errors) {
+    const size_t hidden = desc.hidden, k = desc.top_k;
+    const auto [ids, weights, y] = forward(context, layer, desc, oracle.x.data() + first * hidden, count);
     for (size_t i = 0; i < ids.size(); ++i) {
       ASSERT_EQ(ids[i], oracle.ids[first * k + i]) << "token " << first + i / k << " slot " << i % k;
       ASSERT_NEAR(static_cast<double>(weights[i]), oracle.weights[first * k + i], 1e-5)
@@ -166,25 +178,11 @@ class RealModel : public ::testing::TestWithParam<bool> {
 
   // What `device` makes of the first tokens.
   void ask(moe_device* device, moe_layer* layer, const moe_layer_desc& desc, uint64_t tokens, Oracle& answer) {
-    const size_t hidden = desc.hidden, k = desc.top_k;
-    std::vector<float> y(tokens * hidden), weights(tokens * k);
-    std::vector<int32_t> ids(tokens * k);
     const moe::Context context = moe::create_context(library_, device, tokens);
-    const moe_view x_view = moe::host_view(answer.x.data(), MOE_DTYPE_F32, tokens, hidden);
-    const moe_view y_view = moe::host_view(y.data(), MOE_DTYPE_F32, tokens, hidden);
-    const moe_view ids_view = moe::host_view(ids.data(), MOE_DTYPE_I32, tokens, k);
-    const moe_view weights_view = moe::host_view(weights.data(), MOE_DTYPE_F32, tokens, k);
-    moe_call_args args = moe_init<moe_call_args>();
-    args.tokens = tokens;
-    args.x = &x_view;
-    args.y = &y_view;
-    args.ids = &ids_view;
-    args.weights = &weights_view;
-    moe::check([&](moe_error* e) { return library_->forward(context, layer, &args, e); });
-    moe::wait(library_, context, moe::flush(library_, context));
-    answer.ids = ids;
-    answer.weights.assign(weights.begin(), weights.end());
-    answer.y.assign(y.begin(), y.end());
+    const Answer made = forward(context, layer, desc, answer.x.data(), tokens);
+    answer.ids = made.ids;
+    answer.weights.assign(made.weights.begin(), made.weights.end());
+    answer.y.assign(made.y.begin(), made.y.end());
   }
 
   void run_model(const Files& files) {
