@@ -110,9 +110,11 @@ void print_case(const CaseResult& result, bool verbose, std::ostream& out) {
   out.flush();
 }
 
-void finish(const Options& options, Report& report, std::ostream& out) {
-  // A handful of tokens says nothing about a share: one token may always be excluded.
-  if (report.excluded_tokens() > 1 && report.excluded_share() > kMaxExcludedShare) {
+void judge_shares(Report& report) {
+  const auto layers = std::count_if(report.cases.begin(), report.cases.end(),
+                                    [](const CaseResult& c) { return c.index.has_value() && c.skipped.empty(); });
+  if (static_cast<uint64_t>(layers) < kLayersForShares) return;
+  if (report.excluded_share() > kMaxExcludedShare) {
     char text[160];
     std::snprintf(text, sizeof text,
                   "%llu of %llu tokens are excluded from the comparison of experts (%.2f %%, at "
@@ -123,11 +125,15 @@ void finish(const Options& options, Report& report, std::ostream& out) {
     report.failures.emplace_back(text);
   }
   const uint64_t uncertain = report.uncertain_tokens(), rounded = report.rounded_tokens();
-  if (uncertain > 8 && static_cast<double>(uncertain) > kMaxUncertainShare * static_cast<double>(rounded)) {
+  if (static_cast<double>(uncertain) > kMaxUncertainShare * static_cast<double>(rounded)) {
     report.failures.push_back(
         "the outputs of " + std::to_string(uncertain) + " of " + std::to_string(rounded) +
         " tokens with rounded activations are hardly compared: too many values may round either way");
   }
+}
+
+void finish(const Options& options, Report& report, std::ostream& out) {
+  judge_shares(report);
   if (!report.cases.empty() && report.skipped() == report.cases.size())
     report.failures.emplace_back("no case passed: all were skipped");
   double worst = 0, logits = 0, reference = 0;
@@ -147,8 +153,8 @@ void finish(const Options& options, Report& report, std::ostream& out) {
       report.passed() ? "passed" : "FAILED", report.cases.size(), static_cast<unsigned long long>(options.seed),
       static_cast<unsigned long long>(report.failed()), static_cast<unsigned long long>(report.skipped()),
       static_cast<unsigned long long>(report.excluded_tokens()), static_cast<unsigned long long>(report.tokens()),
-      100 * report.excluded_share(), static_cast<unsigned long long>(uncertain),
-      static_cast<unsigned long long>(rounded), worst, logits, reference,
+      100 * report.excluded_share(), static_cast<unsigned long long>(report.uncertain_tokens()),
+      static_cast<unsigned long long>(report.rounded_tokens()), worst, logits, reference,
       static_cast<unsigned long long>(report.validation_messages), report.stopped ? "; stopped early" : "");
   out << text;
 }

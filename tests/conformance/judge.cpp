@@ -122,13 +122,15 @@ struct Context {
 };
 
 // Ids of the first k columns.
-std::vector<int32_t> routed_ids(const LayerCase& c, const CallResult& call) {
-  std::vector<int32_t> ids;
+// Ids or weights, k of each token.
+template <class T>
+std::vector<T> top_k_columns(const LayerCase& c, const CallResult& call, const std::vector<T>& rows) {
+  std::vector<T> columns;
   for (uint64_t t = 0; t < c.tokens; ++t) {
-    const auto row = call.ids.begin() + static_cast<std::ptrdiff_t>(t * call.route_columns);
-    ids.insert(ids.end(), row, row + c.desc.top_k);
+    const auto row = rows.begin() + static_cast<std::ptrdiff_t>(t * call.route_columns);
+    columns.insert(columns.end(), row, row + c.desc.top_k);
   }
-  return ids;
+  return columns;
 }
 
 // Sparsemixer's weights jump where a logit crosses a border: no bound holds for a token that is near one.
@@ -342,7 +344,8 @@ void judge(Session& s, const LayerCase& c, CaseResult& result) {
   plain.y_dtype = MOE_DTYPE_F32;
   const CallResult reference = reference_runner.forward(plain, c.tokens, Arrangement{});
 
-  const std::vector<int32_t> ids = routed_ids(c, call), reference_ids = routed_ids(c, reference);
+  const std::vector<int32_t> ids = top_k_columns(c, call, call.ids);
+  const std::vector<int32_t> reference_ids = top_k_columns(c, reference, reference.ids);
   if (c.desc.route_source == MOE_ROUTE_FROM_ROUTER || c.desc.route_source == MOE_ROUTE_FROM_LOGITS) {
     result.tokens = c.tokens;
     result.excluded_tokens =
@@ -360,7 +363,10 @@ void judge(Session& s, const LayerCase& c, CaseResult& result) {
   if (!result.failures.empty()) return;  // outputs follow from routes
 
   const std::vector<float> y = decode(call.y, c.inputs.y_dtype), reference_y = decode(reference.y, MOE_DTYPE_F32);
-  const OutputOracle truth = output_oracle(c, reference_ids, weights_oracle(c, oracle, reference_ids));
+  // The reference's own routes have been judged; what follows from them is.
+  const std::vector<float> reference_weights = top_k_columns(c, reference, reference.weights);
+  const std::vector<double> weights(reference_weights.begin(), reference_weights.end());
+  const OutputOracle truth = output_oracle(c, reference_ids, weights);
   result.reference_error = judge_outputs(j, reference_y, truth.y, MOE_DTYPE_F32, kReferenceBound, truth.slack, all,
                                          "the reference", "the oracle");
   result.output_error = judge_outputs(j, y, reference_y, c.inputs.y_dtype, kOutputBound, truth.slack, agree,

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -108,7 +109,9 @@ void compute_p(const LayerCase& c, const double* logits, const double* bounds, d
   } else if (c.desc.score == MOE_SCORE_SIGMOID) {
     for (size_t e = 0; e < experts; ++e) {
       p[e] = sigmoid(logits[e]);
-      p_bound[e] = p[e] * (1 - p[e]) * bounds[e] + p[e] * 2 * kUnit * (2 * std::fabs(logits[e]) + 12) + kSmallest;
+      // 1 / (1 + exp(-x)): the exponential's error fades with 1 - p; the sum and the quotient (2.5 ulp) stay.
+      const double exponential = 2 * kUnit * (2 * std::fabs(logits[e]) + 12);
+      p_bound[e] = p[e] * ((1 - p[e]) * (bounds[e] + exponential) + 8 * kUnit) + kSmallest;
     }
   } else {
     double largest = -std::numeric_limits<double>::infinity(), sum = 0, worst = 0;
@@ -145,6 +148,15 @@ bool same_rows(const LayerCase& c, size_t a, size_t b) {
          (w.selection_bias.empty() || w.selection_bias[a] == w.selection_bias[b]);
 }
 
+// The sum of the n largest of key + sign * bound.
+double top_sum(const double* key, const double* bound, double sign, const std::vector<size_t>& members, size_t n) {
+  std::vector<double> shifted;
+  for (size_t e : members) shifted.push_back(key[e] + sign * bound[e]);
+  const auto end = shifted.begin() + static_cast<std::ptrdiff_t>(n);
+  std::partial_sort(shifted.begin(), end, shifted.end(), std::greater<>());
+  return std::accumulate(shifted.begin(), end, 0.0);
+}
+
 // The groups that are kept; false in `decided` if their scores are too close. Exact keys are added in float32, as the
 // contract has it.
 std::vector<uint8_t> kept_groups(const LayerCase& c, const double* key, const double* bound, bool& decided) {
@@ -169,7 +181,10 @@ std::vector<uint8_t> kept_groups(const LayerCase& c, const double* key, const do
     if (worst == 0) {
       score[g] = static_cast<double>(exact);
     } else if (std::isfinite(score[g])) {
-      error[g] = static_cast<double>(n) * (worst + kUnit * magnitude);
+      // Where the score lies if every key is as high, or as low, as its bound lets it be.
+      const double above = top_sum(key, bound, 1, members, n) - score[g];
+      const double below = score[g] - top_sum(key, bound, -1, members, n);
+      error[g] = std::max(above, below) + static_cast<double>(n) * kUnit * magnitude;
     }
   }
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return before(score.data(), a, b); });
