@@ -264,7 +264,7 @@ typedef struct moe_weight_format {
 #define MOE_SHARED_GATE_CONSTANT 2u /* y += shared_constant * shared(x) */
 
 #define MOE_CAPACITY_NONE 0u
-#define MOE_CAPACITY_POSITION 1u
+#define MOE_CAPACITY_POSITION 1u /* first slots of all tokens before any second, tokens in order */
 #define MOE_CAPACITY_PROBABILITY 2u
 #define MOE_CAPACITY_BATCH_PRIORITISED 3u
 
@@ -317,7 +317,9 @@ typedef struct moe_layer_desc {
   float sparsemixer_eps;
   float router_input_multiplier; /* 0 means 1 */
   uint32_t token_table_rows;     /* vocabulary of MOE_ROUTE_FROM_TOKEN_TABLE */
-  /* capacity: a dropped route adds nothing */
+  /* Capacity: of the T tokens of a call, each of the E experts serves max(capacity_minimum, ceil(T k capacity_factor
+   * / E)) routes. A route beyond that adds nothing: its id is returned as -1, its weight and its token's other weights
+   * stay. Identity and shared experts have no limit. One call takes at most max_stage_tokens tokens then. */
   uint32_t capacity; /* MOE_CAPACITY_* */
   float capacity_factor;
   uint32_t capacity_minimum;

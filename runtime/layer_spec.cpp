@@ -140,6 +140,12 @@ Status validate_routing(const moe_layer_desc& d) {
   if (d.logit_soft_cap > 0 && !scored) {
     return invalid("desc.logit_soft_cap", "needs logits: with this route_source there are none");
   }
+  if (d.capacity != MOE_CAPACITY_NONE) {
+    if (d.route_source == MOE_ROUTE_DENSE) return invalid("desc.capacity", "has no routes to drop: MOE_ROUTE_DENSE");
+    if (d.capacity_factor == 0 && d.capacity_minimum == 0) {
+      return invalid("desc.capacity_factor", "is 0, and so is capacity_minimum: experts would serve nothing");
+    }
+  }
   MOE_RETURN_IF_ERROR(validate_groups(d));
   MOE_RETURN_IF_ERROR(validate_sparsemixer(d));
   MOE_RETURN_IF_ERROR(validate_router_input(d, computed));
@@ -255,7 +261,7 @@ Status check_layer_supported(const moe_layer_desc& d) {
     const char* what;
   } wishes[] = {
       {d.selection == MOE_SELECT_EXPERT_CHOICE, "selection", "expert choice is"},
-      {d.capacity != MOE_CAPACITY_NONE, "capacity", "expert capacity is"},
+      {d.capacity > MOE_CAPACITY_POSITION, "capacity", "expert capacity in another order than by position is"},
       {d.lora_rank != 0, "lora_rank", "expert LoRA is"},
       {d.shared_gate == MOE_SHARED_GATE_SIGMOID && own_router_input, "shared_gate",
        "a sigmoid gate beside a router with an input of its own is"},
@@ -360,35 +366,6 @@ Result<LayerSpec> make_layer_spec(const moe_layer_desc& desc) {
   spec.slots = d.top_k + spec.shared_slots;
   spec.experts_total = d.experts + spec.shared_slots;
   return spec;
-}
-
-uint64_t total_parameters(const LayerSpec& spec) {
-  const moe_layer_desc& d = spec.desc;
-  const uint64_t matrices = spec.gated ? 3 : 2;
-  const uint64_t routed = spec.segment[0].hidden;
-  uint64_t total = matrices * (routed * d.experts * d.intermediate + uint64_t{d.hidden} * d.shared_intermediate);
-  total += uint64_t{2} * d.latent * d.hidden + (spec.has(MOE_LAYER_LATENT_NORM) ? d.latent : 0);
-  total += uint64_t{spec.router_rows()} * d.hidden;
-  for (const uint32_t bias : {MOE_LAYER_ROUTER_BIAS, MOE_LAYER_SELECTION_BIAS}) {
-    if (spec.has(bias)) total += spec.candidates();
-  }
-  if (spec.has(MOE_LAYER_PER_EXPERT_SCALE)) total += d.experts;
-  if (spec.has(MOE_LAYER_ROUTER_INPUT_SCALE)) total += d.hidden;
-  if (spec.has(MOE_LAYER_INPUT_NORM)) total += d.hidden;
-  if (spec.has(MOE_LAYER_EXPERT_BIAS)) total += uint64_t{d.experts} * ((matrices - 1) * d.intermediate + routed);
-  return total;
-}
-
-uint64_t active_parameters(const LayerSpec& spec) {
-  const moe_layer_desc& d = spec.desc;
-  const uint64_t matrices = spec.gated ? 3 : 2;
-  const uint32_t idle_experts = d.experts - std::min(d.top_k, d.experts);
-  const uint64_t routed = spec.segment[0].hidden;
-  uint64_t idle = matrices * routed * d.intermediate * idle_experts;
-  if (spec.has(MOE_LAYER_EXPERT_BIAS)) {
-    idle += uint64_t{idle_experts} * ((matrices - 1) * d.intermediate + routed);
-  }
-  return total_parameters(spec) - idle;
 }
 
 }  // namespace moevk

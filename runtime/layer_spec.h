@@ -49,6 +49,8 @@ struct LayerSpec {
   uint32_t host_ids() const { return candidates() + shared_slots; }
   int32_t device_id(int32_t host) const { return turned(host, shared_slots); }
   int32_t host_id(int32_t device) const { return turned(device, desc.identity_experts); }
+  // Routes that each routed expert serves of a call's tokens.
+  uint32_t expert_capacity(uint64_t tokens) const;
   // Rows of the router matrix as the device holds it: the candidates', then the shared gate's.
   uint32_t router_rows() const { return (computes_logits() ? candidates() : 0) + (shared_router() ? 1 : 0); }
   int32_t turned(int32_t id, uint32_t by) const {

@@ -34,6 +34,16 @@ void lay_out_workspace(Plan* plan) {
   plan->workspace_bytes = at;
 }
 
+// An expert's capacity is counted over all tokens of a call.
+Status check_capacity_size(const LayerSpec& spec, const CallShape& shape, uint64_t limit) {
+  const bool routes = shape.stage == Stage::kForward || shape.stage == Stage::kRoute;
+  if (spec.desc.capacity == MOE_CAPACITY_NONE || !routes || shape.tokens <= limit) return {};
+  return unsupported("args.tokens",
+                     std::to_string(shape.tokens) + " tokens are more than one pass takes here (" +
+                         std::to_string(limit) +
+                         ", moe_layer_info.max_stage_tokens), and desc.capacity counts over all of them");
+}
+
 Status check_stage_size(const CallShape& shape, uint64_t limit) {
   const bool whole = shape.stage == Stage::kPlanDispatch || shape.stage == Stage::kExperts;
   if (!whole || shape.tokens <= limit) return {};
@@ -59,9 +69,9 @@ Status check_struck(const Plan& plan, const DeviceCaps& caps) {
 }  // namespace
 
 const char* region_name(Region region) {
-  constexpr const char* kNames[kRegionCount] = {"prepared", "logits",     "scores", "ids",      "weights", "histogram",
-                                                "offsets",  "order",      "tiles",  "indirect", "h",       "expert_out",
-                                                "latent",   "latent_sum", "beside", "unused"};
+  constexpr const char* kNames[kRegionCount] = {"prepared",   "logits",  "scores",     "chosen", "ids",      "weights",
+                                                "histogram",  "offsets", "order",      "tiles",  "indirect", "h",
+                                                "expert_out", "latent",  "latent_sum", "beside", "unused"};
   return kNames[static_cast<size_t>(region)];
 }
 
@@ -106,6 +116,7 @@ Result<Plan> plan_call(const LayerSpec& spec, const WeightLayout& layout, const 
                        const CallShape& shape) {
   const uint64_t limit = chunk_limit(spec, caps);
   MOE_RETURN_IF_ERROR(check_stage_size(shape, limit));
+  MOE_RETURN_IF_ERROR(check_capacity_size(spec, shape, limit));
   Plan plan;
   plan.shape = shape;
   const uint64_t chunks = (shape.tokens + limit - 1) / limit;

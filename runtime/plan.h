@@ -38,6 +38,7 @@ enum class Region : uint32_t {
   kPrepared,
   kLogits,
   kScores,
+  kChosen,  // ids before those of full experts are dropped
   kIds,
   kWeights,
   kHistogram,
@@ -52,7 +53,7 @@ enum class Region : uint32_t {
   kBeside,     // what is added to the projection of that sum
   kUnused,
 };
-inline constexpr size_t kRegionCount = 16;
+inline constexpr size_t kRegionCount = 17;
 const char* region_name(Region region);
 
 struct Binding {

@@ -57,7 +57,7 @@ void PlanBuilder::build() {
   switch (shape_.stage) {
     case Stage::kForward:
       route();
-      if (!small_) sort(false);
+      if (!small_) sort(spec_.desc.capacity != MOE_CAPACITY_NONE);
       gate_up();
       down();
       latent_up();
@@ -66,6 +66,7 @@ void PlanBuilder::build() {
     case Stage::kPlanDispatch: {
       step("import");
       import_ids();
+      if (shape_.wants(ViewId::kCounts)) add_next(count_routes(0));
       sort(true);
       const uint32_t total = spec_.experts_total;
       export_rows(Region::kOrder, 0, ViewId::kOrder, 1, routes_);

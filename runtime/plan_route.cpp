@@ -84,7 +84,8 @@ void PlanBuilder::route_tokens() {
   const bool fused = router && !split_;
   step("route");
   if (!split_ && !(has_logits_ && !router)) prepare();
-  const bool histogram = shape_.stage == Stage::kForward && !one_sort_;
+  const bool limited = desc.capacity != MOE_CAPACITY_NONE;
+  const bool histogram = shape_.stage == Stage::kForward && !one_sort_ && !limited;
   const uint32_t wide = spec_.candidates() * kNumberGroups <= kNumberLogitCapacity ? kNumberGroups : 1;
   const uint32_t block = histogram || fused ? fused_tokens_per_group(spec_, tokens_) : wide;
   Dispatch d = dispatch(KernelId::kRoute, fused ? "router and selection in one: no trip of the logits through a barrier"
@@ -149,14 +150,26 @@ void PlanBuilder::route_tokens() {
                 input_b,
                 logits,
                 shape_.wants(ViewId::kScores) ? region(Region::kScores, uint64_t{tokens_} * candidates * 4) : unused(),
-                region(Region::kIds, routes_bytes),
+                region(limited ? Region::kChosen : Region::kIds, routes_bytes),
                 region(Region::kWeights, routes_bytes),
                 histogram ? region(Region::kHistogram, histogram_bytes(blocks, spec_.experts_total)) : unused()};
   d.grid = {blocks, 1, 1};
   d.flops = fused ? 2.0 * tokens_ * rows * desc.hidden : 0;
   d.bytes = 8.0 * tokens_ * candidates + (fused ? 4.0 * rows * desc.hidden * blocks + 4.0 * tokens_ * desc.hidden : 0);
   add(std::move(d));
+  if (limited) drop_routes();
   export_routes();
+}
+
+void PlanBuilder::drop_routes() {
+  const uint32_t capacity = spec_.expert_capacity(tokens_);
+  step("capacity");
+  Dispatch d = dispatch(KernelId::kCapacity, "an expert serves at most " + std::to_string(capacity) + " routes");
+  d.bindings = {region(Region::kChosen, 0), region(Region::kIds, uint64_t{routes_} * 4)};
+  set_push(&d, CapacityPush{tokens_, spec_.slots, spec_.desc.experts, capacity});
+  d.grid = {spec_.desc.experts / kNumberWorkgroup + 1, 1, 1};
+  d.bytes = 8.0 * routes_;
+  add(std::move(d));
 }
 
 void PlanBuilder::export_routes() {
@@ -194,7 +207,7 @@ SortPush PlanBuilder::sort_push() const {
           column_blocks(spec_.desc.hidden)};
 }
 
-// from_ids: the ids came from a host, so there is no histogram yet.
+// from_ids: there is no histogram yet, since the ids came from a host or routes were dropped.
 void PlanBuilder::sort(bool from_ids) {
   const uint32_t total = spec_.experts_total;
   const SortPush push = sort_push();
@@ -205,7 +218,6 @@ void PlanBuilder::sort(bool from_ids) {
   const Binding tile_list = region(Region::kTiles, uint64_t{tile_room()} * 16);
   const Binding indirect = region(Region::kIndirect, 24);
   const Binding order = region(Region::kOrder, uint64_t{routes_} * 4);
-  if (from_ids && shape_.wants(ViewId::kCounts)) add_next(count_routes(0));
   if (one_sort_) {
     step("sort");
     Dispatch d =
@@ -222,7 +234,9 @@ void PlanBuilder::sort(bool from_ids) {
   const Binding histogram = region(Region::kHistogram, histogram_bytes(blocks, total));
   if (from_ids) {
     step("histogram");
-    Dispatch d = dispatch(KernelId::kHistogram, "the ids come from the host");
+    Dispatch d =
+        dispatch(KernelId::kHistogram, shape_.stage == Stage::kForward ? "routes that were dropped do not count"
+                                                                       : "the ids come from the host");
     d.bindings = {ids, histogram};
     set_push(&d, push);
     d.grid = {blocks, 1, 1};

@@ -158,6 +158,13 @@ struct CountsPush {
   uint accumulate;  // 0 in the first chunk of tokens
 };
 
+struct CapacityPush {
+  uint tokens;
+  uint slots;
+  uint experts;   // that have a limit: the routed ones
+  uint capacity;  // routes that each of them serves
+};
+
 struct CopyRowsPush {
   uint rows;
   uint columns;

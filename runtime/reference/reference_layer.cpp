@@ -154,8 +154,7 @@ void store_y(const LayerSpec& spec, const ReferenceWeights& weights, const Call&
 }
 
 void run_token(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call, uint64_t token,
-               std::vector<int32_t>* counts) {
-  const ReferenceRoutes routes = route_token(spec, weights, call, token);
+               const ReferenceRoutes& routes, std::vector<int32_t>* counts) {
   if (call.has(ViewId::kIds)) {
     for (uint64_t slot = 0; slot < call.view(ViewId::kIds).columns; ++slot) {
       store_integer(call.view(ViewId::kIds), token, slot, routes.ids[slot]);
@@ -181,9 +180,33 @@ void run_token(const LayerSpec& spec, const ReferenceWeights& weights, const Cal
   store_y(spec, weights, call, token, std::move(sum));
 }
 
+// Routes that find their expert full get the id -1. All first choices are served before any second.
+void drop_routes(const LayerSpec& spec, std::vector<ReferenceRoutes>* routes) {
+  std::vector<uint32_t> places(spec.desc.experts, spec.expert_capacity(routes->size()));
+  for (uint32_t slot = 0; slot < spec.desc.top_k; ++slot) {
+    for (ReferenceRoutes& token : *routes) {
+      const auto expert = static_cast<uint32_t>(token.ids[slot]);
+      if (expert >= spec.desc.experts) continue;
+      if (places[expert] == 0) {
+        token.ids[slot] = -1;
+      } else {
+        --places[expert];
+      }
+    }
+  }
+}
+
 void run_routes(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call) {
   std::vector<int32_t> counts(spec.candidates(), 0);
-  for (uint64_t token = 0; token < call.tokens; ++token) run_token(spec, weights, call, token, &counts);
+  const bool limited = spec.desc.capacity != MOE_CAPACITY_NONE;  // which takes the routes of all tokens at once
+  std::vector<ReferenceRoutes> all;
+  for (uint64_t token = 0; token < call.tokens && limited; ++token) {
+    all.push_back(route_token(spec, weights, call, token));
+  }
+  if (limited) drop_routes(spec, &all);
+  for (uint64_t token = 0; token < call.tokens; ++token) {
+    run_token(spec, weights, call, token, limited ? all[token] : route_token(spec, weights, call, token), &counts);
+  }
   if (!call.has(ViewId::kCounts)) return;
   for (uint32_t e = 0; e < spec.candidates(); ++e) store_integer(call.view(ViewId::kCounts), 0, e, counts[e]);
 }

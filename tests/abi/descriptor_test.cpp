@@ -122,6 +122,12 @@ TEST_P(DescriptorTest, Malformed) {
        [](moe_layer_desc& d) {
          d.groups = 2, d.groups_kept = 1, d.group_score = MOE_GROUP_SCORE_SUM_TOP_N, d.group_top_n = 3;
        }},
+      {"desc.capacity", "DENSE",
+       [](moe_layer_desc& d) {
+         d.route_source = MOE_ROUTE_DENSE, d.score = 0, d.experts = d.top_k = 1;
+         d.capacity = MOE_CAPACITY_POSITION, d.capacity_factor = 1;
+       }},
+      {"desc.capacity_factor", "minimum", [](moe_layer_desc& d) { d.capacity = MOE_CAPACITY_POSITION; }},
       {"desc.selection", "score", [](moe_layer_desc& d) { d.selection = MOE_SELECT_SPARSEMIXER; }},  // of a softmax
       {"desc.selection", "logits",
        [](moe_layer_desc& d) {
@@ -177,8 +183,6 @@ TEST_P(DescriptorTest, NotDoneYet) {
        }},
       {"desc.selection", "expert",
        [](moe_layer_desc& d) { d.selection = MOE_SELECT_EXPERT_CHOICE, d.capacity_factor = 1; }},
-      {"desc.capacity", "capacity",
-       [](moe_layer_desc& d) { d.capacity = MOE_CAPACITY_POSITION, d.capacity_factor = 1; }},
       {"desc.capacity", "capacity",
        [](moe_layer_desc& d) { d.capacity = MOE_CAPACITY_PROBABILITY, d.capacity_factor = 1; }},
       {"desc.capacity", "capacity",

@@ -82,7 +82,7 @@ struct Report {
   double excluded_share() const;  // of tokens()
   uint64_t rounded_tokens() const;
   uint64_t uncertain_tokens() const;
-  bool passed() const;                // something passed, nothing failed, and the run was not stopped
+  bool passed() const;  // something passed, nothing failed, and the run was not stopped
 };
 
 // What may be left out of comparisons. Tokens of a layer come near a tie together (a sigmoid of large logits, say), so

@@ -25,6 +25,8 @@ void switch_transformer(moe_layer_desc& d) {
   d.top_k = 1;
   d.flags = MOE_LAYER_UNGATED;
   d.activation = MOE_ACTIVATION_RELU;
+  d.capacity = MOE_CAPACITY_POSITION;
+  d.capacity_factor = 1.25f;
 }
 
 void gshard(moe_layer_desc& d) {
@@ -32,6 +34,8 @@ void gshard(moe_layer_desc& d) {
   divided_by_sum(d, 1e-9f);
   d.flags = MOE_LAYER_UNGATED;
   d.activation = MOE_ACTIVATION_RELU;
+  d.capacity = MOE_CAPACITY_POSITION;
+  d.capacity_factor = 1;
 }
 
 void mixtral(moe_layer_desc& d) {
@@ -263,8 +267,8 @@ constexpr Twin kTwins[] = {{"switch", switch_transformer},
                            {"nemotron_h_latent", nemotron_h_latent},
                            {"kimi_k3", kimi_k3}};
 
-constexpr FamilyTwin kFamilies[] = {{"switch", "switch", "the twin has no capacity"},
-                                    {"gshard", "gshard", "the twin has no capacity"},
+constexpr FamilyTwin kFamilies[] = {{"switch", "switch", nullptr},
+                                    {"gshard", "gshard", nullptr},
                                     {"mixtral", "mixtral", nullptr},
                                     {"qwen2-moe", "qwen2_moe", nullptr},
                                     {"qwen3-moe", "mixtral", nullptr},

@@ -63,6 +63,17 @@ LayerCase directed(const Shape& shape, const std::function<uint32_t(uint64_t, ui
   return c;
 }
 
+// More routes than places for the experts 0 to 2, which fill; expert 3 has room.
+LayerCase capacity(uint64_t tokens, float factor, uint32_t minimum) {
+  LayerCase c = directed({8, 2, 24, 12, tokens}, [](uint64_t t, uint32_t slot) {
+    return static_cast<uint32_t>(t % 5 == 4 ? 3 + slot : (t + slot) % 3);
+  });
+  c.desc.capacity = MOE_CAPACITY_POSITION;
+  c.desc.capacity_factor = factor;
+  c.desc.capacity_minimum = minimum;
+  return c;
+}
+
 // x and router weights are small integers: every logit is exact in any order of summation, and most
 // tie.
 LayerCase integer_ties(uint32_t hidden, uint32_t score, bool bias, bool all_equal) {
@@ -328,6 +339,22 @@ std::vector<FixedCase> make_cases() {
   add("identity_experts_beyond_1024", [] {
     LayerCase c = shape_only({1024, 8, 16, 8, 30});
     c.desc.identity_experts = 1024;
+    return drawn(c);
+  });
+  // One token; tokens without a sort; one sort; blocks of a sort.
+  for (const uint64_t tokens : {1, 11, 70, 700}) {
+    add("capacity_" + std::to_string(tokens), [=] { return capacity(tokens, 1.25f, 0); });
+  }
+  add("capacity_minimum", [] { return capacity(40, 0, 3); });
+  add("capacity_beside_identity_and_shared_experts", [] {
+    LayerCase c = shape_only({5, 3, 24, 12, 50});
+    without_normalisation(c);
+    c.desc.score = MOE_SCORE_IDENTITY;
+    c.desc.route_source = MOE_ROUTE_FROM_IDS;
+    c.desc.identity_experts = 3;
+    c.desc.shared_intermediate = 24;
+    c.desc.capacity = MOE_CAPACITY_POSITION;
+    c.desc.capacity_factor = 0.5f;
     return drawn(c);
   });
   for (FixedCase& one : block_cases()) all.push_back(std::move(one));

@@ -225,6 +225,7 @@ void describe_route(std::ostringstream& out, const moe_layer_desc& d) {
   for (const auto& one : kFlags) out << (has_flag(d, one.flag) ? one.text : "");
   if (d.router_input_multiplier != 0) out << " router x " << d.router_input_multiplier;
   if (d.routed_scale != 0) out << " scale " << d.routed_scale;
+  if (d.capacity != MOE_CAPACITY_NONE) out << " capacity " << d.capacity_factor << " at least " << d.capacity_minimum;
 }
 
 }  // namespace

@@ -200,9 +200,6 @@ std::vector<uint8_t> kept_groups(const LayerCase& c, const double* key, const do
   return kept;
 }
 
-// A NaN is near to all.
-bool near_enough(double most, double s, double eps) { return !(most - s > 2 * eps * std::max(std::fabs(s), most)); }
-
 // Whether no logit lies on the border of what sparsemixer takes for near.
 bool sparsemixer_decided(const LayerCase& c, const double* logit, const double* bound, const int32_t* ids) {
   const double eps = static_cast<double>(c.desc.sparsemixer_eps);
@@ -256,7 +253,9 @@ std::vector<double> layer_input(const LayerCase& c) {
   return x;
 }
 
-RouteOracle route_oracle(const LayerCase& c) {
+namespace {
+
+RouteOracle choose(const LayerCase& c) {
   const size_t tokens = c.tokens, experts = candidates(c.desc), k = c.desc.top_k;
   RouteOracle route;
   route.decided.assign(tokens, 1);
@@ -315,80 +314,32 @@ RouteOracle route_oracle(const LayerCase& c) {
   return route;
 }
 
-namespace {
-
-// Sparsemixer's weights, slot by slot: softmax over the logits near the chosen one, without those chosen before it.
-void sparsemixer_weights(const LayerCase& c, const double* logit, const int32_t* id, double* w) {
-  std::vector<uint8_t> gone(candidates(c.desc), 0);
-  for (size_t s = 0; s < c.desc.top_k; ++s) {
-    const size_t chosen = static_cast<size_t>(id[s]);
-    double sum = 0;
-    for (size_t e = 0; e < gone.size(); ++e) {
-      const bool near = near_enough(logit[chosen], logit[e], static_cast<double>(c.desc.sparsemixer_eps));
-      if (gone[e] == 0 && near) sum += std::exp(logit[e] - logit[chosen]);
-    }
-    w[s] = 1 / sum;
-    gone[chosen] = 1;
-  }
-}
-
-double divisor_of(const moe_layer_desc& d, const double* w) {
-  const double* last = w + d.top_k;
-  const double eps = static_cast<double>(d.normalize_eps), p = static_cast<double>(d.normalize_p);
-  const double sum = std::accumulate(w, last, 0.0);
-  switch (d.normalize) {
-    case MOE_NORMALIZE_SUM_EPS: return sum + eps;
-    case MOE_NORMALIZE_SUM_FLOOR: return std::max(sum, eps);
-    default: {
-      double largest = 0, total = 0;
-      for (const double* v = w; v != last; ++v) largest = std::max(largest, std::fabs(*v));
-      if (std::isinf(largest)) return largest;
-      for (const double* v = w; v != last; ++v) total += std::pow(std::fabs(*v) / largest, p);
-      return largest * std::pow(total, 1 / p);
+// Routes beyond an expert's places get -1; first choices are served first. One token whose experts may differ moves the
+// places of all others.
+void drop_routes(const LayerCase& c, RouteOracle& route) {
+  const moe_layer_desc& d = c.desc;
+  const auto tokens = static_cast<double>(c.tokens);
+  const double share = std::ceil(tokens * d.top_k * static_cast<double>(d.capacity_factor) / d.experts - 1e-4);
+  const auto capacity = std::max(static_cast<size_t>(share), size_t{d.capacity_minimum});
+  std::vector<size_t> served(d.experts, 0);
+  for (size_t slot = 0; slot < d.top_k; ++slot) {
+    for (size_t t = 0; t < c.tokens; ++t) {
+      int32_t& id = route.ids[t * d.top_k + slot];
+      if (id < 0 || static_cast<uint32_t>(id) >= d.experts) continue;
+      if (++served[static_cast<size_t>(id)] > capacity) id = -1;
     }
   }
+  const bool all = std::find(route.decided.begin(), route.decided.end(), 0) == route.decided.end();
+  if (!all) std::fill(route.decided.begin(), route.decided.end(), uint8_t{0});
 }
 
 }  // namespace
 
-std::vector<double> weights_oracle(const LayerCase& c, const RouteOracle& route, const std::vector<int32_t>& ids) {
-  const size_t experts = candidates(c.desc), k = c.desc.top_k;
-  const bool dense = c.desc.route_source == MOE_ROUTE_DENSE;
-  const bool given = c.desc.route_source == MOE_ROUTE_FROM_IDS;
-  std::vector<double> weights(ids.size(), 0);
-  for (size_t t = 0; t < c.tokens; ++t) {
-    double* w = weights.data() + t * k;
-    const int32_t* id = ids.data() + t * k;
-    for (size_t s = 0; s < k; ++s) {
-      if (id[s] < 0) continue;
-      w[s] = dense   ? 1
-             : given ? static_cast<double>(c.inputs.weights[t * k + s])
-                     : route.p[t * experts + static_cast<size_t>(id[s])];
-    }
-    if (c.desc.selection == MOE_SELECT_SPARSEMIXER) sparsemixer_weights(c, route.logits.data() + t * experts, id, w);
-    if (c.desc.weight == MOE_WEIGHT_SOFTMAX) {
-      double largest = -std::numeric_limits<double>::infinity(), sum = 0;
-      for (size_t s = 0; s < k; ++s) {
-        if (id[s] >= 0 && !(w[s] <= largest)) largest = w[s];
-      }
-      for (size_t s = 0; s < k; ++s) {
-        if (id[s] >= 0) sum += w[s] = std::exp(w[s] - largest);
-      }
-      for (size_t s = 0; s < k; ++s) w[s] /= sum;
-    } else if (c.desc.weight == MOE_WEIGHT_SIGMOID) {
-      for (size_t s = 0; s < k; ++s) w[s] = id[s] < 0 ? 0 : sigmoid(w[s]);
-    }
-    if (c.desc.normalize != MOE_NORMALIZE_NONE && (k > 1 || has_flag(c.desc, MOE_LAYER_NORMALIZE_SINGLE))) {
-      const double divisor = divisor_of(c.desc, w);
-      for (size_t s = 0; s < k; ++s) w[s] /= divisor;
-    }
-    for (size_t s = 0; s < k; ++s) {
-      w[s] *= static_cast<double>(or_one(c.desc.routed_scale));
-      const bool scaled = !c.weights.expert_scale.empty() && id[s] >= 0 && id[s] < static_cast<int32_t>(c.desc.experts);
-      if (scaled) w[s] *= static_cast<double>(c.weights.expert_scale[static_cast<size_t>(id[s])]);
-    }
-  }
-  return weights;
+RouteOracle route_oracle(const LayerCase& c) {
+  RouteOracle route = choose(c);
+  route.chosen = route.ids;
+  if (c.desc.capacity != MOE_CAPACITY_NONE) drop_routes(c, route);
+  return route;
 }
 
 }  // namespace moe_conformance

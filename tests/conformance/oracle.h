@@ -18,7 +18,8 @@ struct RouteOracle {
   std::vector<double> p;            // [T, E + Z]: what weights are taken from
   std::vector<double> key;          // [T, E + Z]: what the selection compares
   std::vector<double> key_bound;    // [T, E + Z]
-  std::vector<int32_t> ids;         // [T, k]; -1: skipped
+  std::vector<int32_t> ids;         // [T, k]; -1: skipped, or dropped
+  std::vector<int32_t> chosen;      // [T, k]: before routes were dropped
   std::vector<uint8_t> decided;     // [T]: every deciding gap exceeds twice the bound
 };
 

@@ -209,6 +209,8 @@ LayerCase draw_case(uint64_t seed, uint32_t index, uint32_t attempt, bool long_r
   draw_formats(c, random);
   if (block != 0) draw_block_formats(c, block_random, block);
   draw_arrangement(c, random);
+  Random capacity_random(seed ^ 0x6361706163697479, index, attempt);
+  draw_capacity(c, capacity_random);
   draw_weights(c, random);
   static constexpr float kScales[] = {1, 1, 1, 0.125f, 4};
   draw_inputs(c, random, random.pick(kScales));

@@ -114,4 +114,15 @@ void draw_route(LayerCase& c, Random& random) {
   if (random.chance(0.15)) d.flags |= MOE_LAYER_WEIGHT_ON_INPUT;
 }
 
+void draw_capacity(LayerCase& c, Random& random) {
+  moe_layer_desc& d = c.desc;
+  // One near-tie would decide over the places of all tokens.
+  const bool ties = d.route_source == MOE_ROUTE_FROM_ROUTER && c.tokens > 8;
+  if (d.route_source == MOE_ROUTE_DENSE || ties || random.chance(0.8)) return;
+  static constexpr float kFactors[] = {0.0f, 0.4f, 1.0f, 1.25f, 2.0f};
+  d.capacity = MOE_CAPACITY_POSITION;
+  d.capacity_factor = random.pick(kFactors);
+  if (d.capacity_factor == 0 || random.chance(0.2)) d.capacity_minimum = random.between(1, 4);
+}
+
 }  // namespace moe_conformance

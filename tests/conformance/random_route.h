@@ -10,6 +10,8 @@
 namespace moe_conformance {
 
 void draw_route(LayerCase& c, Random& random);
+// For some layers whose experts no near-tie decides.
+void draw_capacity(LayerCase& c, Random& random);
 
 }  // namespace moe_conformance
 

@@ -101,7 +101,6 @@ TEST(ShippedVectors, EveryFamilyHasOneThatNeedsNothingNew) {
 
 TEST(ShippedVectors, SayWhichExpertsWithWhichWeights) {
   for (const Shipped& one : shipped()) {
-    if (one.file.desc.capacity != MOE_CAPACITY_NONE) continue;  // a dropped route's id is the library's matter
     EXPECT_NE(one.file.output("ids"), nullptr) << one.name;
     EXPECT_NE(one.file.output("weights"), nullptr) << one.name;
     EXPECT_LE(one.file.output("y")->within, kVectorTolerance) << one.name;

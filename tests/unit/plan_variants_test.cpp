@@ -72,6 +72,14 @@ const std::vector<Variant>& variants() {
        as_is, 3, 3, 5, 5},
       {"residual", same, [](const LayerSpec&, CallShape* s) { s->residual_dtype = MOE_DTYPE_F16; }, 3, 3, 5, 5},
       {"every output", same, ask_for_all, 3, 3, 5, 5},
+      // Routes are dropped after the selection of all tokens, and counted again where the block sort wants to know.
+      {"capacity",
+       [](moe_layer_desc d) {
+         d.capacity = MOE_CAPACITY_POSITION;
+         d.capacity_factor = 1;
+         return d;
+       },
+       as_is, 4, 4, 7, 7},
       // The router falls away, and its step with it. A gate on the shared experts brings the step back, and then the
       // block sort makes one more than five: the gate's logit cannot join the selection, which reads no x.
       {"logits from the host", routed_by(MOE_ROUTE_FROM_LOGITS), as_is, 2, 3, 5, 6},
@@ -177,6 +185,7 @@ TEST_P(PlanVariants, KeepTheRules) {
       for (const uint64_t tokens : kTokens) {
         // The floor cuts a large layer into thousands of passes; such plans only differ in length.
         if (passes * (tokens / chunk_limit(p.spec, caps) + 1) > 500) continue;
+        if (p.spec.desc.capacity != MOE_CAPACITY_NONE && tokens > chunk_limit(p.spec, caps)) continue;  // refused
         CallShape shape = forward_shape(p.spec, tokens);
         v.call(p.spec, &shape);
         const Plan plan = p.plan(shape);
@@ -238,6 +247,41 @@ TEST(PlanChunks, FitTheScoresOfManyIdentityExperts) {
   ASSERT_TRUE(plan.ok()) << plan.status().text();
   const std::vector<std::string> problems = check_plan(p.spec, p.layout.value(), p.caps, plan.value());
   EXPECT_TRUE(problems.empty()) << join(problems);
+}
+
+// An expert's places are shared by all tokens of a call: never cut in passes that know nothing of each other.
+TEST(PlanStages, CapacityIsOfOnePass) {
+  moe_layer_desc d = describe(layer_shapes().front(), WeightFormat::kF32);
+  d.capacity = MOE_CAPACITY_POSITION;
+  d.capacity_factor = 1.25f;
+  Planned p(make_spec(d), device("floor"));
+  ASSERT_TRUE(p.layout.ok());
+  const uint64_t most = chunk_limit(p.spec, p.caps);
+  for (const Stage stage : {Stage::kForward, Stage::kRoute}) {
+    CallShape shape = forward_shape(p.spec, most);
+    shape.stage = stage;
+    EXPECT_TRUE(plan_call(p.spec, p.layout.value(), p.caps, shape).ok());
+    shape.tokens = most + 1;
+    const Result<Plan> refused = plan_call(p.spec, p.layout.value(), p.caps, shape);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.status().code(), MOE_ERROR_UNSUPPORTED);
+    EXPECT_EQ(refused.status().argument(), "args.tokens");
+  }
+}
+
+TEST(LayerSpec, AnExpertsPlaces) {
+  moe_layer_desc d = describe(layer_shapes().front(), WeightFormat::kF32);
+  d.experts = 8, d.top_k = 2, d.capacity = MOE_CAPACITY_POSITION;
+  const auto places = [&](float factor, uint32_t minimum, uint64_t tokens) {
+    d.capacity_factor = factor, d.capacity_minimum = minimum;
+    return make_spec(d).expert_capacity(tokens);
+  };
+  EXPECT_EQ(places(1, 0, 1), 1u);  // 0.25
+  EXPECT_EQ(places(1, 0, 12), 3u);
+  EXPECT_EQ(places(1.1f, 0, 40), 11u);   // 11.0000002
+  EXPECT_EQ(places(1.25f, 0, 40), 13u);  // 12.5
+  EXPECT_EQ(places(0, 6, 4096), 6u);
+  EXPECT_EQ(places(2, 6, 4), 6u);
 }
 
 TEST(PlanStages, KeepTheRules) {
