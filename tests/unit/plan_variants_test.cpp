@@ -262,7 +262,7 @@ TEST(PlanStages, CapacityIsOfOnePass) {
     shape.stage = stage;
     EXPECT_TRUE(plan_call(p.spec, p.layout.value(), p.caps, shape).ok());
     shape.tokens = most + 1;
-    const Result<Plan> refused = plan_call(p.spec, p.layout.value(), p.caps, shape);
+    Result<Plan> refused = plan_call(p.spec, p.layout.value(), p.caps, shape);
     ASSERT_FALSE(refused.ok());
     EXPECT_EQ(refused.status().code(), MOE_ERROR_UNSUPPORTED);
     EXPECT_EQ(refused.status().argument(), "args.tokens");
