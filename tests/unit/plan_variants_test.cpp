@@ -254,7 +254,7 @@ TEST(PlanStages, CapacityIsOfOnePass) {
   moe_layer_desc d = describe(layer_shapes().front(), WeightFormat::kF32);
   d.capacity = MOE_CAPACITY_POSITION;
   d.capacity_factor = 1.25f;
-  Planned p(make_spec(d), device("floor"));
+  Planned p(make_spec(d), device("wide-discrete"));
   ASSERT_TRUE(p.layout.ok());
   const uint64_t most = chunk_limit(p.spec, p.caps);
   for (const Stage stage : {Stage::kForward, Stage::kRoute}) {
