@@ -202,6 +202,19 @@ TEST(Architectures, Glm45LeavesOutItsDraftBlock) {
   EXPECT_EQ(d.normalize, MOE_NORMALIZE_SUM_EPS);
   EXPECT_EQ(d.routed_scale, 2.5f);
   EXPECT_EQ(d.groups, 0u);
+  // The draft block is resident, but no token reads it.
+  uint64_t draft = 0, draft_bytes = 0;
+  for (const TensorInfo& tensor : opened.file->tensors()) {
+    if (!tensor.name.starts_with("blk.1.")) continue;
+    draft += tensor.numbers;
+    draft_bytes += tensor.bytes;
+  }
+  ASSERT_GT(draft, 0u);
+  const MoeLayer& layer = opened.model->layers.front();
+  const ModelTotals& totals = opened.model->totals;
+  EXPECT_EQ(totals.active_parameters, totals.parameters - draft - (layer.parameters - layer.active_parameters));
+  EXPECT_EQ(totals.moe_bytes, layer.bytes);
+  EXPECT_LE(totals.bytes_per_token, totals.bytes - draft_bytes - (layer.bytes - layer.bytes_per_token));
 
   GgufWriter all = plain("glm4moe");
   all.u32("glm4moe.expert_shared_count", 0).u32("glm4moe.nextn_predict_layers", 2);

@@ -122,6 +122,23 @@ TEST(MoeModel, MixtralWithATensorPerExpert) {
   EXPECT_EQ(layer.bytes_per_token, stacked.model->layers[1].bytes_per_token);
 }
 
+TEST(MoeModel, RouterInBlocksIsHandedOnAsBlocks) {
+  SampleShape shape;
+  shape.hidden = 32;
+  shape.router_type = 8;  // Q8_0
+  const Opened opened(sample_qwen3moe(shape));
+  ASSERT_TRUE(opened.model.ok()) << opened.model.error().text();
+  const MoeLayer& layer = opened.model->layers[0];
+  EXPECT_EQ(layer.refusal, "");
+  const TensorSource router = source(layer, "router.weight");
+  const moe_tensor_source handed = memory_source(*opened.file, router);
+  EXPECT_EQ(handed.dtype, MOE_DTYPE_BLOCKS);
+  EXPECT_EQ(handed.format.preset, 1u + shape.router_type);
+  EXPECT_EQ(handed.bytes, 34u * shape.experts);
+  const moe_tensor_source matrix = memory_source(*opened.file, source(layer, "experts.up"));
+  EXPECT_EQ(matrix.format.preset, 0u);  // which the descriptor has
+}
+
 TEST(MoeModel, TotalsByHand) {
   const Opened opened(sample_qwen2moe());
   ASSERT_TRUE(opened.model.ok()) << opened.model.error().text();

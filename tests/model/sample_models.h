@@ -20,6 +20,7 @@ struct SampleShape {
   uint32_t shared = 10;  // qwen2moe only
   uint32_t blocks = 2;
   uint32_t type = kGgmlF16;  // of the expert matrices
+  uint32_t router_type = kGgmlF32;
 };
 
 inline void sample_metadata(GgufWriter& file, const std::string& arch, const SampleShape& shape) {
@@ -38,7 +39,7 @@ inline void sample_stacked_block(GgufWriter& file, uint32_t block, const SampleS
   const std::string p = "blk." + std::to_string(block) + ".";
   const uint64_t h = shape.hidden, f = shape.intermediate, e = shape.experts;
   file.tensor(p + "ffn_norm.weight", {h}, kGgmlF32);
-  file.tensor(p + "ffn_gate_inp.weight", {h, e}, kGgmlF32);
+  file.tensor(p + "ffn_gate_inp.weight", {h, e}, shape.router_type);
   file.tensor(p + "ffn_gate_exps.weight", {h, f, e}, shape.type);
   file.tensor(p + "ffn_up_exps.weight", {h, f, e}, shape.type);
   file.tensor(p + "ffn_down_exps.weight", {f, h, e}, shape.type);

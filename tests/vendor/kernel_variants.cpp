@@ -133,6 +133,10 @@ std::vector<Dispatch> kernel_variants(const DeviceCaps& caps) {
     }
     all.layer(d);
   }
+  moe_layer_desc limited = describe(layer_shape("qwen3-30b"), WeightFormat::kF16);
+  limited.capacity = MOE_CAPACITY_POSITION;
+  limited.capacity_factor = 1.25f;
+  all.layer(limited);
   for (const WeightFormat format : kBlockFormats) all.layer(describe(layer_shape("qwen3-30b"), format));
   return all.take();
 }

@@ -21,7 +21,8 @@ class Finder {
 
   Result<MoeModel> run() {
     if (family() && weights() && sizes() && blocks()) {
-      model_.totals = count_totals(checkpoint_, model_.layers, "model.embed_tokens.weight", "lm_head.weight");
+      model_.totals = count_totals(checkpoint_, model_.layers,
+                                   {"model.embed_tokens.weight", "lm_head.weight", "model.layers.", model_.block_count});
       return std::move(model_);
     }
     return std::move(error_);

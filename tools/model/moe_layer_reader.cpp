@@ -30,7 +30,8 @@ bool is_matrix(const std::string& abi_name) {
 std::string type_refusal(const std::string& abi_name, uint32_t ggml_type) {
   if (abi_name == "router.token_table") return ggml_type == kGgmlI32 ? "" : "; i32 is read";
   if (is_plain_float(ggml_type)) return "";
-  if (!is_matrix(abi_name)) return "; routers and vectors are read as f32, f16 and bf16";
+  const bool router = abi_name == "router.weight" || abi_name == "shared.router";
+  if (!is_matrix(abi_name) && !router) return "; vectors are read as f32, f16 and bf16";
   return is_block_format(ggml_type) ? "" : "; that is no type of weights";
 }
 

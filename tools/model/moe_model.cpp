@@ -24,7 +24,8 @@ class Finder {
 
   Result<MoeModel> run() {
     if (architecture() && sizes() && widths() && latent_width() && routing() && clamps() && situ() && blocks()) {
-      model_.totals = count_totals(file_, model_.layers, "token_embd.weight", "output.weight");
+      model_.totals = count_totals(
+          file_, model_.layers, {"token_embd.weight", "output.weight", "blk.", model_.block_count - draft_blocks_});
       return std::move(model_);
     }
     return std::move(error_);

@@ -45,7 +45,7 @@ struct TypeTotal {
 
 // Of the whole file, and of its MoE layers alone. Active parameters leave out experts that are not
 // chosen and count embeddings in full, as model cards do; bytes per token count one row of the
-// embeddings, unless they also serve as the output matrix.
+// embeddings, unless they also serve as the output matrix. Blocks that predict further tokens are resident only.
 struct ModelTotals {
   uint64_t parameters = 0;
   uint64_t active_parameters = 0;

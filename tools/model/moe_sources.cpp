@@ -3,6 +3,7 @@
 // In:  where a layer's tensor lies in a model's files.
 // Out: what the plugin's add_tensor takes (see moe_model.h).
 // Why: the two ways of handing weights over, from the mapping or by path, differ in few fields.
+#include "tools/model/moe_layer_reader.h"
 #include "tools/model/moe_model.h"
 
 namespace moevk::model {
@@ -14,6 +15,8 @@ moe_tensor_source memory_source(const TensorStore& store, const TensorSource& so
   result.expert_count = source.expert_count;
   result.source = MOE_SOURCE_MEMORY;
   result.dtype = source.dtype;
+  const bool router = source.name == "router.weight" || source.name == "shared.router";
+  if (router && source.dtype == MOE_DTYPE_BLOCKS) result.format = format_of_type(source.tensor->type->id);
   result.memory = store.tensor_bytes(*source.tensor).data();
   result.bytes = source.tensor->bytes;
   return result;

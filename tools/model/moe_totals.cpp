@@ -7,6 +7,7 @@
 #include "tools/model/moe_totals.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace moevk::model {
 
@@ -28,10 +29,26 @@ void count_layer(MoeLayer& layer) {
   layer.bytes_per_token = layer.bytes - expert_bytes / experts * unused;
 }
 
-ModelTotals count_totals(const TensorStore& store, const std::vector<MoeLayer>& layers, std::string_view embedding_name,
-                         std::string_view output_name) {
+namespace {
+
+bool is_of_a_draft(std::string_view name, const TotalNames& names) {
+  if (!name.starts_with(names.block)) return false;
+  uint32_t block = 0;
+  const char* first = name.data() + names.block.size();
+  const auto parsed = std::from_chars(first, name.data() + name.size(), block);
+  return parsed.ec == std::errc() && block >= names.blocks;
+}
+
+}  // namespace
+
+ModelTotals count_totals(const TensorStore& store, const std::vector<MoeLayer>& layers, const TotalNames& names) {
   ModelTotals totals;
+  uint64_t draft_parameters = 0, draft_bytes = 0;
   for (const TensorInfo& tensor : store.tensors()) {
+    if (is_of_a_draft(tensor.name, names)) {
+      draft_parameters += tensor.numbers;
+      draft_bytes += tensor.bytes;
+    }
     totals.parameters += tensor.numbers;
     totals.bytes += tensor.bytes;
     auto row = std::find_if(totals.types.begin(), totals.types.end(),
@@ -52,10 +69,10 @@ ModelTotals count_totals(const TensorStore& store, const std::vector<MoeLayer>& 
     totals.moe_bytes += layer.bytes;
     totals.moe_bytes_per_token += layer.bytes_per_token;
   }
-  totals.active_parameters = totals.parameters - totals.moe_parameters + totals.moe_active_parameters;
-  totals.bytes_per_token = totals.bytes - totals.moe_bytes + totals.moe_bytes_per_token;
-  const TensorInfo* embedding = store.find_tensor(embedding_name);
-  if (embedding != nullptr && store.find_tensor(output_name) != nullptr && embedding->numbers > 0) {
+  totals.active_parameters = totals.parameters - draft_parameters - totals.moe_parameters + totals.moe_active_parameters;
+  totals.bytes_per_token = totals.bytes - draft_bytes - totals.moe_bytes + totals.moe_bytes_per_token;
+  const TensorInfo* embedding = store.find_tensor(names.embedding);
+  if (embedding != nullptr && store.find_tensor(names.output) != nullptr && embedding->numbers > 0) {
     const uint64_t rows = embedding->numbers / embedding->ne[0];
     totals.bytes_per_token -= embedding->bytes - embedding->bytes / rows;
   }

@@ -15,8 +15,13 @@ namespace moevk::model {
 // Fills the four counts of a layer from its tensors.
 void count_layer(MoeLayer& layer);
 
-// `embedding` and `output`: names of the tables that turn tokens into rows and back.
-ModelTotals count_totals(const TensorStore& store, const std::vector<MoeLayer>& layers, std::string_view embedding,
-                         std::string_view output);
+// How the tensors of a kind of file are called.
+struct TotalNames {
+  std::string_view embedding, output;  // the tables that turn tokens into rows and back
+  std::string_view block;              // stands before the number of a block
+  uint32_t blocks = 0;                 // of a forward pass; later ones predict further tokens, and are only resident
+};
+
+ModelTotals count_totals(const TensorStore& store, const std::vector<MoeLayer>& layers, const TotalNames& names);
 
 }  // namespace moevk::model
