@@ -10,7 +10,7 @@
 namespace moevk {
 namespace {
 
-constexpr VkDeviceSize kBlockBytes = 256u << 20;
+constexpr VkDeviceSize kBlockBytes = 4ull << 20;  // what is held beyond what is used, at most, for each kind of memory
 constexpr VkDeviceSize kAddressAlignment = 256;  // kernels read weights by addresses of 16-byte words
 
 void VKAPI_PTR count_allocation(VmaAllocator, uint32_t, VkDeviceMemory, VkDeviceSize bytes, void* state) {
