@@ -11,7 +11,7 @@ namespace moevk {
 namespace {
 
 constexpr VkDeviceSize kBlockBytes = 4ull << 20;  // what is held beyond what is used, at most, for each kind of memory
-constexpr VkDeviceSize kAddressAlignment = 256;  // kernels read weights by addresses of 16-byte words
+constexpr VkDeviceSize kAddressAlignment = 256;   // kernels read weights by addresses of 16-byte words
 
 void VKAPI_PTR count_allocation(VmaAllocator, uint32_t, VkDeviceMemory, VkDeviceSize bytes, void* state) {
   static_cast<SharedState*>(state)->driver_allocated(bytes);
