@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+//
+// In:  rows of f32 weights.
+// Out: the same in a plain type, or in one of GGUF's block types whose codes follow from the block alone.
+// Why: `moevk quantize`. The formulas are ggml's (its quantize_row_*_ref), bit for bit: tests/model/encoder_oracle_test.cpp.
+//      Types whose scales are searched for, or want an importance matrix, are llama-quantize's business.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace moevk::model {
+
+constexpr uint32_t kGgmlQ4_0 = 2, kGgmlQ4_1 = 3, kGgmlQ5_0 = 6, kGgmlQ5_1 = 7, kGgmlQ8_0 = 8, kGgmlMxfp4 = 39;
+
+// True for f32, f16, bf16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and MXFP4.
+bool can_encode(uint32_t ggml_type);
+// Their names, for messages: "F32, F16, ...".
+std::string encodable_types();
+// The number of a type by its name, in any case; UINT32_MAX if it is none of them.
+uint32_t encodable_type(const std::string& name);
+
+// `count` weights, whole blocks of a type that can be encoded; `to` has room for them. All are finite, and none is
+// larger than f16 allows where that has to hold it or a block's scale.
+void encode_row(uint32_t ggml_type, const float* from, uint64_t count, std::byte* to);
+
+}  // namespace moevk::model

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+//
+// moevk quantize. In: a GGUF file in f32, f16 or bf16. Out: one whose experts are in another type.
+// Why: experts are where the memory goes, and some hosts have no other tool at hand.
+#include <cstdio>
+#include <memory>
+
+#include "tools/model/block_encoder.h"
+#include "tools/model/gguf_rewriter.h"
+#include "tools/model/moe_model.h"
+#include "tools/moevk/commands.h"
+#include "tools/moevk/terminal.h"
+
+namespace moevk::cli {
+namespace {
+
+struct QuantizeOptions {
+  std::string in, out, type;
+};
+
+bool is_expert_matrix(const std::string& name) { return name.starts_with("experts.") && !name.ends_with(".bias"); }
+
+void run_quantize(const QuantizeOptions& options) {
+  model::Rewrite rewrite;
+  rewrite.type = model::encodable_type(options.type);
+  if (rewrite.type == UINT32_MAX) {
+    throw UsageError("--type", options.type + " is none of " + model::encodable_types() +
+                                   "; others are searched for, or want an importance matrix: llama-quantize has them");
+  }
+  const auto file = model::GgufFile::open(options.in);
+  if (!file) throw UsageError(options.in, file.error().text());
+  const auto found = model::find_moe_layers(*file);
+  if (!found) throw UsageError(options.in, found.error().text());
+  uint64_t before = 0;
+  for (const model::MoeLayer& layer : found->layers) {
+    for (const model::TensorSource& source : layer.tensors) {
+      if (!is_expert_matrix(source.name)) continue;
+      rewrite.tensors.push_back(source.tensor);
+      before += source.tensor->bytes;
+    }
+  }
+  Progress progress("quantising");
+  rewrite.progress = [&](uint64_t done, uint64_t total) {
+    progress.update(done, total);
+    return true;
+  };
+  const auto written = model::rewrite_gguf(*file, options.out, rewrite);
+  progress.clear();
+  if (!written) throw UsageError(options.out, written.error().text());
+  const uint64_t saved = file->bytes().size() > *written ? file->bytes().size() - *written : 0;
+  std::printf("%s: %s, experts' matrices (%zu tensors, %s) in %s; %s less than %s\n", options.out.c_str(),
+              bytes_text(static_cast<double>(*written)).c_str(), rewrite.tensors.size(),
+              bytes_text(static_cast<double>(before)).c_str(), model::find_ggml_type(rewrite.type)->name,
+              bytes_text(static_cast<double>(saved)).c_str(), options.in.c_str());
+}
+
+}  // namespace
+
+void register_quantize(CLI::App& app, const GlobalOptions&, int& exit_code) {
+  CLI::App* command = app.add_subcommand("quantize", "a GGUF file whose experts have another type");
+  command->footer(
+      "Examples:\n"
+      "  moevk quantize models/tiny-moe-f16.gguf tiny-moe-q8.gguf --type Q8_0\n"
+      "Routers, attention and all else stay as they are. Nothing is overwritten.");
+  auto options = std::make_shared<QuantizeOptions>();
+  command->add_option("IN", options->in, "a GGUF file with MoE layers in f32, f16 or bf16")->required();
+  command->add_option("OUT", options->out, "the new file")->required();
+  command->add_option("--type", options->type, "of the experts: " + model::encodable_types())->required();
+  command->callback([options, &exit_code] {
+    run_quantize(*options);
+    exit_code = kExitOk;
+  });
+}
+
+}  // namespace moevk::cli
