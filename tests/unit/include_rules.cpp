@@ -145,7 +145,9 @@ const std::vector<Rule>& rules() {
       {"tools/model/", true, true, true, {"plugin_api/moe_plugin.h", "nlohmann/", "tools/model/"}},
       {"tools/", true, true, true, together({host, {"tools/", "tests/conformance/conformance.h"}})},
       {"hosts/", true, true, true, together({host, {"hosts/"}})},
-      {"bench/", true, true, true, together({host, {"bench/"}})},
+      {"bench/", true, true, true, together({host, {"bench/", "tools/"}})},
+      // A peer's public C headers; its libraries are opened at run time.
+      {"bench/ggml_", true, true, true, together({host, {"bench/", "ggml.h", "ggml-alloc.h", "ggml-backend.h"}})},
       // Hosts that run on Vulkan themselves.
       {"bench/encode_cost.cpp", true, true, true, together({host, kVulkanAbi, kVulkan, {"bench/", "tests/"}})},
       {"bench/device_peak", true, true, true, together({host, kVulkanAbi, kVulkan, {"device_peak_comp.h", "tests/"}})},

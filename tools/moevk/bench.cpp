@@ -5,7 +5,6 @@
 // measured the same way on every device: weights and tokens on the device, nothing copied in the
 // timed part, which is encode, submit and wait.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -14,6 +13,7 @@
 
 #include "tools/model/json_text.h"
 #include "tools/model/utf8_path.h"
+#include "tools/moevk/bench_case.h"
 #include "tools/moevk/commands.h"
 #include "tools/moevk/forward.h"
 #include "tools/moevk/layer_options.h"
@@ -60,63 +60,6 @@ std::vector<float> routing_bias(const moe_layer_desc& desc, const std::string& r
   }
   return bias;
 }
-
-// One layer with its tokens on the device, ready to be timed.
-class BenchCase {
- public:
-  BenchCase(const Host& host, moe_device* device, moe_layer* layer, const moe_layer_desc& desc, uint64_t tokens,
-            uint64_t seed)
-      : host_(host), layer_(layer), experts_(desc.experts) {
-    const uint64_t bytes = tokens * desc.hidden * sizeof(float);
-    x_ = moe::create_buffer(host.library(), device, bytes);
-    y_ = moe::create_buffer(host.library(), device, bytes);
-    counts_ = moe::create_buffer(host.library(), device, experts_ * sizeof(int32_t));
-    const std::vector<float> x = random_tokens(tokens, desc.hidden, seed);
-    moe::check([&](moe_error* e) { return host.api().write_buffer(x_, 0, x.data(), bytes, e); });
-    moe::check([&](moe_error* e) { return host.api().prepare(layer, tokens, tokens, e); });
-    context_ = moe::create_context(host.library(), device, tokens);
-    x_view_ = moe::buffer_view(x_, 0, MOE_DTYPE_F32, tokens, desc.hidden);
-    y_view_ = moe::buffer_view(y_, 0, MOE_DTYPE_F32, tokens, desc.hidden);
-    counts_view_ = moe::buffer_view(counts_, 0, MOE_DTYPE_I32, 1, experts_);
-    args_.tokens = tokens;
-    args_.x = &x_view_;
-    args_.y = &y_view_;
-  }
-  BenchCase(const BenchCase&) = delete;
-  BenchCase& operator=(const BenchCase&) = delete;
-
-  // Milliseconds of one call, of `calls` in one submit.
-  double time(uint32_t calls) {
-    const auto start = std::chrono::steady_clock::now();
-    for (uint32_t call = 0; call < calls; ++call) {
-      moe::check([&](moe_error* e) { return host_.api().forward(context_, layer_, &args_, e); });
-    }
-    moe::wait(host_.library(), context_, moe::flush(host_.library(), context_));
-    const auto end = std::chrono::steady_clock::now();
-    return std::chrono::duration<double, std::milli>(end - start).count() / calls;
-  }
-
-  // Experts with at least one token, counted by the device.
-  double count_experts() {
-    args_.counts = &counts_view_;
-    time(1);
-    args_.counts = nullptr;
-    std::vector<int32_t> counts(experts_);
-    moe::check([&](moe_error* e) {
-      return host_.api().read_buffer(counts_, 0, counts.data(), experts_ * sizeof(int32_t), e);
-    });
-    return static_cast<double>(std::count_if(counts.begin(), counts.end(), [](int32_t n) { return n > 0; }));
-  }
-
- private:
-  const Host& host_;
-  moe_layer* layer_;
-  uint64_t experts_;
-  moe::Buffer x_, y_, counts_;
-  moe::Context context_;
-  moe_view x_view_{}, y_view_{}, counts_view_{};
-  moe_call_args args_ = moe_init<moe_call_args>();
-};
 
 // So many calls in a submit that it does not last half a second: some systems end longer ones.
 uint32_t fitting_calls(BenchCase& bench, uint32_t calls) {
@@ -211,7 +154,7 @@ int bench(const GlobalOptions& globals, const BenchOptions& options) {
     if (!bias.empty() && desc.route_source == MOE_ROUTE_FROM_ROUTER) desc.flags |= MOE_LAYER_ROUTER_BIAS;
     const moe::Layer layer = upload_random_layer(host, device, desc, options.seed, bias, format + ": random weights");
     for (const uint64_t tokens : options.tokens) {
-      BenchCase bench_case(host, device, layer, desc, tokens, options.seed);
+      BenchCase bench_case(host, device, layer, desc, random_tokens(tokens, desc.hidden, options.seed));
       uint32_t last = 0;
       for (const uint32_t wanted : options.per_submit) {
         const uint32_t calls = fitting_calls(bench_case, wanted);
