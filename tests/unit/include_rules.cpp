@@ -144,6 +144,7 @@ const std::vector<Rule>& rules() {
        together({kAbi, kVulkanAbi, kLoader, kVulkan, {"vulkan_host_comp.h"}})},
       {"tools/model/", true, true, true, {"plugin_api/moe_plugin.h", "nlohmann/", "tools/model/"}},
       {"tools/", true, true, true, together({host, {"tools/", "tests/conformance/conformance.h"}})},
+      {"tools/moevk/device_peak", true, true, true, together({host, {"tools/", "nlohmann/"}})},  // reads JSON
       {"hosts/", true, true, true, together({host, {"hosts/"}})},
       {"bench/", true, true, true, together({host, {"bench/", "tools/"}})},
       // A peer's public C headers; its libraries are opened at run time.
