@@ -163,15 +163,15 @@ double best_rate(VulkanHost& host, double unit, double seconds, uint32_t most, c
 
 struct DispatchCost {
   double seconds;         // of a dispatch that does nothing and waits for the one before it
-  double submit_seconds;  // of a submit and the wait for it, without its dispatches
+  double submit_seconds;  // of an empty submit and the wait for it
 };
 
 // From submits of few and of many dispatches, the best of several of each: what is the same in both falls out.
 DispatchCost dispatch_cost(VulkanHost& host, const Kernels& kernels, uint64_t vectors, double seconds) {
-  constexpr uint32_t kCounts[2] = {16, 272};
-  double best[2] = {1e9, 1e9};
-  VkCommandBuffer commands[2];
-  for (int i = 0; i < 2; ++i) {
+  constexpr uint32_t kCounts[3] = {0, 16, 272};
+  double best[3] = {1e9, 1e9, 1e9};
+  VkCommandBuffer commands[3];
+  for (int i = 0; i < 3; ++i) {
     commands[i] = host.allocate_commands();
     host.begin(commands[i], VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT);
     VkMemoryBarrier barrier{};
@@ -189,15 +189,14 @@ DispatchCost dispatch_cost(VulkanHost& host, const Kernels& kernels, uint64_t ve
   for (int round = 0;; ++round) {
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
     if (round >= 5 && spent.count() >= seconds) break;
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < 3; ++i) {
       const auto begin = std::chrono::steady_clock::now();
       host.submit_and_wait(commands[i]);
       const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
       best[i] = std::min(best[i], took.count());
     }
   }
-  const double one = std::max(0.0, (best[1] - best[0]) / (kCounts[1] - kCounts[0]));
-  return {one, std::max(0.0, best[0] - kCounts[0] * one)};
+  return {std::max(0.0, best[2] - best[1]) / (kCounts[2] - kCounts[1]), best[0]};
 }
 
 int run(const char* path, double seconds) {

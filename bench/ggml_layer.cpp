@@ -98,6 +98,7 @@ GgmlWeights::GgmlWeights(GgmlDevice& device, const GgmlShape& s, const WeightRea
       if (takes(ggml, device.devices()[place], w, product)) break;
     }
     ggml.free(trial);
+    if (place > 0) declined_ += (declined_.empty() ? "" : ", ") + std::string(m.name);
     *m.tensor = m.tensor == &router ? ggml.new_tensor_2d(contexts_[place], GGML_TYPE_F32, m.in, m.out)
                                     : ggml.new_tensor_3d(contexts_[place], s.type, m.in, m.out, m.experts);
     ggml.set_name(*m.tensor, m.name);
@@ -171,8 +172,7 @@ GgmlLayer::GgmlLayer(const GgmlWeights& weights, const std::vector<float>& x)
   if (scheduler_ == nullptr || !ggml_.sched_alloc_graph(scheduler_, graph_)) {
     throw std::runtime_error("ggml's scheduler does not take the layer");
   }
-  splits_ = ggml_.sched_get_n_splits(scheduler_);
-  note_declined();
+  note_cpu();
 }
 
 GgmlLayer::~GgmlLayer() {
@@ -182,7 +182,7 @@ GgmlLayer::~GgmlLayer() {
   if (context_ != nullptr) ggml_.free(context_);
 }
 
-void GgmlLayer::note_declined() {
+void GgmlLayer::note_cpu() {
   GgmlDevice& device = weights_.device();
   if (device.is_cpu()) return;
   std::map<std::string, int> counts;
@@ -193,7 +193,7 @@ void GgmlLayer::note_declined() {
     ++counts[ggml_.op_name(node->op)];
   }
   for (const auto& [name, count] : counts) {
-    declined_ += (declined_.empty() ? "" : ", ") + std::to_string(count) + " x " + name;
+    on_cpu_ += (on_cpu_.empty() ? "" : ", ") + std::to_string(count) + " x " + name;
   }
 }
 

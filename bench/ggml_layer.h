@@ -59,6 +59,8 @@ class GgmlWeights {
 
   GgmlDevice& device() const { return device_; }
   const GgmlShape& shape() const { return shape_; }
+  // The matrices whose product the device declines, "experts.gate, experts.up"; empty if it takes all.
+  const std::string& declined() const { return declined_; }
   ggml_tensor *router = nullptr, *gate = nullptr, *up = nullptr, *down = nullptr;
 
  private:
@@ -66,6 +68,7 @@ class GgmlWeights {
   GgmlShape shape_;
   std::vector<ggml_context*> contexts_;  // one a kind of memory
   std::vector<ggml_backend_buffer_t> buffers_;
+  std::string declined_;
 };
 
 // The layer for so many tokens, ready to run.
@@ -79,12 +82,11 @@ class GgmlLayer {
 
   double time();                      // milliseconds of one run, until its end
   std::vector<float> read_y() const;  // [tokens, hidden] of the last run
-  // The operations that the device declined, "3 x MUL_MAT_ID"; empty if it runs all.
-  const std::string& declined() const { return declined_; }
-  int splits() const { return splits_; }
+  // The operations that the scheduler gave to the CPU in the device's place, "3 x MUL_MAT_ID"; empty: none.
+  const std::string& on_cpu() const { return on_cpu_; }
 
  private:
-  void note_declined();
+  void note_cpu();
 
   const GgmlWeights& weights_;
   const GgmlLibrary& ggml_;
@@ -95,8 +97,7 @@ class GgmlLayer {
   ggml_cgraph* graph_ = nullptr;
   ggml_tensor* y_ = nullptr;
   size_t values_;
-  std::string declined_;
-  int splits_ = 0;
+  std::string on_cpu_;
 };
 
 }  // namespace moevk::bench

@@ -89,7 +89,6 @@ GgmlLibrary::GgmlLibrary(const std::string& folder, const std::string& backends)
   MOEVK_GGML_BACKEND(sched_alloc_graph);
   MOEVK_GGML_BACKEND(sched_graph_compute);
   MOEVK_GGML_BACKEND(sched_get_tensor_backend);
-  MOEVK_GGML_BACKEND(sched_get_n_splits);
 #undef MOEVK_GGML
 #undef MOEVK_GGML_BACKEND
   log_set(only_errors, nullptr);

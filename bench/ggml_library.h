@@ -74,7 +74,6 @@ struct GgmlLibrary {
   decltype(&::ggml_backend_sched_alloc_graph) sched_alloc_graph;
   decltype(&::ggml_backend_sched_graph_compute) sched_graph_compute;
   decltype(&::ggml_backend_sched_get_tensor_backend) sched_get_tensor_backend;
-  decltype(&::ggml_backend_sched_get_n_splits) sched_get_n_splits;
 };
 
 }  // namespace moevk::bench

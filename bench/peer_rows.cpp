@@ -45,7 +45,8 @@ std::string table_line(const PeerRow& row, const std::vector<std::string>& peers
     }
     line += formatted(" | %*.3f %9.3f %6.2fx %8.1e", width, peer->median_ms(), peer->p95_ms(), row.ratio(*peer),
                       peer->error);
-    if (!peer->declined.empty()) notes += "  " + name + " declined " + peer->declined + ": on its CPU";
+    if (!peer->declined.empty()) notes += "  " + name + " declines " + peer->declined;
+    if (!peer->on_cpu.empty()) notes += "; on its CPU: " + peer->on_cpu;
   }
   return line + formatted(" | %zu", ours.samples_ms.size()) + notes;
 }
@@ -64,7 +65,7 @@ std::string json_object(const PeerRow& row, const std::string& device, const std
     text += "{\"name\": " + json_string(timing.name) +
             formatted(", \"median_ms\": %.6g, \"p95_ms\": %.6g, \"repeats\": %zu, \"ratio\": %.4g, \"nmse\": %.3g",
                       timing.median_ms(), timing.p95_ms(), timing.samples_ms.size(), row.ratio(timing), timing.error) +
-            ", \"declined\": " + json_string(timing.declined) + "}";
+            ", \"declined\": " + json_string(timing.declined) + ", \"on_cpu\": " + json_string(timing.on_cpu) + "}";
   }
   return text + "], \"device\": " + json_string(device) + ", \"driver\": " + json_string(driver) +
          ", \"ggml\": " + json_string(ggml_version) + "}";

@@ -16,7 +16,8 @@ struct Timing {
   std::string name;  // "ours", "ggml-vulkan", "ggml-cpu"
   std::vector<double> samples_ms;
   double error = 0;      // of the output against ours, see normalized_error; of ours 0
-  std::string declined;  // what the device handed to the CPU; empty: nothing
+  std::string declined;  // the products that the device declines; empty: none
+  std::string on_cpu;    // what ran on the CPU in its place; empty: nothing
 
   double median_ms() const;
   double p95_ms() const;

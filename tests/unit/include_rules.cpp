@@ -167,9 +167,9 @@ const std::vector<Rule>& rules() {
        together({kAbi, kKernelTable, {"gtest/", "runtime/", "backend/", "tests/layers/", "tests/vendor/"}})},
       // Other people's public C headers; their libraries are opened at run time.
       {"tests/peers/", true, true, true,
-       together(
-           {host,
-            {"gtest/", "tools/", "tests/", "llama.h", "ggml.h", "ggml-backend.h", "gguf.h", "onnxruntime_c_api.h"}})},
+       together({host,
+                 {"gtest/", "tools/", "tests/", "bench/", "llama.h", "ggml.h", "ggml-backend.h", "gguf.h",
+                  "onnxruntime_c_api.h"}})},
       {"tests/", true, true, true, together({host, {"gtest/", "tools/", "tests/"}})},
   };
   return all;
