@@ -38,6 +38,7 @@ gpu_kit() {
     expect "reports the time of a layer" kit_report_has '^\| f32 \| 4 \| [0-9.]+ \| [0-9.]+ \|'
     expect "names no folder of this machine" kit_has_no_paths
     if [ -e "$kit/peer.tar.gz" ]; then
+      expect "reports whole layers beside the peer" kit_report_has '^4 compared, 0 differ, 0 skipped$'
       expect "reports the peer" kit_report_has '^\| f16 \| 1 \|.*\| [0-9.]+ \| [0-9.]+ \|$'
     else
       echo "   skipped: no peer here; add it with: scripts/lab hosts"

@@ -204,11 +204,12 @@ TEST(Cli, BenchTellsTheFloorAndWritesAPage) {
 
 TEST(Cli, BenchRunsDevicePeakBesideIt) {
   if (!has_vulkan_device()) GTEST_SKIP() << "no Vulkan device";
-  const Output output = run_moevk("bench --shape 64,32,8,2 --tokens 1 --repeat 2");
+  const Output output = run_moevk("bench --shape 64,32,8,2 --tokens 1 --repeat 2 --steps");
   EXPECT_EQ(output.code, 0) << output.out << output.err;
   EXPECT_EQ(output.err, "");
   EXPECT_TRUE(contains(output.out, "GFLOP/s in f32")) << output.out;
   EXPECT_TRUE(contains(output.out, " %  ")) << output.out;
+  EXPECT_TRUE(contains(output.out, "\nsteps   64,32,8,2 f16 T=1: ")) << output.out;
 }
 
 TEST(Cli, BenchKnowsRoutingAndSharedExperts) {

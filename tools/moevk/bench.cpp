@@ -27,6 +27,8 @@
 namespace moevk::cli {
 namespace {
 
+constexpr uint32_t kProfiledCalls = 5;  // after those that are timed
+
 struct BenchOptions {
   LayerOptions layer;
   std::vector<uint64_t> tokens = {1, 8, 64};
@@ -38,6 +40,7 @@ struct BenchOptions {
   uint64_t seed = 1;
   std::string json;  // "-": stdout
   std::string html;
+  bool steps = false;
   std::string peak;  // a file of device_peak's, or "none"; empty: it is run
 };
 
@@ -182,6 +185,7 @@ int bench(const GlobalOptions& globals, const BenchOptions& options) {
           if (calls == std::exchange(last, calls)) continue;
           rows.push_back(measure(bench_case, options, desc, format, tokens, calls));
           rows.back().shape = shape.shape;
+          if (options.steps) rows.back().steps = bench_case.profile(kProfiledCalls);
           if (peak) rows.back().floor = floor_of(rows.back().work, peak->peak, least_steps(desc));
           write("--json", json, (rows.size() == 1 ? "[\n " : ",\n ") + bench_json(rows.back(), info));
         }
@@ -234,6 +238,7 @@ void register_bench(CLI::App& app, const GlobalOptions& globals, int& exit_code)
       ->type_name("[FILE]")
       ->expected(0, 1)
       ->default_str("-");
+  command->add_flag("--steps", options->steps, "the device's time of each step too, of further calls");
   command->add_option("--html", options->html, "write a page with plots to FILE")->type_name("FILE");
   command
       ->add_option("--peak", options->peak,

@@ -48,6 +48,24 @@ double BenchCase::count_experts() {
   return static_cast<double>(std::count_if(counts.begin(), counts.end(), [](int32_t n) { return n > 0; }));
 }
 
+std::vector<StepTime> BenchCase::profile(uint32_t repeats) {
+  std::vector<StepTime> steps;
+  if (!start_profiling(host_, context_)) return steps;
+  std::vector<std::vector<double>> samples;
+  for (uint32_t repeat = 0; repeat < repeats; ++repeat) {
+    time(1);
+    const std::vector<moe_step_timing> timings = read_timings(host_, context_);
+    steps.resize(timings.size()), samples.resize(timings.size());
+    for (size_t i = 0; i < timings.size(); ++i) {
+      samples[i].push_back(timings[i].milliseconds);
+      steps[i] = {timings[i].name, timings[i].dispatches, quantile(samples[i], 0.5), timings[i].bytes,
+                  timings[i].flops};
+    }
+  }
+  moe::check([&](moe_error* e) { return host_.introspection().set_profiling(context_, 0, e); });
+  return steps;
+}
+
 std::vector<float> BenchCase::read_y() const {
   std::vector<float> y(values_);
   moe::check([&](moe_error* e) { return host_.api().read_buffer(y_, 0, y.data(), y.size() * sizeof(float), e); });

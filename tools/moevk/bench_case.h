@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "tools/moevk/forward.h"
 #include "tools/moevk/host.h"
 
 namespace moevk::cli {
@@ -26,6 +27,8 @@ class BenchCase {
   double time(uint32_t calls);
   // Experts with at least one token, counted by the device.
   double count_experts();
+  // The steps of a call, each with its median over `repeats` calls; empty where the device has no clock.
+  std::vector<StepTime> profile(uint32_t repeats);
   // [tokens, hidden] of the last call.
   std::vector<float> read_y() const;
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "plugin_api/moe_plugin.h"
+#include "tools/moevk/forward.h"
 #include "tools/moevk/roofline.h"
 
 namespace moevk::cli {
@@ -24,14 +25,16 @@ struct BenchRow {
   Roofline work;  // what the layer needs
   double median_ms = 0, p95_ms = 0;
   size_t repeats = 0;
-  uint32_t calls = 1;          // in one submit
-  std::optional<Floor> floor;  // where the device's peak is known
+  uint32_t calls = 1;           // in one submit
+  std::optional<Floor> floor;   // where the device's peak is known
+  std::vector<StepTime> steps;  // of a profiled call, where that was asked for
 
   double gbps() const { return work.bytes / median_ms * 1e-6; }
   double gflops() const { return work.flops / median_ms * 1e-6; }
   double percent_of_floor() const { return floor ? 100 * floor->ms() / median_ms : 0; }  // 100: cannot be faster
 };
 
+// And a line a row with the time of its steps, where they were measured.
 void print_bench_table(const std::vector<BenchRow>& rows);
 std::string bench_json(const BenchRow& row, const moe_device_info& device);
 
