@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -146,7 +147,9 @@ void take_turns(const std::vector<std::pair<Timing*, std::function<double()>>>& 
     if (round >= options.least && spent.count() >= most) break;
     for (size_t i = 0; i < sides.size(); ++i) {
       const auto& [timing, run] = sides[(round + i) % sides.size()];
+      const std::clock_t before = std::clock();
       timing->samples_ms.push_back(run());
+      timing->cpu_ms.push_back(1e3 * static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC);
     }
   }
 }

@@ -15,12 +15,14 @@ namespace moevk::bench {
 struct Timing {
   std::string name;  // "ours", "ggml-vulkan", "ggml-cpu"
   std::vector<double> samples_ms;
-  double error = 0;      // of the output against ours, see normalized_error; of ours 0
-  std::string declined;  // the products that the device declines; empty: none
-  std::string on_cpu;    // what ran on the CPU in its place; empty: nothing
+  std::vector<double> cpu_ms;  // of all threads of the process, one for each sample
+  double error = 0;            // of the output against ours, see normalized_error; of ours 0
+  std::string declined;        // the products that the device declines; empty: none
+  std::string on_cpu;          // what ran on the CPU in its place; empty: nothing
 
   double median_ms() const;
   double p95_ms() const;
+  double median_cpu_ms() const;
 };
 
 struct PeerRow {
@@ -33,6 +35,9 @@ struct PeerRow {
 
   // How much slower a peer is than ours, medians: above 1 ours is faster.
   double ratio(const Timing& peer) const;
+  // The same of the processor's time. On a software driver it is the layer's own cost, whatever else the machine does; on
+  // a GPU it is the host's side.
+  double cpu_ratio(const Timing& peer) const;
 };
 
 // The heading, and a row as a line under it.

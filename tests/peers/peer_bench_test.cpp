@@ -71,7 +71,8 @@ TEST(PeerInputs, ErrorIsSquaredAndRelative) {
 PeerRow some_row() {
   PeerRow row;
   row.shape = "64,32,8,2", row.format = "f16", row.routing = "uniform", row.tokens = 9, row.experts = 7;
-  row.timings = {{"ours", {2, 4, 3}, 0, "", ""}, {"ggml-vulkan", {6, 9, 12}, 1e-6, "experts.\"up\"", "1 x MUL_MAT_ID"}};
+  row.timings = {{"ours", {2, 4, 3}, {5, 5, 8}, 0, "", ""},
+                 {"ggml-vulkan", {6, 9, 12}, {10, 9, 30}, 1e-6, "experts.\"up\"", "1 x MUL_MAT_ID"}};
   return row;
 }
 
@@ -79,8 +80,9 @@ TEST(PeerRows, ARatioAboveOneMeansOursIsFaster) {
   const PeerRow row = some_row();
   EXPECT_DOUBLE_EQ(row.timings[0].median_ms(), 3);
   EXPECT_DOUBLE_EQ(row.ratio(row.timings[1]), 3);
+  EXPECT_DOUBLE_EQ(row.cpu_ratio(row.timings[1]), 2);
   const std::string line = table_line(row, {"ggml-vulkan", "ggml-cpu"});
-  EXPECT_NE(line.find(" 3.00x"), std::string::npos) << line;
+  EXPECT_NE(line.find(" 3.00x   2.00x"), std::string::npos) << line;
   EXPECT_NE(line.find("ggml-vulkan declines experts.\"up\"; on its CPU: 1 x MUL_MAT_ID"), std::string::npos) << line;
 }
 
