@@ -12,7 +12,7 @@ kit_is_small() {
 }
 kit_runs() {
   on_driver "$(icd lavapipe)"
-  env "${environment[@]}" timeout -k 10 300 "$kit/run" --small --report "$kit_report" >"$logs/gpu-kit.log" 2>&1 || {
+  env "${environment[@]}" timeout -k 10 420 "$kit/run" --small --report "$kit_report" >"$logs/gpu-kit.log" 2>&1 || {
     cat "$logs/gpu-kit.log"
     return 1
   }

@@ -149,6 +149,12 @@ TEST(RooflinePlot, PutsPointsWhereTheyBelong) {
   const std::string share = share_svg({row});
   EXPECT_EQ(xml_problem(share), "");
   EXPECT_NE(share.find("cy=\"175.0\""), std::string::npos) << share;  // half way between 16 and 334
+  row.median_ms = 10;                                                 // 10 %, still linear
+  EXPECT_NE(share_svg({row}).find("cy=\"302.2\""), std::string::npos) << share_svg({row});
+  row.median_ms = 20;  // 5 % of 1..100 on a logarithmic axis
+  const std::string small = share_svg({row});
+  EXPECT_EQ(xml_problem(small), "");
+  EXPECT_NE(small.find("cy=\"222.9\""), std::string::npos) << small;
 }
 
 TEST(DevicePeakFile, IsReadOrRefused) {

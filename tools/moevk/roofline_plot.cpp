@@ -136,7 +136,8 @@ std::string roofline_svg(const std::vector<BenchRow>& rows, const DevicePeak& pe
   out += line(x.at(start), y.at(start * peak.bandwidth_gbps), x.at(ridge), y.at(peak.gflops), "roof");
   out += line(x.at(ridge), y.at(peak.gflops), x.to, y.at(peak.gflops), "roof");
   out += text(x.to - 4, y.at(peak.gflops) - 6, "end", formatted("%.4g GFLOP/s", peak.gflops));
-  out += text(x.at(start) + 8, y.at(start * peak.bandwidth_gbps) - 8, "start",
+  const double middle = std::sqrt(start * ridge);  // of the slope; the label stands under it
+  out += text(x.at(middle) + 10, y.at(middle * peak.bandwidth_gbps) + 14, "start",
               formatted("%.4g GB/s", peak.bandwidth_gbps));
   const std::vector<std::string> formats = formats_of(rows);
   const auto place = [&](const BenchRow& row) {
@@ -151,16 +152,20 @@ std::string roofline_svg(const std::vector<BenchRow>& rows, const DevicePeak& pe
 }
 
 std::string share_svg(const std::vector<BenchRow>& rows) {
-  double least = static_cast<double>(rows.front().tokens), most = least, high = 100;
+  double least = static_cast<double>(rows.front().tokens), most = least, high = 100, low = 100;
   for (const BenchRow& row : rows) {
     least = std::min(least, static_cast<double>(row.tokens)), most = std::max(most, static_cast<double>(row.tokens));
-    high = std::max(high, row.percent_of_floor());
+    high = std::max(high, row.percent_of_floor()), low = std::min(low, row.percent_of_floor());
   }
   const Axis x = {least / 1.3, most * 1.3, kLeft, kWidth - kRight};
-  const Axis y = {0, std::ceil(high / 20) * 20, kHeight - kBottom, kTop, false};
+  // Small shares would lie on each other in a linear scale.
+  const bool logarithmic = low < 10;
+  const Axis y = {logarithmic ? decade_below(low) : 0, logarithmic ? decade_above(high) : std::ceil(high / 20) * 20,
+                  kHeight - kBottom, kTop, logarithmic};
   std::string out = opening("share of the floor, " + rows.front().layer);
-  for (double tick = 0; tick <= y.high; tick += y.high > 200 ? 100 : 20) {
-    out += line(x.from, y.at(tick), x.to, y.at(tick), tick == 100 ? "roof" : "grid") +
+  const double step = y.high > 200 ? 100 : 20;
+  for (double tick = y.low; tick <= y.high * 1.001; tick = logarithmic ? tick * 10 : tick + step) {
+    out += line(x.from, y.at(tick), x.to, y.at(tick), std::fabs(tick - 100) < 1e-6 ? "roof" : "grid") +
            text(x.from - 6, y.at(tick) + 4, "end", formatted("%g %%", tick));
   }
   double last = -100;
