@@ -29,7 +29,7 @@ ggml_context* new_context(const GgmlLibrary& ggml) {
 
 ggml_backend_buffer_t allocate(const GgmlLibrary& ggml, ggml_context* context, ggml_backend_dev_t device) {
   ggml_backend_buffer_t buffer = ggml.alloc_ctx_tensors_from_buft(context, ggml.dev_buffer_type(device));
-  if (buffer == nullptr) throw std::runtime_error(std::string("ggml finds no memory on ") + ggml.dev_name(device));
+  if (buffer == nullptr) throw GgmlOutOfMemory(std::string("ggml finds no memory on ") + ggml.dev_name(device));
   return buffer;
 }
 

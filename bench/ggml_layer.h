@@ -10,12 +10,19 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "bench/ggml_library.h"
 
 namespace moevk::bench {
+
+// ggml found no room for weights or tokens.
+class GgmlOutOfMemory : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 struct GgmlShape {
   int64_t hidden = 0, intermediate = 0, experts = 0, top_k = 0;

@@ -191,14 +191,12 @@ class Comparison {
     desc.normalize_eps = bench::kWeightFloor;
     PeerRow row;
     row.shape = layer.shape, row.format = format, row.routing = routing;
-    moe_support support = moe_init<moe_support>();
-    moe::check([&](moe_error* e) { return host_.api().query_support(device_, &desc, &support, e); });
+    const std::string unsupported = why_not(desc);
     std::vector<uint64_t> fitting;
     for (const uint64_t tokens : options_.tokens) {
       row.tokens = tokens;
       const cli::Roofline work = cli::roofline(desc, tokens, cli::bits_of_format(format));
-      row.skipped.clear();
-      if (support.supported == 0) row.skipped = std::string(support.argument) + ": " + support.reason;
+      row.skipped = unsupported;
       if (options_.most_gflop > 0 && work.flops * 1e-9 > options_.most_gflop) {
         row.skipped = cli::formatted("%.3g GFLOP, more than --most-gflop %.3g", work.flops * 1e-9, options_.most_gflop);
       }
@@ -206,8 +204,37 @@ class Comparison {
     }
     row.skipped.clear();
     if (fitting.empty()) return;
+    size_t done = 0;
+    try {
+      compare_tokens(row, desc, fitting, done);
+    } catch (const bench::GgmlOutOfMemory& error) {
+      row.skipped = error.what();
+    } catch (const moe::Error& error) {
+      if (error.code() != MOE_ERROR_OUT_OF_DEVICE_MEMORY) throw;
+      row.skipped = error.what();
+    }
+    for (; done < fitting.size(); ++done) {
+      row.tokens = fitting[done];
+      report(row);
+    }
+  }
+
+  // Why our library does not take such a layer; empty if it does.
+  std::string why_not(const moe_layer_desc& desc) const {
+    moe_support support = moe_init<moe_support>();
+    try {
+      moe::check([&](moe_error* e) { return host_.api().query_support(device_, &desc, &support, e); });
+    } catch (const moe::Error& error) {
+      if (error.code() != MOE_ERROR_INVALID_ARGUMENT) throw;
+      return error.what();  // such as a width that is no multiple of the format's blocks
+    }
+    return support.supported != 0 ? "" : std::string(support.argument) + ": " + support.reason;
+  }
+
+  // Both sides' weights, then every number of tokens; `done` counts those that have been reported.
+  void compare_tokens(PeerRow row, const moe_layer_desc& desc, const std::vector<uint64_t>& fitting, size_t& done) {
     Weights weights(host_, device_, desc, options_.seed);
-    weights.bias(routing);
+    weights.bias(row.routing);
     const moe::Layer ours = weights.upload(host_, device_);
     const bench::GgmlShape shape = {desc.hidden, desc.intermediate, desc.experts, desc.top_k,
                                     type_of(desc.gate_format)};
@@ -221,6 +248,7 @@ class Comparison {
     for (const uint64_t tokens : fitting) {
       row.tokens = tokens;
       compare(row, desc, ours, weights.router(), theirs);
+      ++done;
     }
   }
 
