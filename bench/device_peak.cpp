@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // device_peak [--library PATH] [--seconds S]: what a device can do at most, measured: GB/s of a kernel that only reads,
-// GB/s of a copy, GFLOP/s of multiply-adds in registers. In: the device that the library would choose. Out: one line
-// of JSON. Why: `moevk bench` tells what a layer moves and computes; these numbers tell how far that is from the end.
+// GB/s of a copy, GFLOP/s of multiply-adds in registers, and what a dispatch costs that waits for the one before it. In:
+// the device that the library would choose. Out: one line of JSON. Why: `moevk bench` tells what a layer moves and
+// computes; these numbers tell how far that is from the end.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -160,6 +161,44 @@ double best_rate(VulkanHost& host, double unit, double seconds, uint32_t most, c
   return best;
 }
 
+struct DispatchCost {
+  double seconds;         // of a dispatch that does nothing and waits for the one before it
+  double submit_seconds;  // of an empty submit and the wait for it
+};
+
+// From submits of few and of many dispatches, the best of several of each: what is the same in both falls out.
+DispatchCost dispatch_cost(VulkanHost& host, const Kernels& kernels, uint64_t vectors, double seconds) {
+  constexpr uint32_t kCounts[3] = {0, 16, 272};
+  double best[3] = {1e9, 1e9, 1e9};
+  VkCommandBuffer commands[3];
+  for (int i = 0; i < 3; ++i) {
+    commands[i] = host.allocate_commands();
+    host.begin(commands[i], VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT);
+    VkMemoryBarrier barrier{};
+    barrier.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER;
+    barrier.srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT;
+    barrier.dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT;
+    for (uint32_t n = 0; n < kCounts[i]; ++n) {
+      kernels.record(commands[i], 1, vectors);
+      host.vk().vkCmdPipelineBarrier(commands[i], VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+                                     VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &barrier, 0, nullptr, 0, nullptr);
+    }
+    host.end(commands[i]);
+  }
+  const auto start = std::chrono::steady_clock::now();
+  for (int round = 0;; ++round) {
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+    if (round >= 5 && spent.count() >= seconds) break;
+    for (int i = 0; i < 3; ++i) {
+      const auto begin = std::chrono::steady_clock::now();
+      host.submit_and_wait(commands[i]);
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+      best[i] = std::min(best[i], took.count());
+    }
+  }
+  return {std::max(0.0, best[2] - best[1]) / (kCounts[2] - kCounts[1]), best[0]};
+}
+
 int run(const char* path, double seconds) {
   const moe::Library library(path);
   const auto* interop = library.extension<moe_vulkan_interop>(MOE_EXTENSION_VULKAN_INTEROP);
@@ -202,11 +241,14 @@ int run(const char* path, double seconds) {
   const double flops =
       best_rate(host, group_flops, seconds, kMostGroups,
                 [&](VkCommandBuffer commands, uint32_t groups) { kernels.record(commands, groups, bytes / 16); });
+  kernels.choose(1, 1, 1);
+  const DispatchCost cost = dispatch_cost(host, kernels, bytes / 16, seconds);
   std::string name;
   for (const char* c = info.name; *c != '\0'; ++c) name += *c == '"' || *c == '\\' ? '\'' : *c;
   std::printf("{\"device\": \"%s\", \"buffer_bytes\": %llu, \"read_gbps\": %.4g, \"copy_gbps\": %.4g, ", name.c_str(),
               static_cast<unsigned long long>(bytes), read * 1e-9, copy * 1e-9);
-  std::printf("\"f32_gflops\": %.4g}\n", flops * 1e-9);
+  std::printf("\"f32_gflops\": %.4g, \"dispatch_us\": %.4g, \"submit_us\": %.4g}\n", flops * 1e-9, cost.seconds * 1e6,
+              cost.submit_seconds * 1e6);
   return 0;
 }
 
@@ -218,7 +260,7 @@ int main(int argc, char** argv) try {
   for (int i = 1; i < argc; i += 2) {
     const std::string name = argv[i];
     if (i + 1 == argc || (name != "--library" && name != "--seconds")) {
-      std::fprintf(stderr, "usage: device_peak [--library PATH] [--seconds S]  (S: of each of five measurements)\n");
+      std::fprintf(stderr, "usage: device_peak [--library PATH] [--seconds S]  (S: of each of six measurements)\n");
       return 2;
     }
     if (name == "--library") path = argv[i + 1];

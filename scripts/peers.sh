@@ -86,3 +86,29 @@ peer_llamacpp() {
   rm -rf "$dir/models"
   tell_peer "$1" "$log" "$rc" "${command[@]}"
 }
+
+# peer_ggml: a layer on ggml-vulkan and ggml-cpu in one process with ours, all on the lab's lavapipe. That the outputs
+# agree is judged, times are not.
+peer_ggml() {
+  local libraries=$lab/hosts/usr/lib/x86_64-linux-gnu log=$logs/peer-ggml.log environment loader=()
+  begin "peer, a layer on ggml-vulkan and ggml-cpu"
+  if [ ! -x build/release/bin/peer_ggml ] || [ -z "$(icd lavapipe26)" ]; then
+    no_peer hosts
+    return
+  fi
+  on_lab_hosts
+  on_driver "$(icd lavapipe26)"
+  expect "outputs agree, in four formats" small_peer_ggml
+  expect "the device is the lab's lavapipe" grep -E "^device .*$(driver_words lavapipe26)" "$log"
+  expect "ggml-vulkan ran on it" grep -E '^ggml .*Vulkan0 \(llvmpipe' "$log"
+  end
+}
+small_peer_ggml() {
+  env "${environment[@]}" timeout -k 10 300 "${loader[@]}" build/release/bin/peer_ggml --library "$repo/$library" \
+    --libraries "$libraries" --device llvmpipe --shape 256,256,8,2 --format f32,f16,q8_0,q4_K --tokens 1,9 \
+    --routing uniform,onehot --seconds 0 --least 1 >"$log" 2>&1 </dev/null || {
+    cat "$log"
+    return 1
+  }
+  tail -n 1 "$log"
+}

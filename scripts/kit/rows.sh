@@ -12,7 +12,7 @@ kit_is_small() {
 }
 kit_runs() {
   on_driver "$(icd lavapipe)"
-  env "${environment[@]}" timeout -k 10 300 "$kit/run" --small --report "$kit_report" >"$logs/gpu-kit.log" 2>&1 || {
+  env "${environment[@]}" timeout -k 10 420 "$kit/run" --small --report "$kit_report" >"$logs/gpu-kit.log" 2>&1 || {
     cat "$logs/gpu-kit.log"
     return 1
   }
@@ -38,6 +38,7 @@ gpu_kit() {
     expect "reports the time of a layer" kit_report_has '^\| f32 \| 4 \| [0-9.]+ \| [0-9.]+ \|'
     expect "names no folder of this machine" kit_has_no_paths
     if [ -e "$kit/peer.tar.gz" ]; then
+      expect "reports whole layers beside the peer" kit_report_has '^4 compared, 0 differ, 0 skipped$'
       expect "reports the peer" kit_report_has '^\| f16 \| 1 \|.*\| [0-9.]+ \| [0-9.]+ \|$'
     else
       echo "   skipped: no peer here; add it with: scripts/lab hosts"

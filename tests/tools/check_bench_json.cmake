@@ -11,7 +11,7 @@ if(NOT length EQUAL ROWS)
 endif()
 math(EXPR last "${length} - 1")
 foreach(row RANGE ${last})
-  foreach(key IN ITEMS shape tokens format median_ms p95_ms gbps gflops repeats device driver)
+  foreach(key IN ITEMS shape tokens format median_ms p95_ms gbps gflops floor_bytes floor_flops repeats device driver)
     string(JSON value GET "${text}" ${row} ${key}) # an absent key is a fatal error
   endforeach()
   string(JSON median GET "${text}" ${row} median_ms)

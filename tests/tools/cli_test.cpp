@@ -13,6 +13,7 @@
 
 #include "tests/model/sample_models.h"
 #include "tests/tools/run_moevk.h"
+#include "tests/tools/well_formed.h"
 
 namespace {
 
@@ -25,6 +26,7 @@ using moe_tests::read_text;
 using moe_tests::run_command;
 using moe_tests::run_moevk;
 using moe_tests::temporary;
+using moe_tests::xml_problem;
 
 bool has_vulkan_device() { return !contains(run_moevk("devices").out, "\nno GPU: "); }
 
@@ -176,6 +178,38 @@ TEST(Cli, BenchWritesJson) {
   std::ofstream(path, std::ios::binary) << bare.out;
   EXPECT_EQ(run_command(judge).code, 0) << bare.out;
   std::filesystem::remove(path);
+}
+
+TEST(Cli, BenchTellsTheFloorAndWritesAPage) {
+  const std::string page = temporary("page.html"), peak = temporary("peak.json");
+  std::ofstream(peak) << R"({"read_gbps": 1, "copy_gbps": 2, "f32_gflops": 3, "dispatch_us": 4, "submit_us": 5})";
+  const Output output =
+      run_moevk("bench --shape 64,32,8,2/32,64,4,1 --tokens 1,3 --repeat 2 --device reference --peak '" + peak +
+                "' --html '" + page + "'");
+  EXPECT_EQ(output.code, 0) << output.out << output.err;
+  EXPECT_TRUE(contains(output.out, "copies 2 GB/s, 3 GFLOP/s in f32, a dispatch 4 us")) << output.out;
+  EXPECT_TRUE(contains(output.out, "32,64,4,1  f16     3")) << output.out;
+  EXPECT_EQ(xml_problem(read_text(page)), "");
+  EXPECT_TRUE(contains(read_text(page), "<polyline"));
+  // Without a measurement, and without a wish for one.
+  const Output bare =
+      run_moevk("bench --shape 64,32,8,2 --tokens 1 --repeat 2 --device reference --html '" + page + "'");
+  EXPECT_EQ(bare.code, 0) << bare.err;
+  EXPECT_EQ(xml_problem(read_text(page)), "");
+  std::filesystem::remove(page);
+  std::filesystem::remove(peak);
+  expect_refused("bench --shape 64,32,8,2 --tokens 1 --device reference --peak /no/such/file", "--peak");
+  expect_refused("bench --shape 64,32,8,2/ --tokens 1 --device reference --html /no/such/folder/x", "--html");
+}
+
+TEST(Cli, BenchRunsDevicePeakBesideIt) {
+  if (!has_vulkan_device()) GTEST_SKIP() << "no Vulkan device";
+  const Output output = run_moevk("bench --shape 64,32,8,2 --tokens 1 --repeat 2 --steps");
+  EXPECT_EQ(output.code, 0) << output.out << output.err;
+  EXPECT_EQ(output.err, "");
+  EXPECT_TRUE(contains(output.out, "GFLOP/s in f32")) << output.out;
+  EXPECT_TRUE(contains(output.out, " %  ")) << output.out;
+  EXPECT_TRUE(contains(output.out, "\nsteps   64,32,8,2 f16 T=1: ")) << output.out;
 }
 
 TEST(Cli, BenchKnowsRoutingAndSharedExperts) {

@@ -144,8 +144,11 @@ const std::vector<Rule>& rules() {
        together({kAbi, kVulkanAbi, kLoader, kVulkan, {"vulkan_host_comp.h"}})},
       {"tools/model/", true, true, true, {"plugin_api/moe_plugin.h", "nlohmann/", "tools/model/"}},
       {"tools/", true, true, true, together({host, {"tools/", "tests/conformance/conformance.h"}})},
+      {"tools/moevk/device_peak", true, true, true, together({host, {"tools/", "nlohmann/"}})},  // reads JSON
       {"hosts/", true, true, true, together({host, {"hosts/"}})},
-      {"bench/", true, true, true, together({host, {"bench/"}})},
+      {"bench/", true, true, true, together({host, {"bench/", "tools/"}})},
+      // A peer's public C headers; its libraries are opened at run time.
+      {"bench/ggml_", true, true, true, together({host, {"bench/", "ggml.h", "ggml-alloc.h", "ggml-backend.h"}})},
       // Hosts that run on Vulkan themselves.
       {"bench/encode_cost.cpp", true, true, true, together({host, kVulkanAbi, kVulkan, {"bench/", "tests/"}})},
       {"bench/device_peak", true, true, true, together({host, kVulkanAbi, kVulkan, {"device_peak_comp.h", "tests/"}})},
@@ -164,9 +167,9 @@ const std::vector<Rule>& rules() {
        together({kAbi, kKernelTable, {"gtest/", "runtime/", "backend/", "tests/layers/", "tests/vendor/"}})},
       // Other people's public C headers; their libraries are opened at run time.
       {"tests/peers/", true, true, true,
-       together(
-           {host,
-            {"gtest/", "tools/", "tests/", "llama.h", "ggml.h", "ggml-backend.h", "gguf.h", "onnxruntime_c_api.h"}})},
+       together({host,
+                 {"gtest/", "tools/", "tests/", "bench/", "llama.h", "ggml.h", "ggml-backend.h", "gguf.h",
+                  "onnxruntime_c_api.h"}})},
       {"tests/", true, true, true, together({host, {"gtest/", "tools/", "tests/"}})},
   };
   return all;

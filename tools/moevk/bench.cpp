@@ -1,29 +1,33 @@
 // SPDX-License-Identifier: MIT
 //
-// moevk bench. In: layer shapes, numbers of tokens, weight formats. Out: the time of a whole layer,
-// and GB/s and GFLOP/s by the roofline formulas, as a table and as JSON. Why: one layer's time,
-// measured the same way on every device: weights and tokens on the device, nothing copied in the
-// timed part, which is encode, submit and wait.
+// moevk bench. In: layer shapes, numbers of tokens, weight formats. Out: what the device does at most, the time of whole
+// layers, and how far that is from the floor by the roofline formulas: a table, JSON, a page. Why: one layer's time,
+// measured the same way on every device: weights and tokens on the device, nothing copied in the timed part, which is
+// encode, submit and wait.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <ctime>
 #include <memory>
-#include <numeric>
+#include <sstream>
 #include <utility>
 
-#include "tools/model/json_text.h"
 #include "tools/model/utf8_path.h"
+#include "tools/moevk/bench_case.h"
+#include "tools/moevk/bench_page.h"
+#include "tools/moevk/bench_rows.h"
 #include "tools/moevk/commands.h"
+#include "tools/moevk/device_peak.h"
 #include "tools/moevk/forward.h"
 #include "tools/moevk/layer_options.h"
 #include "tools/moevk/random_data.h"
 #include "tools/moevk/roofline.h"
-#include "tools/moevk/table.h"
 #include "tools/moevk/terminal.h"
 
 namespace moevk::cli {
 namespace {
+
+constexpr uint32_t kProfiledCalls = 5;  // after those that are timed
 
 struct BenchOptions {
   LayerOptions layer;
@@ -35,18 +39,9 @@ struct BenchOptions {
   std::string routing = "uniform";
   uint64_t seed = 1;
   std::string json;  // "-": stdout
-};
-
-struct Row {
-  std::string format;
-  uint64_t tokens = 0;
-  double experts = 0;  // distinct ones that are read
-  double median_ms = 0;
-  double p95_ms = 0;
-  double gbps = 0;
-  double gflops = 0;
-  size_t repeats = 0;
-  uint32_t calls = 1;  // in one submit
+  std::string html;
+  bool steps = false;
+  std::string peak;  // a file of device_peak's, or "none"; empty: it is run
 };
 
 // Added to the logits, whose spread is 1: nothing, the logarithm of Zipf's law, or k experts for
@@ -61,63 +56,6 @@ std::vector<float> routing_bias(const moe_layer_desc& desc, const std::string& r
   return bias;
 }
 
-// One layer with its tokens on the device, ready to be timed.
-class BenchCase {
- public:
-  BenchCase(const Host& host, moe_device* device, moe_layer* layer, const moe_layer_desc& desc, uint64_t tokens,
-            uint64_t seed)
-      : host_(host), layer_(layer), experts_(desc.experts) {
-    const uint64_t bytes = tokens * desc.hidden * sizeof(float);
-    x_ = moe::create_buffer(host.library(), device, bytes);
-    y_ = moe::create_buffer(host.library(), device, bytes);
-    counts_ = moe::create_buffer(host.library(), device, experts_ * sizeof(int32_t));
-    const std::vector<float> x = random_tokens(tokens, desc.hidden, seed);
-    moe::check([&](moe_error* e) { return host.api().write_buffer(x_, 0, x.data(), bytes, e); });
-    moe::check([&](moe_error* e) { return host.api().prepare(layer, tokens, tokens, e); });
-    context_ = moe::create_context(host.library(), device, tokens);
-    x_view_ = moe::buffer_view(x_, 0, MOE_DTYPE_F32, tokens, desc.hidden);
-    y_view_ = moe::buffer_view(y_, 0, MOE_DTYPE_F32, tokens, desc.hidden);
-    counts_view_ = moe::buffer_view(counts_, 0, MOE_DTYPE_I32, 1, experts_);
-    args_.tokens = tokens;
-    args_.x = &x_view_;
-    args_.y = &y_view_;
-  }
-  BenchCase(const BenchCase&) = delete;
-  BenchCase& operator=(const BenchCase&) = delete;
-
-  // Milliseconds of one call, of `calls` in one submit.
-  double time(uint32_t calls) {
-    const auto start = std::chrono::steady_clock::now();
-    for (uint32_t call = 0; call < calls; ++call) {
-      moe::check([&](moe_error* e) { return host_.api().forward(context_, layer_, &args_, e); });
-    }
-    moe::wait(host_.library(), context_, moe::flush(host_.library(), context_));
-    const auto end = std::chrono::steady_clock::now();
-    return std::chrono::duration<double, std::milli>(end - start).count() / calls;
-  }
-
-  // Experts with at least one token, counted by the device.
-  double count_experts() {
-    args_.counts = &counts_view_;
-    time(1);
-    args_.counts = nullptr;
-    std::vector<int32_t> counts(experts_);
-    moe::check([&](moe_error* e) {
-      return host_.api().read_buffer(counts_, 0, counts.data(), experts_ * sizeof(int32_t), e);
-    });
-    return static_cast<double>(std::count_if(counts.begin(), counts.end(), [](int32_t n) { return n > 0; }));
-  }
-
- private:
-  const Host& host_;
-  moe_layer* layer_;
-  uint64_t experts_;
-  moe::Buffer x_, y_, counts_;
-  moe::Context context_;
-  moe_view x_view_{}, y_view_{}, counts_view_{};
-  moe_call_args args_ = moe_init<moe_call_args>();
-};
-
 // So many calls in a submit that it does not last half a second: some systems end longer ones.
 uint32_t fitting_calls(BenchCase& bench, uint32_t calls) {
   constexpr double kMostSubmitMs = 500;
@@ -127,14 +65,14 @@ uint32_t fitting_calls(BenchCase& bench, uint32_t calls) {
   return calls;
 }
 
-Row measure(BenchCase& bench, const BenchOptions& options, const moe_layer_desc& desc, const std::string& format,
-            uint64_t tokens, uint32_t calls) {
+BenchRow measure(BenchCase& bench, const BenchOptions& options, const moe_layer_desc& desc, const std::string& format,
+                 uint64_t tokens, uint32_t calls) {
   constexpr double kSeconds = 1;
   constexpr size_t kLeast = 5;
   constexpr size_t kMost = 200;
-  Row row;
-  row.format = format;
-  row.tokens = tokens;
+  BenchRow row;
+  row.format = format, row.tokens = tokens, row.routing = options.routing;
+  row.layer = layer_text(desc), row.shared = options.layer.shared;
   std::optional<double> distinct;
   if (options.routing != "uniform") distinct = bench.count_experts();
   bench.time(calls);  // warm-up
@@ -150,87 +88,113 @@ Row measure(BenchCase& bench, const BenchOptions& options, const moe_layer_desc&
     samples.push_back(bench.time(calls));
     progress.update(samples.size(), options.repeat > 0 ? options.repeat : kMost);
   }
-  const Roofline work = roofline(desc, tokens, bits_of_format(format), distinct);
-  row.experts = work.distinct_experts;
-  row.median_ms = quantile(samples, 0.5);
-  row.p95_ms = quantile(samples, 0.95);
-  row.gbps = work.bytes / row.median_ms * 1e-6;
-  row.gflops = work.flops / row.median_ms * 1e-6;
-  row.repeats = samples.size();
-  row.calls = calls;
+  row.work = roofline(desc, tokens, bits_of_format(format), distinct);
+  row.median_ms = quantile(samples, 0.5), row.p95_ms = quantile(samples, 0.95);
+  row.repeats = samples.size(), row.calls = calls;
   return row;
 }
 
-std::string json_object(const Row& row, const BenchOptions& options, const moe_device_info& device) {
-  return "{\"shape\": " + model::json_string(options.layer.shape) +
-         formatted(", \"shared\": %u, \"tokens\": %llu, \"format\": \"%s\", \"routing\": \"%s\"", options.layer.shared,
-                   static_cast<unsigned long long>(row.tokens), row.format.c_str(), options.routing.c_str()) +
-         formatted(", \"median_ms\": %.6g, \"p95_ms\": %.6g, \"gbps\": %.6g, \"gflops\": %.6g", row.median_ms,
-                   row.p95_ms, row.gbps, row.gflops) +
-         formatted(", \"distinct_experts\": %.6g, \"repeats\": %zu, \"calls_per_submit\": %u", row.experts, row.repeats,
-                   row.calls) +
-         ", \"device\": " + model::json_string(device.name) + ", \"driver\": " + model::json_string(device.driver) +
-         "}";
+// "H,F,E,k/H,F,E,k": one layer option for each.
+std::vector<LayerOptions> layers_of(const BenchOptions& options) {
+  std::vector<LayerOptions> layers;
+  std::stringstream shapes(options.layer.shape);
+  for (std::string shape; std::getline(shapes, shape, '/');) {
+    layers.push_back(options.layer);
+    layers.back().shape = shape;
+    const moe_layer_desc desc = describe_layer(layers.back(), options.formats.front());
+    if (desc.route_source != MOE_ROUTE_FROM_ROUTER && desc.route_source != MOE_ROUTE_DENSE) {
+      throw UsageError("--route", "bench measures whole layers: router or dense");
+    }
+  }
+  if (layers.empty()) throw UsageError("--shape", "is empty");
+  return layers;
 }
 
-void write_json(FILE* file, const std::string& text) {
+// Nothing, and why on stderr, where it is not wanted or cannot be measured.
+std::optional<MeasuredPeak> peak_of(const GlobalOptions& globals, const BenchOptions& options, uint32_t index,
+                                    const moe_device_info& info) {
+  if (options.peak == "none" || (options.peak.empty() && info.kind == MOE_DEVICE_KIND_REFERENCE)) return std::nullopt;
+  if (!options.peak.empty()) return read_device_peak(options.peak);
+  try {
+    return run_device_peak(library_path(globals), index);
+  } catch (const UsageError& error) {
+    std::fprintf(stderr, "moevk: no floor is known: %s\n", error.what());
+    return std::nullopt;
+  }
+}
+
+void write(const char* option, FILE* file, const std::string& text) {
   if (file == nullptr) return;
   if (std::fwrite(text.data(), 1, text.size(), file) != text.size() || std::fflush(file) != 0) {
-    throw UsageError("--json", "could not be written");
+    throw UsageError(option, "could not be written");
   }
+}
+
+// A file to write to, made before the long work: the path may be wrong.
+using File = std::unique_ptr<FILE, int (*)(FILE*)>;
+File create(const char* option, const std::string& path) {
+  const auto close = [](FILE* file) { return file != nullptr ? std::fclose(file) : 0; };
+  if (path.empty() || path == "-") return {nullptr, close};
+  File file(model::create_file(path), close);
+  if (file == nullptr) throw UsageError(option, path + " cannot be written");
+  return file;
+}
+
+std::string today() {
+  const std::time_t now = std::time(nullptr);
+  char text[16];
+  return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%d", std::gmtime(&now)));
 }
 
 int bench(const GlobalOptions& globals, const BenchOptions& options) {
-  moe_layer_desc first = describe_layer(options.layer, options.formats.front());
-  if (first.route_source != MOE_ROUTE_FROM_ROUTER && first.route_source != MOE_ROUTE_DENSE) {
-    throw UsageError("--route", "bench measures whole layers: router or dense");
-  }
-  FILE* json_file = nullptr;
-  if (!options.json.empty() && options.json != "-") {  // before the long work: the path may be wrong
-    json_file = model::create_file(options.json);
-    if (json_file == nullptr) throw UsageError("--json", options.json + " cannot be written");
-  }
-  const std::unique_ptr<FILE, int (*)(FILE*)> closer(
-      json_file, [](FILE* file) { return file != nullptr ? std::fclose(file) : 0; });
+  const std::vector<LayerOptions> layers = layers_of(options);
+  const File json_file = create("--json", options.json), html_file = create("--html", options.html);
   const Host host(globals);
   const uint32_t index = host.find(options.device);
   const moe::Device device = host.open(index);
   const moe_device_info& info = host.devices()[index];
   const bool table_wanted = options.json != "-";
+  const std::optional<MeasuredPeak> peak = peak_of(globals, options, index, info);
   if (table_wanted) {
     std::printf("device  %u  %s  %s\n", index, info.name, remark(info.driver).c_str());
-    std::printf("layer   %s, %s routing\n", layer_text(first).c_str(), options.routing.c_str());
+    if (peak) {
+      std::printf(
+          "peak    reads %.4g GB/s, copies %.4g GB/s, %.4g GFLOP/s in f32, a dispatch %.3g us, a submit %.3g us\n",
+          peak->read_gbps, peak->copy_gbps, peak->peak.gflops, peak->peak.dispatch_us, peak->submit_us);
+    }
+    for (const LayerOptions& layer : layers) {
+      std::printf("layer   %s, %s routing\n", layer_text(describe_layer(layer, options.formats.front())).c_str(),
+                  options.routing.c_str());
+    }
     std::fflush(stdout);
   }
   // Each row as soon as it is known: whoever ends a long run keeps what was measured.
-  FILE* const json = options.json == "-" ? stdout : json_file;
-  std::vector<Row> rows;
-  for (const std::string& format : options.formats) {
-    moe_layer_desc desc = describe_layer(options.layer, format);
-    const std::vector<float> bias = routing_bias(desc, options.routing);
-    if (!bias.empty() && desc.route_source == MOE_ROUTE_FROM_ROUTER) desc.flags |= MOE_LAYER_ROUTER_BIAS;
-    const moe::Layer layer = upload_random_layer(host, device, desc, options.seed, bias, format + ": random weights");
-    for (const uint64_t tokens : options.tokens) {
-      BenchCase bench_case(host, device, layer, desc, tokens, options.seed);
-      uint32_t last = 0;
-      for (const uint32_t wanted : options.per_submit) {
-        const uint32_t calls = fitting_calls(bench_case, wanted);
-        if (calls == std::exchange(last, calls)) continue;
-        rows.push_back(measure(bench_case, options, desc, format, tokens, calls));
-        write_json(json, (rows.size() == 1 ? "[\n " : ",\n ") + json_object(rows.back(), options, info));
+  FILE* const json = options.json == "-" ? stdout : json_file.get();
+  std::vector<BenchRow> rows;
+  for (const LayerOptions& shape : layers) {
+    for (const std::string& format : options.formats) {
+      moe_layer_desc desc = describe_layer(shape, format);
+      const std::vector<float> bias = routing_bias(desc, options.routing);
+      if (!bias.empty() && desc.route_source == MOE_ROUTE_FROM_ROUTER) desc.flags |= MOE_LAYER_ROUTER_BIAS;
+      const moe::Layer layer = upload_random_layer(host, device, desc, options.seed, bias, format + ": random weights");
+      for (const uint64_t tokens : options.tokens) {
+        BenchCase bench_case(host, device, layer, desc, random_tokens(tokens, desc.hidden, options.seed));
+        uint32_t last = 0;
+        for (const uint32_t wanted : options.per_submit) {
+          const uint32_t calls = fitting_calls(bench_case, wanted);
+          if (calls == std::exchange(last, calls)) continue;
+          rows.push_back(measure(bench_case, options, desc, format, tokens, calls));
+          rows.back().shape = shape.shape;
+          if (options.steps) rows.back().steps = bench_case.profile(kProfiledCalls);
+          if (peak) rows.back().floor = floor_of(rows.back().work, peak->peak, least_steps(desc));
+          write("--json", json, (rows.size() == 1 ? "[\n " : ",\n ") + bench_json(rows.back(), info));
+        }
       }
     }
   }
-  write_json(json, "\n]\n");
-  if (table_wanted) {
-    Table table({"format", ">T", ">experts", ">calls", ">median ms", ">p95 ms", ">GB/s", ">GFLOP/s", ">repeats"});
-    for (const Row& row : rows) {
-      table.add({row.format, std::to_string(row.tokens), formatted("%.1f", row.experts), std::to_string(row.calls),
-                 formatted("%.3f", row.median_ms), formatted("%.3f", row.p95_ms), formatted("%.2f", row.gbps),
-                 formatted("%.2f", row.gflops), std::to_string(row.repeats)});
-    }
-    table.print();
-  }
+  write("--json", json, "\n]\n");
+  write("--html", html_file.get(), bench_page(rows, info, peak, host.api().build, today()));
+  if (table_wanted) print_bench_table(rows);
   return kExitOk;
 }
 
@@ -243,9 +207,12 @@ void register_bench(CLI::App& app, const GlobalOptions& globals, int& exit_code)
       "  moevk bench --shape 512,256,32,4 --tokens 1,9,64 --format f16,bf16,f32\n"
       "  moevk bench --shape 2048,768,128,8 --tokens 1 --json | jq '.[0].median_ms'\n"
       "  moevk bench --shape 2048,1408,60,4 --shared 5632 --routing zipf --json rows.json\n"
-      "GB/s and GFLOP/s count what the layer needs (each weight of each expert that is used read "
-      "once), not\n"
-      "what a plan does. With --json alone the array goes to stdout in place of the table.");
+      "  moevk bench --shape 512,256,32,4/2048,768,128,8 --tokens 1,8,64 --html report.html\n"
+      "MB and GFLOP are what the layer needs (each weight of each expert that is used read once), not what a plan "
+      "does;\n"
+      "GB/s and GFLOP/s come from them. The floor is the time that they take at what the device does at most, which "
+      "is\n"
+      "measured first. With --json alone the array goes to stdout in place of the table.");
   auto options = std::make_shared<BenchOptions>();
   add_layer_options(*command, options->layer);
   add_token_list(*command, options->tokens);
@@ -271,6 +238,12 @@ void register_bench(CLI::App& app, const GlobalOptions& globals, int& exit_code)
       ->type_name("[FILE]")
       ->expected(0, 1)
       ->default_str("-");
+  command->add_flag("--steps", options->steps, "the device's time of each step too, of further calls");
+  command->add_option("--html", options->html, "write a page with plots to FILE")->type_name("FILE");
+  command
+      ->add_option("--peak", options->peak,
+                   "a file of what device_peak printed, or none (default: device_peak beside this program is run)")
+      ->type_name("FILE");
   command->callback([options, &globals, &exit_code] { exit_code = bench(globals, *options); });
 }
 

@@ -10,7 +10,6 @@
 #include <cmath>
 
 namespace moevk::cli {
-namespace {
 
 std::vector<moe_step_timing> read_timings(const Host& host, moe_context* context) {
   const moe_introspection& introspection = host.introspection();
@@ -22,7 +21,6 @@ std::vector<moe_step_timing> read_timings(const Host& host, moe_context* context
   return steps;
 }
 
-// False where the device's queue has no clock.
 bool start_profiling(const Host& host, moe_context* context) {
   try {
     moe::check([&](moe_error* e) { return host.introspection().set_profiling(context, 1, e); });
@@ -32,8 +30,6 @@ bool start_profiling(const Host& host, moe_context* context) {
   }
   return true;
 }
-
-}  // namespace
 
 double quantile(std::vector<double> samples, double share) {
   std::sort(samples.begin(), samples.end());

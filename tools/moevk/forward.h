@@ -37,6 +37,11 @@ struct ForwardResult {
 ForwardResult run_forward(const Host& host, moe_device* device, moe_layer* layer, const moe_layer_desc& desc,
                           const std::vector<float>& x, uint32_t repeats, bool profile);
 
+// The steps of the newest flush that wait has seen, of all its calls.
+std::vector<moe_step_timing> read_timings(const Host& host, moe_context* context);
+// Time stamps from now on; false where the device's queue has no clock.
+bool start_profiling(const Host& host, moe_context* context);
+
 // The value below which `share` (0..1) of the samples lie; 0.5 gives the median. Not empty.
 double quantile(std::vector<double> samples, double share);
 

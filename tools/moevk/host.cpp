@@ -14,29 +14,15 @@
 namespace moevk::cli {
 namespace {
 
-std::string beside_program() {
-#if defined(_WIN32)
-  return {};  // where Windows looks for moevk.dll first
-#else
-  std::error_code failed;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", failed);
-  if (failed) return {};
-  const auto library = program.parent_path().parent_path() / "lib" / MOE_LIBRARY_DEFAULT_NAME;
-  return std::filesystem::exists(library, failed) ? library.string() : std::string();
-#endif
-}
-
 moe::Library load(const GlobalOptions& options) {
-  std::string path = options.library;
-  const char* named = std::getenv("MOEVK_LIBRARY");
-  if (path.empty() && named == nullptr) path = beside_program();
+  const std::string path = library_path(options);
   try {
     return moe::Library(path.empty() ? nullptr : path.c_str());
   } catch (const moe::Error& error) {
     std::string text = error.what();
     const std::string prefix = error.argument() + ": ";  // what the loader calls its argument
     if (text.starts_with(prefix)) text.erase(0, prefix.size());
-    const char* const fallback = named != nullptr ? "MOEVK_LIBRARY" : "library";
+    const char* const fallback = std::getenv("MOEVK_LIBRARY") != nullptr ? "MOEVK_LIBRARY" : "library";
     throw UsageError(options.library.empty() ? fallback : "--library", text);
   }
 }
@@ -51,6 +37,26 @@ std::string lower(std::string text) {
 
 void MOE_CALL append_text(void* user, const char* text, uint64_t bytes) {
   static_cast<std::string*>(user)->append(text, bytes);
+}
+
+std::string program_folder() {
+#if defined(_WIN32)
+  return {};
+#else
+  std::error_code failed;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", failed);
+  return failed ? std::string() : program.parent_path().string();
+#endif
+}
+
+std::string library_path(const GlobalOptions& options) {
+  if (!options.library.empty()) return options.library;
+  if (const char* const named = std::getenv("MOEVK_LIBRARY")) return named;
+  const std::string folder = program_folder();  // empty on Windows, which looks beside the program by itself
+  if (folder.empty()) return {};
+  std::error_code failed;
+  const auto library = std::filesystem::path(folder).parent_path() / "lib" / MOE_LIBRARY_DEFAULT_NAME;
+  return std::filesystem::exists(library, failed) ? library.string() : std::string();
 }
 
 Host::Host(const GlobalOptions& options) : library_(load(options)), instance_(moe::create_instance(library_)) {

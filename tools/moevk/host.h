@@ -33,10 +33,15 @@ struct GlobalOptions {
   std::string library;  // empty: found as Host's constructor says
 };
 
+// The library named by the options, else by MOEVK_LIBRARY, else ../lib beside the program; else empty: the loader's
+// default (on Windows: beside the program first).
+std::string library_path(const GlobalOptions& options);
+// The folder of the running program; empty where the system does not say.
+std::string program_folder();
+
 class Host {
  public:
-  // The library named by the options, else by MOEVK_LIBRARY, else ../lib beside the program, else
-  // the loader's default (on Windows: beside the program first).
+  // Loads library_path.
   explicit Host(const GlobalOptions& options);
 
   const moe::Library& library() const { return library_; }

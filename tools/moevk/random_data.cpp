@@ -26,7 +26,7 @@ uint64_t random_word(uint64_t seed, uint64_t position) {
 
 namespace {
 
-// The source of one tensor: 16 random bits an element, of which 12 choose a value.
+// One tensor: 16 random bits an element, of which 12 choose a value.
 class RandomTensor {
  public:
   RandomTensor(uint32_t dtype, float amplitude, uint64_t seed)
@@ -41,19 +41,18 @@ class RandomTensor {
     }
   }
 
-  static int32_t MOE_CALL read(void* user, uint64_t offset, void* destination, uint64_t bytes) {
-    const auto& self = *static_cast<const RandomTensor*>(user);
-    const uint64_t size = self.element_bytes_;
-    if (offset % size != 0 || bytes % size != 0) return 1;
+  bool read(uint64_t offset, void* destination, uint64_t bytes) const {
+    const uint64_t size = element_bytes_;
+    if (offset % size != 0 || bytes % size != 0) return false;
     auto* out = static_cast<unsigned char*>(destination);
     uint64_t word = 0;
     for (uint64_t element = offset / size, end = element + bytes / size; element < end; ++element) {
-      if (element % 4 == 0 || element == offset / size) word = random_word(self.seed_, element / 4);
+      if (element % 4 == 0 || element == offset / size) word = random_word(seed_, element / 4);
       const uint64_t index = (word >> (16 * (element % 4))) % kValues;
-      std::memcpy(out, &self.table_[index * size], size);
+      std::memcpy(out, &table_[index * size], size);
       out += size;
     }
-    return 0;
+    return true;
   }
 
  private:
@@ -63,14 +62,13 @@ class RandomTensor {
   std::vector<unsigned char> table_;
 };
 
-// The source of a matrix in blocks; read whole blocks at a time.
-int32_t MOE_CALL read_blocks(void* user, uint64_t offset, void* destination, uint64_t bytes) {
-  const auto& random = *static_cast<const RandomBlocks*>(user);
+// A matrix in blocks; read whole blocks at a time.
+bool read_blocks(const RandomBlocks& random, uint64_t offset, void* destination, uint64_t bytes) {
   const uint64_t size = random.block_bytes();
-  if (offset % size != 0 || bytes % size != 0) return 1;
+  if (offset % size != 0 || bytes % size != 0) return false;
   auto* out = static_cast<unsigned char*>(destination);
   for (uint64_t i = 0; i < bytes / size; ++i) std::memcpy(out + i * size, random.block(offset / size + i), size);
-  return 0;
+  return true;
 }
 
 // The format of a matrix by its name.
@@ -128,37 +126,61 @@ int32_t MOE_CALL draw_upload(void* user, uint64_t done_bytes, uint64_t total_byt
   return 0;
 }
 
+struct RandomSource::State {
+  RandomTensor plain;
+  std::optional<RandomBlocks> blocks;
+};
+
+RandomSource::RandomSource(const moe_tensor_info& tensor, const moe_layer_desc& desc, uint64_t seed) {
+  const float amplitude = amplitude_of(tensor, desc);
+  state_ = std::make_unique<State>(State{RandomTensor(tensor.dtype, amplitude, seed), std::nullopt});
+  if (tensor.dtype == MOE_DTYPE_BLOCKS) {
+    state_->blocks.emplace(format_of(tensor.name, desc).preset - 1, amplitude / std::sqrt(3.0), seed);
+  }
+}
+
+RandomSource::~RandomSource() = default;
+
+bool RandomSource::read(uint64_t offset, void* destination, uint64_t bytes) const {
+  return state_->blocks ? read_blocks(*state_->blocks, offset, destination, bytes)
+                        : state_->plain.read(offset, destination, bytes);
+}
+
+void RandomSource::lend_to(moe_tensor_source& source) const {
+  source.source = MOE_SOURCE_CALLBACK;
+  source.user = const_cast<RandomSource*>(this);
+  source.read = [](void* user, uint64_t offset, void* destination, uint64_t bytes) -> int32_t {
+    return static_cast<const RandomSource*>(user)->read(offset, destination, bytes) ? 0 : 1;
+  };
+}
+
+std::vector<moe_tensor_info> tensors_of(const Host& host, moe_device* device, const moe_layer_desc& desc) {
+  uint32_t count = 0;
+  moe::check([&](moe_error* e) { return host.api().list_tensors(device, &desc, nullptr, &count, e); });
+  std::vector<moe_tensor_info> tensors(count, moe_init<moe_tensor_info>());
+  moe::check([&](moe_error* e) { return host.api().list_tensors(device, &desc, tensors.data(), &count, e); });
+  return tensors;
+}
+
 moe::Layer upload_random_layer(const Host& host, moe_device* device, const moe_layer_desc& desc, uint64_t seed,
                                const std::vector<float>& router_bias, const std::string& label) {
   const moe_api& api = host.api();
-  uint32_t count = 0;
-  moe::check([&](moe_error* e) { return api.list_tensors(device, &desc, nullptr, &count, e); });
-  std::vector<moe_tensor_info> tensors(count, moe_init<moe_tensor_info>());
-  moe::check([&](moe_error* e) { return api.list_tensors(device, &desc, tensors.data(), &count, e); });
-
+  const std::vector<moe_tensor_info> tensors = tensors_of(host, device, desc);
   Progress progress(label);
   moe_upload_desc upload_desc = moe_init<moe_upload_desc>();
   upload_desc.user = &progress;
   upload_desc.progress = draw_upload;
   moe::Upload upload = moe::begin_weights(host.library(), device, desc, &upload_desc);
   for (const moe_tensor_info& tensor : tensors) {
-    const float amplitude = amplitude_of(tensor, desc);
-    RandomTensor random(tensor.dtype, amplitude, ++seed);
-    std::optional<RandomBlocks> blocks;
-    if (tensor.dtype == MOE_DTYPE_BLOCKS) {
-      blocks.emplace(format_of(tensor.name, desc).preset - 1, amplitude / std::sqrt(3.0), seed);
-    }
+    const RandomSource random(tensor, desc, ++seed);
     moe_tensor_source source = moe_init<moe_tensor_source>();
     source.name = tensor.name;
     source.dtype = tensor.dtype;
     source.bytes = tensor.bytes;
+    random.lend_to(source);
     if (source.name == std::string("router.bias") && !router_bias.empty()) {
       source.source = MOE_SOURCE_MEMORY;
       source.memory = router_bias.data();
-    } else {
-      source.source = MOE_SOURCE_CALLBACK;
-      source.read = blocks ? read_blocks : RandomTensor::read;
-      source.user = blocks ? static_cast<void*>(&*blocks) : &random;
     }
     moe::check([&](moe_error* e) { return api.add_tensor(upload, &source, e); });
   }

@@ -8,6 +8,7 @@
 //      gate matrix 3 becomes 2.
 #include "tools/moevk/roofline.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace moevk::cli {
@@ -31,6 +32,19 @@ Roofline roofline(const moe_layer_desc& desc, uint64_t tokens, double weight_bit
                 matrices * H * Fs * weight_bits / 8 + kActivationBytes * (T * H + 2 * T * k * F + 2 * T * k * H) +
                 4 * T * H;
   return floor;
+}
+
+double Floor::ms() const { return std::max(memory_ms, compute_ms) + dispatch_ms; }
+
+const char* Floor::bound() const {
+  if (dispatch_ms > std::max(memory_ms, compute_ms)) return "dispatch";
+  return memory_ms >= compute_ms ? "memory" : "compute";
+}
+
+uint32_t least_steps(const moe_layer_desc& desc) { return desc.route_source == MOE_ROUTE_DENSE ? 2 : 3; }
+
+Floor floor_of(const Roofline& work, const DevicePeak& peak, uint32_t steps) {
+  return {work.bytes / peak.bandwidth_gbps * 1e-6, work.flops / peak.gflops * 1e-6, steps * peak.dispatch_us * 1e-3};
 }
 
 }  // namespace moevk::cli
