@@ -4,10 +4,28 @@
 #include "runtime/plan_builder.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace moevk {
 
 uint32_t small_tokens_per_group(uint32_t tokens) { return tokens > 4 ? 8 : tokens > 2 ? 4 : tokens; }
+
+uint32_t routed_tokens_per_group(const LayerSpec& spec, uint32_t tokens) {
+  const uint32_t most = small_tokens_per_group(tokens);
+  const double chance = std::min(1.0, static_cast<double>(spec.desc.top_k) / spec.candidates());
+  // Passes over an expert's weights if n of the tokens chose it: ceil(n / together). n is binomial.
+  for (uint32_t together = 1; together < most; together *= 2) {
+    double used = spec.shared_slots, passes = spec.shared_slots * std::ceil(static_cast<double>(tokens) / together);
+    for (uint32_t n = 1; n <= tokens; ++n) {
+      double probability = std::pow(chance, n) * std::pow(1 - chance, tokens - n);
+      for (uint32_t i = 0; i < n; ++i) probability *= static_cast<double>(tokens - i) / (i + 1);
+      used += spec.desc.experts * probability;
+      passes += spec.desc.experts * probability * std::ceil(static_cast<double>(n) / together);
+    }
+    if (passes <= 1.1 * used) return together;
+  }
+  return most;
+}
 
 uint32_t small_rows(uint32_t tokens_per_group) {
   return kNumberGroups * (tokens_per_group <= 2 ? 4 : tokens_per_group == 4 ? 2 : 1);

@@ -163,7 +163,7 @@ void PlanBuilder::gate_up() {
     const Binding table = {Binding::Kind::kTable, 0, 0};
     const Binding h = region(Region::kH, uint64_t{routes_} * rows * 4), weights = region(Region::kWeights, 0);
     if (small_) {
-      const uint32_t together = small_tokens_per_group(tokens_);
+      const uint32_t together = routed_tokens_per_group(spec_, tokens_);
       set(&d, Constant::kTokensPerGroup, together);
       d.bindings = {table, x, region(Region::kIds, 0), aux(), weights, h, latent};
       d.grid = {(rows + small_rows(together) - 1) / small_rows(together), routes_, 1};
