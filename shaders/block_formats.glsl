@@ -26,10 +26,12 @@ uvec4 bits_of(uint word, uint first, uint bits) {
 }
 
 #include "codebook_formats.glsl"
+#include "affine_formats.glsl"
 
 #define ANY_OF(x, y) (HAS_FORMAT(x) || HAS_FORMAT(y))
 
 uint block_row_bytes(uint format, uint chunks) {
+  if (is_affine_format(format)) return affine_row_words(format, chunks) * 4u;
   if (ANY_OF(FORMAT_Q4_0, FORMAT_IQ4_NL)) return chunks / 4u * 18u;
   if (HAS_FORMAT(FORMAT_Q4_1)) return chunks / 4u * 20u;
   if (HAS_FORMAT(FORMAT_Q5_0)) return chunks / 4u * 22u;
@@ -205,6 +207,8 @@ void load_blocks(uint format, uvec2 piece, uint row, uint chunks, uint chunk, ou
   } else if (HAS_FORMAT(FORMAT_Q2_K) || HAS_FORMAT(FORMAT_Q3_K) || HAS_FORMAT(FORMAT_TQ2_0) ||
              HAS_FORMAT(FORMAT_Q2_0)) {
     load_two_bits(format, piece, row, chunks, chunk, k);
+  } else if (is_affine_format(format)) {
+    load_affine(format, piece, row, chunks, chunk, k);
   } else if (is_codebook_format(format)) {
     load_code_vectors(format, piece, row, chunks, chunk, k);
   } else {
