@@ -284,7 +284,7 @@ Status check_rows(const LayerSpec& spec, WeightFormat format, uint32_t columns, 
                                         number(columns) + " is no multiple of that");
   }
   if (spec.desc.matrix_order != MOE_MATRIX_IN_OUT || field.starts_with("latent")) return {};
-  return unsupported("desc.matrix_order", "[in, out] is not done for quantised weights, which lie along rows (" +
+  return unsupported("desc.matrix_order", "[in, out] is not done for quantised weights, whose blocks lie along rows (" +
                                               field + " is " + name + ")");
 }
 

@@ -204,10 +204,13 @@ LayerCase draw_case(uint64_t seed, uint32_t index, uint32_t attempt, bool long_r
   shrink(c, long_run);
   Random block_random(seed ^ 0x626c6f636b73, index, attempt);
   const uint32_t block = draw_block(c, block_random);
+  Random affine_random(seed ^ 0x616666696e65, index, attempt);
+  const bool affine = block == 0 && draw_affine(c, affine_random);
   draw_route(c, random);
   draw_network(c, random);
   draw_formats(c, random);
   if (block != 0) draw_block_formats(c, block_random, block);
+  if (affine) draw_affine_formats(c, affine_random);
   draw_arrangement(c, random);
   draw_weights(c, random);
   static constexpr float kScales[] = {1, 1, 1, 0.125f, 4};

@@ -162,7 +162,7 @@ TEST_P(GgmlOracle, BlocksOfItsOwnQuantiser) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, GgmlOracle, testing::Range(kNumberFormatQ40, kWeightFormats), [](const auto& info) {
-  return std::string(format_name(static_cast<WeightFormat>(info.param)));
+  return format_name(static_cast<WeightFormat>(info.param));
 });
 
 }  // namespace
