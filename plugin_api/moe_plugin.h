@@ -180,7 +180,7 @@ typedef struct moe_device_desc {
 #define MOE_DTYPE_BLOCKS 4u /* of a tensor's bytes: blocks of a format that a moe_weight_format names */
 
 /* A weight format is data. Plain formats set element only, GGUF block formats preset only. Affine formats (integers of
- * 2, 4 or 8 bits, fp8: weight = (code - zero point) * scale) have scales, and zero points if stored, in tensors of
+ * 2, 4 or 8 bits, fp8, fp4: weight = (code - zero point) * scale) have scales, and zero points if stored, in tensors of
  * their own; see the list of tensors below. Their rows are a multiple of 16 weights. */
 #define MOE_ELEMENT_F32 0u
 #define MOE_ELEMENT_F16 1u
@@ -383,7 +383,7 @@ typedef struct moe_estimate {
  * shared.gate|up [Fs,H], shared.gate_up [2Fs,H], shared.down [H,Fs], shared.router [H], norm.weight [H],
  * latent.down [L,H], latent.norm [L], latent.up [H,L]; with them, L is in the place of H in experts.*.
  * A matrix [R,C] of an affine format has, in BLOCKS, rows of C * bits / 8 bytes, low bits first. With it come, and must
- * be added before it for the same experts: its .scale [ceil(R / block_rows), G] in the scale's type, with
+ * be added before it for the same experts: its .scale [ceil(R / block_rows), G] in the scale's type (E8M0: BLOCKS), with
  * G = ceil(C / block_columns) or 1; and for MOE_ZERO_POINT_STORED its .zero, in BLOCKS, integers of `bits` bits, low
  * bits first: [R, ceil(G * bits / 8)] bytes, or [ceil(R * bits / 8)] where a row is one block. Their expert axis is the
  * matrix's. R counts the rows of the tensor: a joined gate_up has scales for 2F. */

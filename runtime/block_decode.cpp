@@ -271,7 +271,8 @@ void decode_block(const BlockFormat& format, const std::byte* block, float* y) {
     case WeightFormat::kInt4:
     case WeightFormat::kInt8:
     case WeightFormat::kE4m3:
-    case WeightFormat::kE5m2: return;  // no blocks
+    case WeightFormat::kE5m2:
+    case WeightFormat::kE2m1: return;  // no blocks
   }
 }
 

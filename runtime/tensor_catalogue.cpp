@@ -90,7 +90,7 @@ class Lister {
     t.role = TensorSpec::Role::kScales;
     t.rows = static_cast<uint32_t>(affine.scale_rows(matrix.rows));
     t.columns = static_cast<uint32_t>(affine.groups(matrix.columns));
-    t.dtype = affine.scale_dtype;
+    t.dtype = affine.scale_dtype();
     tensors_.push_back(t);
     if (!affine.stores_zeros()) return;
     t.name = matrix.name + kZeroSuffix;
@@ -135,7 +135,7 @@ class Lister {
 
 uint64_t TensorSpec::bytes_per_row(uint32_t type) const {
   if (role == Role::kZeroPoints) return (uint64_t{columns} * find_affine_format(format)->bits + 7) / 8;
-  if (role == Role::kScales) return columns * dtype_bytes(type);
+  if (role == Role::kScales) return columns * find_affine_format(format)->scale_size();
   if (is_matrix()) return tensor_row_bytes(format, columns);
   return type == MOE_DTYPE_BLOCKS ? row_bytes(format, columns) : columns * dtype_bytes(type);
 }

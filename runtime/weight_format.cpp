@@ -39,8 +39,8 @@ Result<WeightFormat> weight_format(const moe_weight_format& format, const std::s
   if (format.zero_point > MOE_ZERO_POINT_MINIMUM)
     return invalid(argument + ".zero_point", "is no MOE_ZERO_POINT_* value");
   if (format.preset != 0) return preset_format(format, argument);
-  const bool fp8 = format.element == MOE_ELEMENT_FP8_E4M3 || format.element == MOE_ELEMENT_FP8_E5M2;
-  if (fp8 || format.element == MOE_ELEMENT_INT) return read_affine_format(format, argument);
+  if (format.element >= MOE_ELEMENT_FP8_E4M3 && format.element <= MOE_ELEMENT_INT)
+    return read_affine_format(format, argument);
   const bool plain = format.element <= MOE_ELEMENT_BF16;
   const bool blocks = format.block_columns != 0 || format.block_rows > 1 || format.scale != MOE_SCALE_NONE ||
                       format.zero_point != MOE_ZERO_POINT_NONE || format.packing != 0;
@@ -93,7 +93,7 @@ double element_bytes(WeightFormat format) {
   if (is_plain(format)) return static_cast<double>(dtype_bytes(dtype_of(format)));
   if (const std::optional<AffineFormat> affine = find_affine_format(format); affine) {
     const double bits = affine->bits, zero_bits = affine->stores_zeros() ? bits : 0;
-    const double beside = 8.0 * static_cast<double>(dtype_bytes(affine->scale_dtype)) + zero_bits;
+    const double beside = 8.0 * static_cast<double>(affine->scale_size()) + zero_bits;
     return (bits + (affine->group == 0 ? 0 : beside / affine->group)) / 8;
   }
   const BlockFormat* block = find_block_format(format);

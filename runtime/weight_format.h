@@ -51,6 +51,7 @@ enum class WeightFormat : uint32_t {
   kInt8 = kNumberRangeInt8 * kNumberFormatRange,
   kE4m3 = kNumberRangeE4m3 * kNumberFormatRange,
   kE5m2 = kNumberRangeE5m2 * kNumberFormatRange,
+  kE2m1 = kNumberRangeE2m1 * kNumberFormatRange,
 };
 inline constexpr uint32_t kWeightFormats = kNumberFormatQ20 + 1;  // without affine ones
 

@@ -210,8 +210,8 @@ TEST_P(DescriptorTest, NotDoneYet) {
        [](moe_layer_desc& d) {
          d.up_format = {MOE_ELEMENT_INT, 4, 32, 0, MOE_SCALE_F16, MOE_ZERO_POINT_CENTRE, 0, 0};
        }},
-      {"desc.down_format", "quant",
-       [](moe_layer_desc& d) { d.down_format = {MOE_ELEMENT_FP4_E2M1, 4, 32, 0, MOE_SCALE_E8M0, 0, 0, 0}; }},
+      {"desc.down_format.scale", "E8M0",
+       [](moe_layer_desc& d) { d.down_format = {MOE_ELEMENT_FP4_E2M1, 4, 16, 0, MOE_SCALE_E4M3, 0, 0, 0}; }},
       {"desc.down_format.preset", "no block format", [](moe_layer_desc& d) { d.down_format.preset = 2; }},
       {"desc.up_format.preset", "no block format", [](moe_layer_desc& d) { d.up_format.preset = 1000; }},
       {"desc.matrix_order", "blocks",

@@ -11,8 +11,14 @@
 namespace moe_conformance {
 namespace {
 
-bool is_fp8(const moe_weight_format& f) { return f.element != MOE_ELEMENT_INT; }
-uint32_t bits_of(const moe_weight_format& f) { return is_fp8(f) ? 8 : f.bits; }
+bool is_fp4(const moe_weight_format& f) { return f.element == MOE_ELEMENT_FP4_E2M1; }
+bool is_fp8(const moe_weight_format& f) { return f.element != MOE_ELEMENT_INT && !is_fp4(f); }
+uint32_t bits_of(const moe_weight_format& f) { return is_fp8(f) ? 8 : is_fp4(f) ? 4 : f.bits; }
+
+double load_scale(const moe_weight_format& f, const std::byte* at) {
+  if (f.scale == MOE_SCALE_E8M0) return std::ldexp(1, static_cast<int>(*at) - 127);
+  return static_cast<double>(load(affine_scale_dtype(f), at));
+}
 
 double fp8_value(bool e4m3, uint32_t code) {
   const int mantissa_bits = e4m3 ? 3 : 2, bias = e4m3 ? 7 : 15;
@@ -32,6 +38,10 @@ double code_value(const moe_weight_format& f, const std::vector<std::byte>& code
   const uint32_t bits = bits_of(f), per = 8 / bits;
   const uint32_t code = static_cast<uint32_t>(codes[index / per]) >> (index % per * bits) & ((1u << bits) - 1);
   if (is_fp8(f)) return fp8_value(f.element == MOE_ELEMENT_FP8_E4M3, code);
+  if (is_fp4(f)) {
+    static constexpr double kMagnitudes[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
+    return (code & 8) != 0 ? -kMagnitudes[code & 7] : kMagnitudes[code];
+  }
   if (f.zero_point != MOE_ZERO_POINT_NONE) return code - zero;
   const int number = static_cast<int>(code), range = 1 << bits;  // two's complement
   return number >= range / 2 ? number - range : number;
@@ -89,23 +99,27 @@ const std::vector<moe_weight_format>& affine_formats() {
       {kE5m2, 0, 128, 128, kF32, kSigned, 0, 0},
       {kE5m2, 0, 0, 0, kBf16, kSigned, 0, 0},
       {kE5m2, 8, 0, MOE_BLOCK_ALL_ROWS, kF16, kSigned, 0, 0},
+      // gpt-oss's MXFP4, and blocks of another size
+      {MOE_ELEMENT_FP4_E2M1, 0, 32, 0, MOE_SCALE_E8M0, kSigned, 0, 0},
+      {MOE_ELEMENT_FP4_E2M1, 4, 128, 0, MOE_SCALE_E8M0, kSigned, 0, 0},
   };
   return all;
 }
 
 bool is_affine(const moe_weight_format& f) {
-  const bool fp8 = f.element == MOE_ELEMENT_FP8_E4M3 || f.element == MOE_ELEMENT_FP8_E5M2;
-  return f.preset == 0 && (fp8 || f.element == MOE_ELEMENT_INT);
+  return f.preset == 0 && f.element >= MOE_ELEMENT_FP8_E4M3 && f.element <= MOE_ELEMENT_INT;
 }
 
 std::string affine_text(const moe_weight_format& f) {
   std::string text = f.element == MOE_ELEMENT_FP8_E4M3   ? "e4m3"
                      : f.element == MOE_ELEMENT_FP8_E5M2 ? "e5m2"
+                     : is_fp4(f)                         ? "e2m1"
                                                          : "int" + std::to_string(f.bits);
   static constexpr const char* kZeros[] = {"", "centre", "zeros"};
   text += "(" + (f.block_columns == 0 ? "row" : std::to_string(f.block_columns));
   if (f.block_rows > 1) text += "x" + (f.block_rows == MOE_BLOCK_ALL_ROWS ? "all" : std::to_string(f.block_rows));
-  return text + " " + dtype_name(affine_scale_dtype(f)) + (f.zero_point == 0 ? "" : " ") + kZeros[f.zero_point] + ")";
+  return text + " " + (f.scale == MOE_SCALE_E8M0 ? "e8m0" : dtype_name(affine_scale_dtype(f))) +
+         (f.zero_point == 0 ? "" : " ") + kZeros[f.zero_point] + ")";
 }
 
 size_t affine_groups(const moe_weight_format& f, size_t columns) {
@@ -117,7 +131,17 @@ size_t affine_scale_rows(const moe_weight_format& f, size_t rows) {
 }
 
 uint32_t affine_scale_dtype(const moe_weight_format& f) {
+  if (f.scale == MOE_SCALE_E8M0) return MOE_DTYPE_BLOCKS;
   return f.scale == MOE_SCALE_F32 ? MOE_DTYPE_F32 : f.scale == MOE_SCALE_F16 ? MOE_DTYPE_F16 : MOE_DTYPE_BF16;
+}
+
+size_t affine_scale_bytes(const moe_weight_format& f) {
+  return f.scale == MOE_SCALE_E8M0 ? 1 : dtype_bytes(affine_scale_dtype(f));
+}
+
+void store_scale(const moe_weight_format& f, std::byte* at, double value) {
+  if (f.scale != MOE_SCALE_E8M0) return store(affine_scale_dtype(f), at, static_cast<float>(value));
+  *at = static_cast<std::byte>(127 + std::lround(std::log2(std::fabs(value))));
 }
 
 std::vector<std::byte> draw_affine(Random& random, const moe_weight_format& f, const AffineShape& s, float scale,
@@ -145,12 +169,12 @@ std::vector<std::byte> draw_affine(Random& random, const moe_weight_format& f, c
   each_weight(f, s, codes, parts, [&](double value, size_t, size_t) { squares += value * value; });
   const double rms = std::max(std::sqrt(squares / static_cast<double>(s.experts * s.rows * s.columns)), 1e-9);
   const size_t scales = s.experts * affine_scale_rows(f, s.rows) * groups;
-  const size_t size = dtype_bytes(affine_scale_dtype(f));
+  const size_t size = affine_scale_bytes(f);
   parts.scales.resize(scales * size);
   for (size_t i = 0; i < scales; ++i) {
     const double sign = random.chance(0.5) ? -1 : 1;
     const double value = sign * (0.5 + random.uniform()) * static_cast<double>(scale) / rms;
-    store(affine_scale_dtype(f), parts.scales.data() + i * size, static_cast<float>(value));
+    store_scale(f, parts.scales.data() + i * size, value);
   }
   return codes;
 }
@@ -158,10 +182,8 @@ std::vector<std::byte> draw_affine(Random& random, const moe_weight_format& f, c
 std::vector<float> decode_affine(const moe_weight_format& f, const AffineShape& s, const std::vector<std::byte>& codes,
                                  const AffineParts& parts) {
   std::vector<float> values(s.experts * s.rows * s.columns);
-  const uint32_t dtype = affine_scale_dtype(f);
   each_weight(f, s, codes, parts, [&](double value, size_t index, size_t scale) {
-    values[index] =
-        static_cast<float>(value * static_cast<double>(load(dtype, parts.scales.data() + scale * dtype_bytes(dtype))));
+    values[index] = static_cast<float>(value * load_scale(f, parts.scales.data() + scale * affine_scale_bytes(f)));
   });
   return values;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Matrices in affine formats (integers or fp8, with scales and zero points as tensors of their own): random ones of a
+// Matrices in affine formats (integers, fp8 or fp4, with scales and zero points as tensors of their own): random ones of a
 // given size, and their values by the formats' definition in float64. Shares no code with the library.
 #ifndef MOE_TESTS_CONFORMANCE_AFFINE_CODEC_H_
 #define MOE_TESTS_CONFORMANCE_AFFINE_CODEC_H_
@@ -35,7 +35,10 @@ inline constexpr uint32_t kAffineColumns = 16;
 
 size_t affine_groups(const moe_weight_format& format, size_t columns);
 size_t affine_scale_rows(const moe_weight_format& format, size_t rows);
-uint32_t affine_scale_dtype(const moe_weight_format& format);
+uint32_t affine_scale_dtype(const moe_weight_format& format);  // of E8M0 MOE_DTYPE_BLOCKS
+size_t affine_scale_bytes(const moe_weight_format& format);
+// A scale as it is stored; of E8M0 a power of two near it.
+void store_scale(const moe_weight_format& format, std::byte* at, double value);
 
 // Codes for weights of an RMS near `scale`.
 std::vector<std::byte> draw_affine(Random& random, const moe_weight_format& format, const AffineShape& shape,

@@ -62,17 +62,16 @@ LayerCase one_affine_format(const moe_weight_format& format, uint64_t tokens) {
   AffineParts& parts = c.weights.parts.up;
   std::vector<std::byte>& codes = c.weights.blocks.up;
   codes = draw_affine(random, format, shape, 1, parts);
-  const uint32_t dtype = affine_scale_dtype(format);
   const uint32_t last = format.element == MOE_ELEMENT_FP8_E4M3   ? 0x7E
                         : format.element == MOE_ELEMENT_FP8_E5M2 ? 0x7B
                                                                  : 0x7F;
   for (size_t i = 0; i < codes.size(); ++i) {
     codes[i] = static_cast<std::byte>(std::min(static_cast<uint32_t>(i & 127), last) | (i & 128));
   }
-  for (size_t at = 0; at < parts.scales.size(); at += dtype_bytes(dtype)) {
+  for (size_t at = 0; at < parts.scales.size(); at += affine_scale_bytes(format)) {
     const double sign = random.chance(0.5) ? -1 : 1;
     const double scale = sign * std::ldexp(1 + random.uniform(), static_cast<int>(random.below(36)) - 24);
-    store(dtype, parts.scales.data() + at, static_cast<float>(scale));
+    store_scale(format, parts.scales.data() + at, scale);
   }
   c.weights.up = decode_affine(format, shape, codes, parts);
   return c;

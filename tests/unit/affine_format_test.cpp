@@ -55,7 +55,8 @@ TEST(AffineFormat, FieldsComeBackFromTheNumber) {
               EXPECT_EQ(f.bits, bits);
               EXPECT_EQ(f.group, group);
               EXPECT_EQ(f.block_rows, rows);
-              EXPECT_EQ(f.scale_dtype, scale - MOE_SCALE_F32);
+              EXPECT_EQ(f.scale, scale);
+              EXPECT_EQ(f.scale_dtype(), scale - MOE_SCALE_F32);
               EXPECT_EQ(static_cast<uint32_t>(f.zero), zero);
               EXPECT_EQ(dtype_of(format), MOE_DTYPE_BLOCKS);
               EXPECT_FALSE(is_plain(format));
@@ -99,6 +100,9 @@ TEST(AffineFormat, OthersAreRefusedByField) {
       {{kE4m3, 4, 0, 0, MOE_SCALE_F32, 0, 0, 0}, kInvalid, "f.bits"},
       {{kE5m2, 0, 0, 0, MOE_SCALE_F32, kCentre, 0, 0}, kInvalid, "f.zero_point"},
       {{kE4m3, 0, 0, 0, MOE_SCALE_NONE, 0, 0, 0}, kUnsupported, "f.scale"},
+      {{MOE_ELEMENT_FP4_E2M1, 8, 32, 0, MOE_SCALE_E8M0, 0, 0, 0}, kInvalid, "f.bits"},
+      {{MOE_ELEMENT_FP4_E2M1, 0, 16, 0, MOE_SCALE_E4M3, 0, 0, 0}, kUnsupported, "f.scale"},
+      {{MOE_ELEMENT_FP4_E2M1, 0, 32, 0, MOE_SCALE_E8M0, kCentre, 0, 0}, kInvalid, "f.zero_point"},
       {{kE4m3, 0, 100, 128, MOE_SCALE_F32, 0, 0, 0}, kUnsupported, "f.block_columns"},
   };
   for (const auto& c : cases) {
@@ -150,6 +154,27 @@ TEST(AffineFormat, GroupsWithZeroPointsByHand) {
   for (int i = 0; i < 16; ++i) {
     EXPECT_EQ(values[i], static_cast<float>((i - 3) * 0.5)) << i;              // -1.5, -1, .. 6
     EXPECT_EQ(values[16 + i], static_cast<float>((15 - i - 10) * -2.0)) << i;  // -10, -8, .. 20
+  }
+}
+
+// gpt-oss's MXFP4: two in a byte along the row, the first in the low bits; scales 2^(x - 127).
+TEST(AffineFormat, Mxfp4WithScalesApartByHand) {
+  const AffineFormat f = *find_affine_format(taken({MOE_ELEMENT_FP4_E2M1, 0, 32, 0, MOE_SCALE_E8M0, 0, 0, 0}));
+  std::vector<std::byte> row;
+  for (int i = 0; i < 4; ++i) {
+    for (const uint32_t byte : {0x10, 0x32, 0x54, 0x76, 0x98, 0xBA, 0xDC, 0xFE})
+      row.push_back(static_cast<std::byte>(byte));
+  }
+  row.push_back(std::byte{129});  // 4
+  row.push_back(std::byte{0});    // 2^-127
+  row.resize(36);
+  ASSERT_EQ(f.row_bytes(64), 36u);
+  float values[64];
+  decode_affine_row(f, row.data(), 64, values);
+  const float magnitudes[] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+  for (int i = 0; i < 64; ++i) {
+    const float sign = i % 16 < 8 ? 1.0f : -1.0f;
+    EXPECT_EQ(values[i], sign * magnitudes[i % 8] * (i < 32 ? 4.0f : 0x1p-127f)) << i;
   }
 }
 

@@ -23,7 +23,7 @@ using Constants = std::array<uint32_t, kConstantCount>;
 std::vector<uint32_t> formats() {
   std::vector<uint32_t> all;
   for (uint32_t format = 0; format < kWeightFormats; ++format) all.push_back(format);
-  for (uint32_t range = kNumberRangeInt2; range <= kNumberRangeE5m2; ++range) {
+  for (uint32_t range = kNumberRangeInt2; range <= kNumberRangeE2m1; ++range) {
     AffineFormat one;
     one.range = static_cast<WeightFormat>(range * kNumberFormatRange);
     one.group = 32;
