@@ -179,11 +179,13 @@ typedef struct moe_device_desc {
 #define MOE_DTYPE_I32 3u
 #define MOE_DTYPE_BLOCKS 4u /* of a tensor's bytes: blocks of a format that a moe_weight_format names */
 
-/* A weight format is data. Plain formats set element only, GGUF block formats preset only. */
+/* A weight format is data. Plain formats set element only, GGUF block formats preset only. Affine formats (integers of
+ * 2, 4 or 8 bits, fp8, fp4: weight = (code - zero point) * scale) have scales, and zero points if stored, in tensors of
+ * their own; see the list of tensors below. Their rows are a multiple of 16 weights. */
 #define MOE_ELEMENT_F32 0u
 #define MOE_ELEMENT_F16 1u
 #define MOE_ELEMENT_BF16 2u
-#define MOE_ELEMENT_FP8_E4M3 3u
+#define MOE_ELEMENT_FP8_E4M3 3u /* e4m3fn: no infinities */
 #define MOE_ELEMENT_FP8_E5M2 4u
 #define MOE_ELEMENT_FP4_E2M1 5u
 #define MOE_ELEMENT_INT 6u      /* `bits` wide, see zero_point */
@@ -196,16 +198,18 @@ typedef struct moe_device_desc {
 #define MOE_SCALE_E8M0 4u
 #define MOE_SCALE_E4M3 5u
 
-#define MOE_ZERO_POINT_NONE 0u
+#define MOE_ZERO_POINT_NONE 0u    /* integers: codes are two's complement */
 #define MOE_ZERO_POINT_CENTRE 1u  /* 2^(bits-1) for every block */
 #define MOE_ZERO_POINT_STORED 2u  /* one integer a block */
 #define MOE_ZERO_POINT_MINIMUM 3u /* a stored offset is added after scaling */
 
+#define MOE_BLOCK_ALL_ROWS 0xFFFFFFFFu /* block_rows: all rows of an expert's matrix */
+
 typedef struct moe_weight_format {
   uint32_t element;       /* MOE_ELEMENT_* */
   uint32_t bits;          /* per element; 0: what `element` implies */
-  uint32_t block_columns; /* elements along the input dimension that share a scale; 0: none */
-  uint32_t block_rows;    /* rows that share a scale; 0 or 1: one */
+  uint32_t block_columns; /* elements along the input dimension that share a scale: 16..1024, 2^n; 0: all of a row */
+  uint32_t block_rows;    /* rows of the tensor that share a scale, 2^n, or MOE_BLOCK_ALL_ROWS; 0 or 1: one */
   uint32_t scale;         /* MOE_SCALE_* */
   uint32_t zero_point;    /* MOE_ZERO_POINT_* */
   uint32_t packing;       /* order of elements in a word; 0: low bits first along the input dimension */
@@ -379,7 +383,12 @@ typedef struct moe_estimate {
  * the route is skipped),
  * experts.gate|up [E,F,H], experts.gate_up [E,2F,H], experts.down [E,H,F], their .bias (experts.gate_up.bias [E,2F]),
  * shared.gate|up [Fs,H], shared.gate_up [2Fs,H], shared.down [H,Fs], shared.router [H], norm.weight [H],
- * latent.down [L,H], latent.norm [L], latent.up [H,L]; with them, L is in the place of H in experts.*. */
+ * latent.down [L,H], latent.norm [L], latent.up [H,L]; with them, L is in the place of H in experts.*.
+ * A matrix [R,C] of an affine format has, in BLOCKS, rows of C * bits / 8 bytes, low bits first. With it come, and must
+ * be added before it for the same experts: its .scale [ceil(R / block_rows), G] in the scale's type (E8M0: BLOCKS), with
+ * G = ceil(C / block_columns) or 1; and for MOE_ZERO_POINT_STORED its .zero, in BLOCKS, integers of `bits` bits, low
+ * bits first: [R, ceil(G * bits / 8)] bytes, or [ceil(R * bits / 8)] where a row is one block. Their expert axis is the
+ * matrix's. R counts the rows of the tensor: a joined gate_up has scales for 2F. */
 
 #define MOE_SOURCE_MEMORY 0u
 #define MOE_SOURCE_FILE 1u
@@ -393,7 +402,7 @@ typedef struct moe_tensor_source {
   uint32_t expert_count; /* 0: all from expert_first on */
   uint32_t source;       /* MOE_SOURCE_* */
   uint32_t dtype; /* MOE_DTYPE_*: f32, f16 or bf16 for vectors and the router, i32 for the table; matrices are in the
-                             format of the descriptor and this field must agree with it (BLOCKS: block formats);
+                             format of the descriptor and this field must agree with it (BLOCKS: all but plain ones);
                              BLOCKS also for router.weight and shared.router, see `format` */
   const void* memory; /* MEMORY: contiguous, read during the call */
   uint64_t bytes;     /* must be exactly what the shape and format need */

@@ -266,7 +266,13 @@ void decode_block(const BlockFormat& format, const std::byte* block, float* y) {
     case WeightFormat::kQ2_0: return scaled(64, half_at(b), y, digits(2, 1, 2, 1));
     case WeightFormat::kF32:
     case WeightFormat::kF16:
-    case WeightFormat::kBf16: return;  // no blocks
+    case WeightFormat::kBf16:
+    case WeightFormat::kInt2:
+    case WeightFormat::kInt4:
+    case WeightFormat::kInt8:
+    case WeightFormat::kE4m3:
+    case WeightFormat::kE5m2:
+    case WeightFormat::kE2m1: return;  // no blocks
   }
 }
 

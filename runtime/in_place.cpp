@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "runtime/affine_format.h"
+
 namespace moevk {
 
 Status check_in_place(const LayerSpec& spec, const TensorSpec& tensor, const TensorBinding& binding,
@@ -20,7 +22,8 @@ Status check_in_place(const LayerSpec& spec, const TensorSpec& tensor, const Ten
   }
   if (tensor.shared && spec.segments == 1) return no("shared experts join the routed ones here");
   if (!is_plain(tensor.format)) {
-    return no(std::string("blocks of ") + format_name(tensor.format) + " are packed for the kernels");
+    return no((is_affine(tensor.format) ? "weights of " : "blocks of ") + format_name(tensor.format) +
+              " are packed for the kernels");
   }
   if (tensor.columns % kNumberPadColumns != 0) {
     return no("a row has " + std::to_string(tensor.columns) + " columns, no multiple of " +

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "kernel_table.h"
+#include "runtime/affine_format.h"
 
 namespace moevk {
 namespace {
@@ -280,13 +281,17 @@ namespace {
 Status check_rows(const LayerSpec& spec, WeightFormat format, uint32_t columns, const std::string& field) {
   if (is_plain(format)) return {};
   const std::string name = format_name(format);
+  if (is_affine(format) && columns % kAffineColumns != 0) {
+    return unsupported("desc." + field, name + " needs rows of a multiple of " + number(kAffineColumns) +
+                                            " weights; a row has " + number(columns));
+  }
   if (columns % block_elements(format) != 0) {
     return invalid("desc." + field, name + " has blocks of " + number(block_elements(format)) + " weights; a row of " +
                                         number(columns) + " is no multiple of that");
   }
   if (spec.desc.matrix_order != MOE_MATRIX_IN_OUT || field.starts_with("latent")) return {};
-  return unsupported("desc.matrix_order",
-                     "[in, out] is not done for blocks, which lie along rows (" + field + " is " + name + ")");
+  return unsupported("desc.matrix_order", "[in, out] is not done for quantised weights, whose blocks lie along rows (" +
+                                              field + " is " + name + ")");
 }
 
 Status check_blocks(const LayerSpec& spec) {
@@ -346,7 +351,7 @@ Result<LayerSpec> make_layer_spec(const moe_layer_desc& desc) {
     const bool whole_blocks = d.precision != MOE_PRECISION_INT8 || d.intermediate % kActivationBlock == 0;
     const bool joins = d.latent == 0 && d.shared_intermediate % d.intermediate == 0 && times <= kMaxJoinedShared &&
                        (whole_blocks || times == 1) && shared.gate == routed.gate && shared.up == routed.up &&
-                       shared.down == routed.down;
+                       shared.down == routed.down && (times == 1 || !is_affine(shared.down));
     if (joins) {
       routed.experts += times;
       spec.shared_slots = times;

@@ -114,12 +114,12 @@ DownPush PlanBuilder::down_push() const {
 void PlanBuilder::set_formats(Dispatch* d) const {
   const Segment& routed = spec_.segment[0];
   const Segment& shared = spec_.segment[spec_.segments - 1];
-  set(d, Constant::kGateFormat, static_cast<uint32_t>(routed.gate));
-  set(d, Constant::kUpFormat, static_cast<uint32_t>(routed.up));
-  set(d, Constant::kDownFormat, static_cast<uint32_t>(routed.down));
-  set(d, Constant::kSharedGateFormat, static_cast<uint32_t>(shared.gate));
-  set(d, Constant::kSharedUpFormat, static_cast<uint32_t>(shared.up));
-  set(d, Constant::kSharedDownFormat, static_cast<uint32_t>(shared.down));
+  set(d, Constant::kGateFormat, kernel_format(routed.gate));
+  set(d, Constant::kUpFormat, kernel_format(routed.up));
+  set(d, Constant::kDownFormat, kernel_format(routed.down));
+  set(d, Constant::kSharedGateFormat, kernel_format(shared.gate));
+  set(d, Constant::kSharedUpFormat, kernel_format(shared.up));
+  set(d, Constant::kSharedDownFormat, kernel_format(shared.down));
   set(d, Constant::kGated, spec_.gated ? 1 : 0);
   set(d, Constant::kLatent, spec_.latent() ? kNumberExpertsInLatent : 0);
   set(d, Constant::kPrecision, spec_.desc.precision);

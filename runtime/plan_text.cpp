@@ -46,8 +46,7 @@ std::string formats_text(const LayerSpec& spec) {
     text += (i == 0               ? ""
              : i == spec.segments ? ", latent "
                                   : ", shared ") +
-            (s.gated ? std::string(format_name(s.gate)) + "/" : std::string()) + format_name(s.up) + "/" +
-            format_name(s.down);
+            (s.gated ? format_name(s.gate) + "/" : std::string()) + format_name(s.up) + "/" + format_name(s.down);
   }
   return text;
 }

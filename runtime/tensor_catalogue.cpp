@@ -3,6 +3,8 @@
 // Descriptor -> list of tensors. A name means the same in every layer; layout and order fields change shapes only.
 #include "runtime/tensor_catalogue.h"
 
+#include "runtime/affine_format.h"
+
 namespace moevk {
 namespace {
 
@@ -78,6 +80,26 @@ class Lister {
     t.columns = t.transposed ? rows : columns;
     t.dtype = dtype_of(format);
     t.format = format;
+    if (const std::optional<AffineFormat> affine = find_affine_format(format); affine) parts(t, *affine);
+    tensors_.push_back(t);
+  }
+
+  void parts(const TensorSpec& matrix, const AffineFormat& affine) {
+    TensorSpec t = matrix;
+    t.name += kScaleSuffix;
+    t.role = TensorSpec::Role::kScales;
+    t.rows = static_cast<uint32_t>(affine.scale_rows(matrix.rows));
+    t.columns = static_cast<uint32_t>(affine.groups(matrix.columns));
+    t.dtype = affine.scale_dtype();
+    tensors_.push_back(t);
+    if (!affine.stores_zeros()) return;
+    t.name = matrix.name + kZeroSuffix;
+    t.role = TensorSpec::Role::kZeroPoints;
+    t.dtype = MOE_DTYPE_BLOCKS;
+    if (affine.group == 0) {  // packed along the rows
+      t.rows = 1;
+      t.columns = matrix.rows;
+    }
     tensors_.push_back(t);
   }
 
@@ -110,6 +132,13 @@ class Lister {
 };
 
 }  // namespace
+
+uint64_t TensorSpec::bytes_per_row(uint32_t type) const {
+  if (role == Role::kZeroPoints) return (uint64_t{columns} * find_affine_format(format)->bits + 7) / 8;
+  if (role == Role::kScales) return columns * find_affine_format(format)->scale_size();
+  if (is_matrix()) return tensor_row_bytes(format, columns);
+  return type == MOE_DTYPE_BLOCKS ? row_bytes(format, columns) : columns * dtype_bytes(type);
+}
 
 std::vector<TensorSpec> list_tensors(const LayerSpec& spec) { return Lister(spec).list(); }
 

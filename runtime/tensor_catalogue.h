@@ -28,7 +28,7 @@ enum class VectorKind : uint32_t {
 inline constexpr size_t kVectorKinds = 11;
 
 struct TensorSpec {
-  enum class Role { kMatrix, kGateUpMatrix, kVector, kGateUpVector };
+  enum class Role { kMatrix, kGateUpMatrix, kVector, kGateUpVector, kScales, kZeroPoints };
   std::string name;
   Role role = Role::kMatrix;
   uint32_t segment = 0;     // of a matrix, see LayerSpec
@@ -41,17 +41,21 @@ struct TensorSpec {
   uint32_t rows = 0;          // as the host stores it
   uint32_t columns = 0;
   uint32_t dtype = MOE_DTYPE_F32;            // matrices: fixed by the format; vectors: f16 and bf16 are taken too
-  WeightFormat format = WeightFormat::kF32;  // of a matrix, or of a router that comes in blocks
+  WeightFormat format = WeightFormat::kF32;  // of a matrix, or of a router that comes in blocks; of parts: its matrix's
 
   bool is_matrix() const { return role == Role::kMatrix || role == Role::kGateUpMatrix; }
+  // Scales or zero points of an affine matrix.
+  bool is_part() const { return role == Role::kScales || role == Role::kZeroPoints; }
   uint64_t elements_per_expert() const { return uint64_t{rows} * columns; }
   // As `type` has them, which is dtype or another that a vector may come in.
-  uint64_t bytes_per_row(uint32_t type) const {
-    return is_matrix() || type == MOE_DTYPE_BLOCKS ? row_bytes(format, columns) : columns * dtype_bytes(type);
-  }
+  uint64_t bytes_per_row(uint32_t type) const;
   uint64_t bytes_per_expert(uint32_t type) const { return rows * bytes_per_row(type); }
   uint64_t total_bytes() const { return (experts == 0 ? 1 : experts) * bytes_per_expert(dtype); }
 };
+
+// Behind a matrix's name. Both stand before the matrix in the list, since they must come before it.
+inline constexpr const char* kScaleSuffix = ".scale";
+inline constexpr const char* kZeroSuffix = ".zero";
 
 std::vector<TensorSpec> list_tensors(const LayerSpec& spec);
 

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 
+#include "runtime/affine_format.h"
 #include "runtime/block_format.h"
 
 namespace moevk {
@@ -38,11 +39,14 @@ Result<WeightFormat> weight_format(const moe_weight_format& format, const std::s
   if (format.zero_point > MOE_ZERO_POINT_MINIMUM)
     return invalid(argument + ".zero_point", "is no MOE_ZERO_POINT_* value");
   if (format.preset != 0) return preset_format(format, argument);
+  if (format.element >= MOE_ELEMENT_FP8_E4M3 && format.element <= MOE_ELEMENT_INT)
+    return read_affine_format(format, argument);
   const bool plain = format.element <= MOE_ELEMENT_BF16;
   const bool blocks = format.block_columns != 0 || format.block_rows > 1 || format.scale != MOE_SCALE_NONE ||
                       format.zero_point != MOE_ZERO_POINT_NONE || format.packing != 0;
   if (!plain || blocks)
-    return unsupported(argument, "quantised weights are done by preset only (1 + the number of a GGUF block format)");
+    return unsupported(argument,
+                       "these quantised weights are done by preset only (1 + the number of a GGUF block format)");
   const uint32_t bits = format.element == MOE_ELEMENT_F32 ? 32 : 16;
   if (format.bits != 0 && format.bits != bits) {
     return invalid(argument + ".bits",
@@ -51,18 +55,34 @@ Result<WeightFormat> weight_format(const moe_weight_format& format, const std::s
   return static_cast<WeightFormat>(format.element);
 }
 
-const char* format_name(WeightFormat format) {
+std::string format_name(WeightFormat format) {
+  if (is_affine(format)) return find_affine_format(format)->name();
   return is_plain(format) ? dtype_name(dtype_of(format)) : find_block_format(format)->name;
 }
 
 uint32_t dtype_of(WeightFormat format) { return is_plain(format) ? static_cast<uint32_t>(format) : MOE_DTYPE_BLOCKS; }
 
-uint32_t block_elements(WeightFormat format) { return is_plain(format) ? 1 : find_block_format(format)->elements; }
+uint32_t kernel_format(WeightFormat format) {
+  std::optional<AffineFormat> affine = find_affine_format(format);
+  if (!affine) return static_cast<uint32_t>(format);
+  affine->block_rows = 1;
+  return static_cast<uint32_t>(number_of(*affine));
+}
+
+uint32_t block_elements(WeightFormat format) {
+  if (is_affine(format)) return kAffineColumns;
+  return is_plain(format) ? 1 : find_block_format(format)->elements;
+}
 
 uint64_t row_bytes(WeightFormat format, uint64_t columns) {
   if (is_plain(format)) return columns * dtype_bytes(dtype_of(format));
+  if (is_affine(format)) return find_affine_format(format)->row_bytes(columns);
   const BlockFormat* block = find_block_format(format);
   return block->blocks(columns) * block->bytes;
+}
+
+uint64_t tensor_row_bytes(WeightFormat format, uint64_t columns) {
+  return is_affine(format) ? find_affine_format(format)->code_bytes(columns) : row_bytes(format, columns);
 }
 
 uint64_t stored_row_bytes(WeightFormat format, uint64_t columns, uint64_t padded) {
@@ -71,6 +91,11 @@ uint64_t stored_row_bytes(WeightFormat format, uint64_t columns, uint64_t padded
 
 double element_bytes(WeightFormat format) {
   if (is_plain(format)) return static_cast<double>(dtype_bytes(dtype_of(format)));
+  if (const std::optional<AffineFormat> affine = find_affine_format(format); affine) {
+    const double bits = affine->bits, zero_bits = affine->stores_zeros() ? bits : 0;
+    const double beside = 8.0 * static_cast<double>(affine->scale_size()) + zero_bits;
+    return (bits + (affine->group == 0 ? 0 : beside / affine->group)) / 8;
+  }
   const BlockFormat* block = find_block_format(format);
   return static_cast<double>(block->bytes) / block->elements;
 }
@@ -89,6 +114,7 @@ bool uses_codebook(WeightFormat format) {
 }
 
 void decode_row(WeightFormat format, const std::byte* row, uint64_t columns, float* values) {
+  if (is_affine(format)) return decode_affine_row(*find_affine_format(format), row, columns, values);
   const BlockFormat* block = find_block_format(format);
   if (block == nullptr) {
     for (uint64_t c = 0; c < columns; ++c) values[c] = load_element(dtype_of(format), row, c);

@@ -2,7 +2,7 @@
 //
 // Formats of expert matrices: what the kernels know by number, bytes of a row, and scalar decoding for the
 // reference. A format arrives as data (moe_weight_format); one that is not done yet is refused with its name.
-// block_format.h has what is particular to formats of blocks.
+// block_format.h has what is particular to formats of blocks, affine_format.h what is to those with scales apart.
 #pragma once
 
 #include <cstddef>
@@ -45,26 +45,37 @@ enum class WeightFormat : uint32_t {
   kNvfp4 = kNumberFormatNvfp4,
   kQ1_0 = kNumberFormatQ10,
   kQ2_0 = kNumberFormatQ20,
+  // Affine formats: each the first of a range of numbers, see affine_format.h.
+  kInt2 = kNumberRangeInt2 * kNumberFormatRange,
+  kInt4 = kNumberRangeInt4 * kNumberFormatRange,
+  kInt8 = kNumberRangeInt8 * kNumberFormatRange,
+  kE4m3 = kNumberRangeE4m3 * kNumberFormatRange,
+  kE5m2 = kNumberRangeE5m2 * kNumberFormatRange,
+  kE2m1 = kNumberRangeE2m1 * kNumberFormatRange,
 };
-inline constexpr uint32_t kWeightFormats = kNumberFormatQ20 + 1;
+inline constexpr uint32_t kWeightFormats = kNumberFormatQ20 + 1;  // without affine ones
 
 // `argument` is the descriptor's field, for the message.
 Result<WeightFormat> weight_format(const moe_weight_format& format, const std::string& argument);
-const char* format_name(WeightFormat format);
+std::string format_name(WeightFormat format);
 inline bool is_plain(WeightFormat format) { return format <= WeightFormat::kBf16; }
-uint32_t dtype_of(WeightFormat format);  // MOE_DTYPE_*; of a block format MOE_DTYPE_BLOCKS
+uint32_t dtype_of(WeightFormat format);  // MOE_DTYPE_*; of a format that is not plain MOE_DTYPE_BLOCKS
+// The number as a specialization constant: without what only upload needs to know.
+uint32_t kernel_format(WeightFormat format);
 
-// Elements that share a scale, and must not be cut: columns of a matrix are a multiple. 1 of a plain format.
+// Columns of a matrix are a multiple: a block, whose elements must not be cut; 1 of a plain format.
 uint32_t block_elements(WeightFormat format);
-// Bytes of `columns` elements as a host has them.
+// Bytes of `columns` elements as a host has them; of an affine format with their scales and zero points.
 uint64_t row_bytes(WeightFormat format, uint64_t columns);
+// In a host's tensor, where scales and zero points are others.
+uint64_t tensor_row_bytes(WeightFormat format, uint64_t columns);
 // The same row in a device's memory: padded with zeros, of plain formats to `padded` columns, of others to 16 bytes.
 uint64_t stored_row_bytes(WeightFormat format, uint64_t columns, uint64_t padded);
 // Of an element, scales included.
 double element_bytes(WeightFormat format);
 // Does decoding need the codebooks?
 bool uses_codebook(WeightFormat format);
-// A host's row -> float32.
+// A row of row_bytes -> float32.
 void decode_row(WeightFormat format, const std::byte* row, uint64_t columns, float* values);
 
 float half_to_float(uint16_t half);

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "kernel_table.h"
+#include "runtime/affine_format.h"
 #include "runtime/tensor_reader.h"
 
 namespace moevk {
@@ -18,14 +19,14 @@ constexpr uint64_t kChunkBytes = 4u << 20;  // read at a time from a file or cal
 
 std::string type_name(const TensorSpec& tensor, uint32_t dtype) {
   if (dtype != MOE_DTYPE_BLOCKS || is_plain(tensor.format)) return dtype_name(dtype);
-  return std::string("blocks of ") + format_name(tensor.format);
+  return (is_affine(tensor.format) ? "blocks (codes) of " : "blocks of ") + format_name(tensor.format);
 }
 
 }  // namespace
 
 WeightUpload::WeightUpload(std::shared_ptr<SharedState> state, LayerSpec spec, std::unique_ptr<WeightSink> sink,
                            Progress progress)
-    : state_(std::move(state)), spec_(std::move(spec)), sink_(std::move(sink)), progress_(progress) {
+    : state_(std::move(state)), spec_(std::move(spec)), sink_(std::move(sink)), progress_(progress), parts_(state_) {
   for (TensorSpec& tensor : list_tensors(spec_)) {
     const uint32_t experts = std::max(tensor.experts, 1u);
     total_bytes_ += tensor.total_bytes();
@@ -72,9 +73,11 @@ Result<std::shared_ptr<WeightUpload>> WeightUpload::begin(std::shared_ptr<Device
     MOE_ASSIGN_OR_RETURN(Tensor* const tensor, upload->find_tensor(binding->tensor, "upload.bindings.tensor"));
     tensor->present.assign(tensor->present.size(), false);
   }
-  for (const TensorBinding* binding : copied) {
-    MOE_ASSIGN_OR_RETURN(const Tensor* const tensor, upload->find_tensor(binding->tensor, "upload.bindings.tensor"));
-    MOE_RETURN_IF_ERROR(upload->copy_binding(*binding, tensor->spec));
+  for (const bool parts : {true, false}) {  // scales and zero points go before their codes
+    for (const TensorBinding* binding : copied) {
+      MOE_ASSIGN_OR_RETURN(const Tensor* const tensor, upload->find_tensor(binding->tensor, "upload.bindings.tensor"));
+      if (tensor->spec.is_part() == parts) MOE_RETURN_IF_ERROR(upload->copy_binding(*binding, tensor->spec));
+    }
   }
   return upload;
 }
@@ -144,20 +147,21 @@ Status WeightUpload::add_tensor(const moe_tensor_source& source) {
   TensorSpec tensor = found->spec;
   if (router_blocks) {
     MOE_ASSIGN_OR_RETURN(tensor.format, weight_format(source.format, "source.format"));
-    if (is_plain(tensor.format)) return invalid("source.format", "names no block format");
+    if (is_plain(tensor.format) || is_affine(tensor.format)) return invalid("source.format", "names no block format");
     if (tensor.columns % block_elements(tensor.format) != 0) {
       return invalid("source.format", std::string(format_name(tensor.format)) + " has blocks of " +
                                           std::to_string(block_elements(tensor.format)) + " weights; a row of " +
                                           std::to_string(tensor.columns) + " is no multiple of that");
     }
   }
-  const bool fixed = tensor.is_matrix() || tensor.dtype == MOE_DTYPE_I32;
+  const bool described = tensor.is_matrix() || tensor.is_part();
+  const bool fixed = described || tensor.dtype == MOE_DTYPE_I32;
   if ((source.dtype > MOE_DTYPE_BF16 && !fixed && !router_blocks) || (fixed && source.dtype != tensor.dtype)) {
     return invalid("source.dtype",
                    tensor.name + " is " + dtype_name(source.dtype) + "; " +
-                       (tensor.is_matrix() ? std::string("the descriptor says ") + type_name(tensor, tensor.dtype)
-                        : fixed            ? "i32 is needed"
-                                           : "f32, f16 or bf16 is needed"));
+                       (described ? std::string("the descriptor says ") + type_name(tensor, tensor.dtype)
+                        : fixed   ? "i32 is needed"
+                                  : "f32, f16 or bf16 is needed"));
   }
   const uint32_t all = static_cast<uint32_t>(found->present.size());
   uint32_t first = 0, count = 1;
@@ -198,9 +202,10 @@ Status WeightUpload::add_tensor(const moe_tensor_source& source) {
   actual.spec.dtype = source.dtype;
   for (uint32_t i = 0; i < count; ++i) {
     const uint64_t stored_before = stored_;
-    Status status = !tensor.is_matrix() ? store_vector(actual, first + i, reader, i * expert_bytes)
-                    : tensor.transposed ? store_transposed(actual, first + i, reader, i * expert_bytes)
-                                        : store_matrix(actual, first + i, reader, i * expert_bytes);
+    Status status = tensor.is_part()      ? hold_part(actual, first + i, reader, i * expert_bytes)
+                    : !tensor.is_matrix() ? store_vector(actual, first + i, reader, i * expert_bytes)
+                    : tensor.transposed   ? store_transposed(actual, first + i, reader, i * expert_bytes)
+                                          : store_matrix(actual, first + i, reader, i * expert_bytes);
     if (!status.ok()) {
       // Experts that came whole stay, and one of which nothing came may be sent again. Of one that came in part,
       // copies may be on their way: sent again they would race.
@@ -212,17 +217,30 @@ Status WeightUpload::add_tensor(const moe_tensor_source& source) {
   return {};
 }
 
+Status WeightUpload::hold_part(const Tensor& tensor, uint32_t expert, TensorReader& reader, uint64_t offset) {
+  const uint64_t bytes = tensor.spec.bytes_per_expert(tensor.spec.dtype);
+  MOE_ASSIGN_OR_RETURN(const std::byte* data, reader.bytes(offset, bytes));
+  MOE_RETURN_IF_ERROR(parts_.hold(tensor.spec, expert, data));
+  return report(bytes);
+}
+
 Status WeightUpload::store_matrix(const Tensor& tensor, uint32_t expert, TensorReader& reader, uint64_t offset) {
   const TensorSpec& t = tensor.spec;
   const uint64_t row = t.bytes_per_row(t.dtype);
+  const bool affine = is_affine(t.format);
+  if (affine) MOE_RETURN_IF_ERROR(parts_.check_held(t, expert));
   uint32_t at_a_time = static_cast<uint32_t>(std::clamp<uint64_t>(kChunkBytes / row, 1, t.rows));
   if (t.role == TensorSpec::Role::kGateUpMatrix) at_a_time += at_a_time % 2;  // keep interleaved pairs together
   for (uint32_t first = 0; first < t.rows; first += at_a_time) {
     const uint32_t rows = std::min(at_a_time, t.rows - first);
     MOE_ASSIGN_OR_RETURN(const std::byte* data, reader.bytes(offset + first * row, rows * row));
-    MOE_RETURN_IF_ERROR(store_host_rows(t, expert, first, rows, data, row));
+    if (affine) {
+      MOE_ASSIGN_OR_RETURN(data, parts_.assemble(t, expert, first, rows, data));
+    }
+    MOE_RETURN_IF_ERROR(store_host_rows(t, expert, first, rows, data, affine ? row_bytes(t.format, t.columns) : row));
     MOE_RETURN_IF_ERROR(report(rows * row));
   }
+  if (affine) parts_.release(t, expert);
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "runtime/affine_parts.h"
 #include "runtime/in_place.h"
 
 namespace moevk {
@@ -42,6 +43,7 @@ class WeightUpload {
   Result<Tensor*> find_tensor(const std::string& name, const char* argument);
   static Status check_binding(const TensorBinding& binding, const Tensor& tensor, const Device* device);
   Status copy_binding(const TensorBinding& binding, const TensorSpec& tensor);
+  Status hold_part(const Tensor& tensor, uint32_t expert, TensorReader& reader, uint64_t offset);
   Status store_matrix(const Tensor& tensor, uint32_t expert, TensorReader& reader, uint64_t offset);
   Status store_transposed(const Tensor& tensor, uint32_t expert, TensorReader& reader, uint64_t offset);
   Status store_host_rows(const TensorSpec& tensor, uint32_t expert, uint32_t first_row, uint32_t rows,
@@ -57,6 +59,7 @@ class WeightUpload {
   std::unique_ptr<WeightSink> sink_;
   Progress progress_;
   std::vector<Tensor> tensors_;
+  AffineParts parts_;
   uint64_t stored_ = 0;  // pieces handed to the sink
   uint64_t done_bytes_ = 0;
   uint64_t total_bytes_ = 0;

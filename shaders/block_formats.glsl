@@ -25,11 +25,29 @@ uvec4 bits_of(uint word, uint first, uint bits) {
   return uvec4(word) >> (uvec4(0u, bits, 2u * bits, 3u * bits) + first) & ((1u << bits) - 1u);
 }
 
+// Of four bits; the levels are in bytes, for code 0 lowest in x.
+vec4 look_up(uvec4 levels, uvec4 code) {
+  ivec4 value;
+  for (uint i = 0u; i < 4u; ++i) value[i] = int(levels[code[i] / 4u] << (24u - code[i] % 4u * 8u)) >> 24;
+  return vec4(value);
+}
+
+// Half of a power of two, since the levels of fp4 are doubled: 2^(x - 128) in two factors, neither of them subnormal.
+void set_e8m0(uint x, inout BlockChunk k) {
+  int exponent = int(x) - 128;
+  int first = exponent >> 1;
+  k.d = uintBitsToFloat(uint(first + 127) << 23);
+  k.last_factor = uintBitsToFloat(uint(exponent - first + 127) << 23);
+}
+const uvec4 kFp4Doubled = uvec4(0x03020100u, 0x0C080604u, 0xFDFEFF00u, 0xF4F8FAFCu);
+
 #include "codebook_formats.glsl"
+#include "affine_formats.glsl"
 
 #define ANY_OF(x, y) (HAS_FORMAT(x) || HAS_FORMAT(y))
 
 uint block_row_bytes(uint format, uint chunks) {
+  if (is_affine_format(format)) return affine_row_words(format, chunks) * 4u;
   if (ANY_OF(FORMAT_Q4_0, FORMAT_IQ4_NL)) return chunks / 4u * 18u;
   if (HAS_FORMAT(FORMAT_Q4_1)) return chunks / 4u * 20u;
   if (HAS_FORMAT(FORMAT_Q5_0)) return chunks / 4u * 22u;
@@ -54,13 +72,6 @@ uint block_row_bytes(uint format, uint chunks) {
   if (HAS_FORMAT(FORMAT_TQ1_0)) bytes = 54u;
   if (ANY_OF(FORMAT_TQ2_0, FORMAT_IQ2_XXS)) bytes = 66u;
   return chunks / 32u * bytes;
-}
-
-// Of four bits; the levels are in bytes, for code 0 lowest in x.
-vec4 look_up(uvec4 levels, uvec4 code) {
-  ivec4 value;
-  for (uint i = 0u; i < 4u; ++i) value[i] = int(levels[code[i] / 4u] << (24u - code[i] % 4u * 8u)) >> 24;
-  return vec4(value);
 }
 
 // Codes of 4 bits, with 1 or 2 further bits in a plane of their own.
@@ -89,9 +100,8 @@ void load_four_bits(uint format, uvec2 piece, uint row, uint chunks, uint chunk,
     k.b = look_up(levels, b);
   }
   if (ANY_OF(FORMAT_MXFP4, FORMAT_NVFP4)) {
-    const uvec4 levels = uvec4(0x03020100u, 0x0C080604u, 0xFDFEFF00u, 0xF4F8FAFCu);
-    k.a = look_up(levels, a);
-    k.b = look_up(levels, b);
+    k.a = look_up(kFp4Doubled, a);
+    k.b = look_up(kFp4Doubled, b);
   }
   uint block = chunk / 4u;
   if (HAS_FORMAT(FORMAT_Q4_0) || HAS_FORMAT(FORMAT_Q5_0) || HAS_FORMAT(FORMAT_IQ4_NL)) k.d = half_at(piece, rest, block);
@@ -100,12 +110,7 @@ void load_four_bits(uint format, uvec2 piece, uint row, uint chunks, uint chunk,
     k.d = half_to_float(pair & 0xFFFFu);
     k.m = half_to_float(pair >> 16);
   }
-  if (HAS_FORMAT(FORMAT_MXFP4)) {  // 2^(byte - 128) in two factors, neither of them subnormal
-    int exponent = int(byte_at(piece, rest, block)) - 128;
-    int first = exponent >> 1;
-    k.d = uintBitsToFloat(uint(first + 127) << 23);
-    k.last_factor = uintBitsToFloat(uint(exponent - first + 127) << 23);
-  }
+  if (HAS_FORMAT(FORMAT_MXFP4)) set_e8m0(byte_at(piece, rest, block), k);
   if (HAS_FORMAT(FORMAT_NVFP4)) {  // half of an unsigned e4m3; its NaN is 0
     uint x = byte_at(piece, rest, chunk / 2u);
     uint exponent = x >> 3 & 15u;
@@ -205,6 +210,8 @@ void load_blocks(uint format, uvec2 piece, uint row, uint chunks, uint chunk, ou
   } else if (HAS_FORMAT(FORMAT_Q2_K) || HAS_FORMAT(FORMAT_Q3_K) || HAS_FORMAT(FORMAT_TQ2_0) ||
              HAS_FORMAT(FORMAT_Q2_0)) {
     load_two_bits(format, piece, row, chunks, chunk, k);
+  } else if (is_affine_format(format)) {
+    load_affine(format, piece, row, chunks, chunk, k);
   } else if (is_codebook_format(format)) {
     load_code_vectors(format, piece, row, chunks, chunk, k);
   } else {
@@ -212,7 +219,7 @@ void load_blocks(uint format, uvec2 piece, uint row, uint chunks, uint chunk, ou
   }
   precise vec4 product_a = k.a * k.d;
   precise vec4 product_b = k.b * k.d;
-  if (HAS_FORMAT(FORMAT_MXFP4)) {
+  if (HAS_FORMAT(FORMAT_MXFP4) || (kUsesE2m1 && format / FORMAT_RANGE == RANGE_E2M1)) {
     product_a = product_a * k.last_factor;
     product_b = product_b * k.last_factor;
   }

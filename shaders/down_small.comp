@@ -31,6 +31,9 @@ layout(set = 0, binding = 8, std430) writeonly buffer Beside { float beside[]; }
 #define RESIDUAL_WORDS residual_words
 #include "activations_out.glsl"
 #define USES_FORMAT(f) (DOWN_FORMAT == (f) || SHARED_DOWN_FORMAT == (f))
+const uint kDownRange = DOWN_FORMAT / FORMAT_RANGE;
+const uint kSharedDownRange = SHARED_DOWN_FORMAT / FORMAT_RANGE;
+#define USES_RANGE(r) (kDownRange == (r) || kSharedDownRange == (r))
 #include "weights.glsl"
 #include "small_tokens.glsl"
 #include "identity.glsl"

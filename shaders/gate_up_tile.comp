@@ -26,6 +26,11 @@ layout(set = 0, binding = 7, std430) readonly buffer Latent { vec4 latent_x[]; }
 #include "numerics.glsl"
 #include "activation.glsl"
 #define USES_FORMAT(f) (GATE_FORMAT == (f) || UP_FORMAT == (f) || SHARED_GATE_FORMAT == (f) || SHARED_UP_FORMAT == (f))
+const uint kGateRange = GATE_FORMAT / FORMAT_RANGE;
+const uint kUpRange = UP_FORMAT / FORMAT_RANGE;
+const uint kSharedGateRange = SHARED_GATE_FORMAT / FORMAT_RANGE;
+const uint kSharedUpRange = SHARED_UP_FORMAT / FORMAT_RANGE;
+#define USES_RANGE(r) (kGateRange == (r) || kUpRange == (r) || kSharedGateRange == (r) || kSharedUpRange == (r))
 #include "weights.glsl"
 #include "tile.glsl"
 

@@ -3,8 +3,9 @@
 // Expert matrices through the expert table (docs/weights.md). A table entry leads to one piece of one expert's
 // matrix: a device address, or (binding pass << 16 | window, offset in 16-byte units). Rows are padded to
 // PAD_COLUMNS elements of zeros, or are whole blocks, so loops over columns have no tail. The piece must be uniform
-// in a workgroup. Before it come the table, whose beginning holds the codebooks, and USES_FORMAT(number): whether the
-// kernel was made for that format. All others then vanish when it is compiled.
+// in a workgroup. Before it come the table, whose beginning holds the codebooks, USES_FORMAT(number): whether the
+// kernel was made for that format, and USES_RANGE(number): for an affine format of that range. All others then vanish
+// when it is compiled.
 
 #ifdef MOE_WEIGHTS_BDA
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer WeightPiece { uvec4 data[]; };

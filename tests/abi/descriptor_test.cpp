@@ -190,13 +190,32 @@ TEST_P(DescriptorTest, NotDoneYet) {
       {"desc.lora_rank", "lora", [](moe_layer_desc& d) { d.lora_rank = 4, d.lora_alpha = 1; }},
       {"desc.flags", "NOISY_TOP_K", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_NOISY_TOP_K, d.noise_seed = 1; }},
       {"desc.flags", "BATCH_INVARIANT", [](moe_layer_desc& d) { d.flags |= MOE_LAYER_BATCH_INVARIANT; }},
-      {"desc.gate_format", "quant", [](moe_layer_desc& d) { d.gate_format.element = MOE_ELEMENT_FP8_E4M3; }},
-      {"desc.up_format", "quant",
+      {"desc.gate_format.scale", "scale", [](moe_layer_desc& d) { d.gate_format.element = MOE_ELEMENT_FP8_E4M3; }},
+      {"desc.gate_format.block_rows", "3",
+       [](moe_layer_desc& d) { d.gate_format = {MOE_ELEMENT_FP8_E4M3, 0, 128, 3, MOE_SCALE_F32, 0, 0, 0}; }},
+      {"desc.up_format.packing", "low bits",
+       [](moe_layer_desc& d) {
+         d.up_format = {MOE_ELEMENT_INT, 4, 32, 0, MOE_SCALE_F16, MOE_ZERO_POINT_STORED, 1, 0};
+       }},
+      {"desc.up_format.zero_point", "offset",
+       [](moe_layer_desc& d) {
+         d.up_format = {MOE_ELEMENT_INT, 2, 32, 0, MOE_SCALE_F16, MOE_ZERO_POINT_MINIMUM, 0, 0};
+       }},
+      {"desc.up_format.bits", "3",
+       [](moe_layer_desc& d) {
+         d.up_format = {MOE_ELEMENT_INT, 3, 32, 0, MOE_SCALE_F16, MOE_ZERO_POINT_STORED, 0, 0};
+       }},
+      {"desc.matrix_order", "rows",
+       [](moe_layer_desc& d) {
+         d.intermediate = 32, d.matrix_order = MOE_MATRIX_IN_OUT;
+         d.down_format = {MOE_ELEMENT_INT, 8, 0, 0, MOE_SCALE_F32, MOE_ZERO_POINT_CENTRE, 0, 0};
+       }},
+      {"desc.up_format", "multiple of 16",
        [](moe_layer_desc& d) {
          d.up_format = {MOE_ELEMENT_INT, 4, 32, 0, MOE_SCALE_F16, MOE_ZERO_POINT_CENTRE, 0, 0};
        }},
-      {"desc.down_format", "quant",
-       [](moe_layer_desc& d) { d.down_format = {MOE_ELEMENT_FP4_E2M1, 4, 32, 0, MOE_SCALE_E8M0, 0, 0, 0}; }},
+      {"desc.down_format.scale", "E8M0",
+       [](moe_layer_desc& d) { d.down_format = {MOE_ELEMENT_FP4_E2M1, 4, 16, 0, MOE_SCALE_E4M3, 0, 0, 0}; }},
       {"desc.down_format.preset", "no block format", [](moe_layer_desc& d) { d.down_format.preset = 2; }},
       {"desc.up_format.preset", "no block format", [](moe_layer_desc& d) { d.up_format.preset = 1000; }},
       {"desc.matrix_order", "blocks",

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "runtime/codebooks.h"
+#include "tests/conformance/affine_codec.h"
 
 namespace moe_conformance {
 namespace {
@@ -242,6 +243,7 @@ moe_weight_format block_format(const BlockKind& kind) {
 }
 
 std::string format_text(const moe_weight_format& format) {
+  if (is_affine(format)) return affine_text(format);
   const BlockKind* kind = block_kind(format);
   return kind != nullptr ? kind->name : dtype_name(format.element);
 }

@@ -9,6 +9,8 @@
 namespace moe_conformance {
 
 void block_decode(Session& session, CaseResult& result);
+// Likewise of every affine format.
+void affine_decode(Session& session, CaseResult& result);
 
 }  // namespace moe_conformance
 

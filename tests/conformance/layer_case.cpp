@@ -65,13 +65,14 @@ class Packer {
 
   // rows x columns in canonical order; the descriptor's order decides how it is stored.
   void matrix(const char* name, const std::vector<float>& values, const std::vector<std::byte>& blocks,
-              uint32_t experts, uint32_t rows, uint32_t columns, const moe_weight_format& format) {
-    add(name, values, blocks, experts, rows, columns, format, desc_.matrix_order == MOE_MATRIX_IN_OUT);
+              const AffineParts& parts, uint32_t experts, uint32_t rows, uint32_t columns,
+              const moe_weight_format& format) {
+    add(name, values, blocks, parts, experts, rows, columns, format, desc_.matrix_order == MOE_MATRIX_IN_OUT);
   }
   // Always [out, in].
   void projection(const char* name, const std::vector<float>& values, const std::vector<std::byte>& blocks,
-                  uint32_t rows, uint32_t columns, const moe_weight_format& format) {
-    add(name, values, blocks, 0, rows, columns, format, false);
+                  const AffineParts& parts, uint32_t rows, uint32_t columns, const moe_weight_format& format) {
+    add(name, values, blocks, parts, 0, rows, columns, format, false);
   }
   // The router, biases and norms: never transposed, all in the router's type.
   void plain(const char* name, const std::vector<float>& values, uint32_t experts, uint32_t rows, uint32_t columns) {
@@ -85,10 +86,12 @@ class Packer {
   std::vector<PackedTensor> tensors;
 
  private:
-  void add(const char* name, const std::vector<float>& values, const std::vector<std::byte>& blocks, uint32_t experts,
-           uint32_t rows, uint32_t columns, const moe_weight_format& format, bool transposed) {
+  void add(const char* name, const std::vector<float>& values, const std::vector<std::byte>& blocks,
+           const AffineParts& parts, uint32_t experts, uint32_t rows, uint32_t columns, const moe_weight_format& format,
+           bool transposed) {
     if (values.empty()) return;
-    if (block_kind(format) != nullptr) {  // never transposed
+    if (is_affine(format)) add_parts(name, parts, experts, rows, columns, format);
+    if (block_kind(format) != nullptr || is_affine(format)) {  // never transposed
       tensors.push_back({name, experts, rows, columns, MOE_DTYPE_BLOCKS, blocks});
       return;
     }
@@ -101,6 +104,17 @@ class Packer {
     tensor.bytes =
         encode(transposed ? transpose(values, experts == 0 ? 1 : experts, rows, columns) : values, tensor.dtype);
     tensors.push_back(std::move(tensor));
+  }
+
+  void add_parts(const std::string& name, const AffineParts& parts, uint32_t experts, uint32_t rows, uint32_t columns,
+                 const moe_weight_format& format) {
+    const auto groups = static_cast<uint32_t>(affine_groups(format, columns));
+    const auto scale_rows = static_cast<uint32_t>(affine_scale_rows(format, rows));
+    tensors.push_back({name + ".scale", experts, scale_rows, groups, affine_scale_dtype(format), parts.scales});
+    if (format.zero_point != MOE_ZERO_POINT_STORED) return;
+    const bool along_rows = format.block_columns == 0;
+    tensors.push_back({name + ".zero", experts, along_rows ? 1 : rows, along_rows ? rows : groups, MOE_DTYPE_BLOCKS,
+                       pack_zeros(format, {std::max(experts, 1u), rows, columns}, parts.zeros)});
   }
 
   const moe_layer_desc& desc_;
@@ -131,30 +145,46 @@ std::vector<PackedTensor> pack_tensors(const LayerCase& layer_case) {
   const auto joined_blocks = [&](const auto& gate, const auto& up, uint32_t count, uint32_t rows) {
     return join(gate, up, count, rows, gate.size() / (size_t{count} * std::max(rows, 1u)), d.gate_up_layout);
   };
+  const auto joined_parts = [&](const AffineParts& gate, const AffineParts& up, uint32_t count, uint32_t rows,
+                                const moe_weight_format& format) {
+    if (!is_affine(format) || rows == 0) return AffineParts{};
+    const size_t scale_rows = affine_scale_rows(format, rows);  // a block has rows of gate, or of up
+    return AffineParts{
+        join(gate.scales, up.scales, count, scale_rows, gate.scales.size() / (count * scale_rows), d.gate_up_layout),
+        join(gate.zeros, up.zeros, count, rows, gate.zeros.size() / (size_t{count} * rows), d.gate_up_layout)};
+  };
   if (joint) {
     packer.matrix("experts.gate_up", join(w.gate, w.up, experts, width, inner, d.gate_up_layout),
-                  joined_blocks(w.blocks.gate, w.blocks.up, experts, width), experts, 2 * width, inner, d.gate_format);
+                  joined_blocks(w.blocks.gate, w.blocks.up, experts, width),
+                  joined_parts(w.parts.gate, w.parts.up, experts, width, d.gate_format), experts, 2 * width, inner,
+                  d.gate_format);
     packer.plain("experts.gate_up.bias",
                  join(w.gate_bias, w.up_bias, experts, width, w.up_bias.empty() ? 0 : 1, d.gate_up_layout), experts, 1,
                  2 * width);
     packer.matrix("shared.gate_up", join(w.shared_gate, w.shared_up, 1, shared, hidden, d.gate_up_layout),
-                  joined_blocks(w.blocks.shared_gate, w.blocks.shared_up, 1, shared), 0, 2 * shared, hidden,
-                  d.shared_gate_format);
+                  joined_blocks(w.blocks.shared_gate, w.blocks.shared_up, 1, shared),
+                  joined_parts(w.parts.shared_gate, w.parts.shared_up, 1, shared, d.shared_gate_format), 0, 2 * shared,
+                  hidden, d.shared_gate_format);
   } else {
-    packer.matrix("experts.gate", w.gate, w.blocks.gate, experts, width, inner, d.gate_format);
-    packer.matrix("experts.up", w.up, w.blocks.up, experts, width, inner, d.up_format);
+    packer.matrix("experts.gate", w.gate, w.blocks.gate, w.parts.gate, experts, width, inner, d.gate_format);
+    packer.matrix("experts.up", w.up, w.blocks.up, w.parts.up, experts, width, inner, d.up_format);
     packer.plain("experts.gate.bias", w.gate_bias, experts, 1, width);
     packer.plain("experts.up.bias", w.up_bias, experts, 1, width);
-    packer.matrix("shared.gate", w.shared_gate, w.blocks.shared_gate, 0, shared, hidden, d.shared_gate_format);
-    packer.matrix("shared.up", w.shared_up, w.blocks.shared_up, 0, shared, hidden, d.shared_up_format);
+    packer.matrix("shared.gate", w.shared_gate, w.blocks.shared_gate, w.parts.shared_gate, 0, shared, hidden,
+                  d.shared_gate_format);
+    packer.matrix("shared.up", w.shared_up, w.blocks.shared_up, w.parts.shared_up, 0, shared, hidden,
+                  d.shared_up_format);
   }
-  packer.matrix("experts.down", w.down, w.blocks.down, experts, inner, width, d.down_format);
+  packer.matrix("experts.down", w.down, w.blocks.down, w.parts.down, experts, inner, width, d.down_format);
   packer.plain("experts.down.bias", w.down_bias, experts, 1, inner);
-  packer.matrix("shared.down", w.shared_down, w.blocks.shared_down, 0, hidden, shared, d.shared_down_format);
+  packer.matrix("shared.down", w.shared_down, w.blocks.shared_down, w.parts.shared_down, 0, hidden, shared,
+                d.shared_down_format);
   packer.plain("shared.router", w.shared_router, 0, 1, hidden);
-  packer.projection("latent.down", w.latent_down, w.blocks.latent_down, d.latent, hidden, d.latent_down_format);
+  packer.projection("latent.down", w.latent_down, w.blocks.latent_down, w.parts.latent_down, d.latent, hidden,
+                    d.latent_down_format);
   packer.plain("latent.norm", w.latent_norm, 0, 1, d.latent);
-  packer.projection("latent.up", w.latent_up, w.blocks.latent_up, hidden, d.latent, d.latent_up_format);
+  packer.projection("latent.up", w.latent_up, w.blocks.latent_up, w.parts.latent_up, hidden, d.latent,
+                    d.latent_up_format);
   return std::move(packer.tensors);
 }
 

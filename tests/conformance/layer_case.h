@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "plugin_api/moe_plugin.h"
+#include "tests/conformance/affine_codec.h"
 
 namespace moe_conformance {
 
@@ -36,10 +37,14 @@ struct LayerWeights {
   std::vector<float> latent_down;             // [L, H]
   std::vector<float> latent_norm;             // [L]
   std::vector<float> latent_up;               // [H, L]
-  // What the matrices above are the values of, where their format is one of blocks; else empty.
+  // What the matrices above are the values of, where their format is one of blocks or affine (its codes); else empty.
   struct Blocks {
     std::vector<std::byte> router, gate, up, down, shared_gate, shared_up, shared_down, latent_down, latent_up;
   } blocks;
+  // Scales and zero points of affine matrices.
+  struct Parts {
+    AffineParts gate, up, down, shared_gate, shared_up, shared_down, latent_down, latent_up;
+  } parts;
 };
 
 // Inputs of one call; empty where the layer does not take them.

@@ -204,10 +204,13 @@ LayerCase draw_case(uint64_t seed, uint32_t index, uint32_t attempt, bool long_r
   shrink(c, long_run);
   Random block_random(seed ^ 0x626c6f636b73, index, attempt);
   const uint32_t block = draw_block(c, block_random);
+  Random affine_random(seed ^ 0x616666696e65, index, attempt);
+  const bool affine = block == 0 && draw_affine(c, affine_random);
   draw_route(c, random);
   draw_network(c, random);
   draw_formats(c, random);
   if (block != 0) draw_block_formats(c, block_random, block);
+  if (affine) draw_affine_formats(c, affine_random);
   draw_arrangement(c, random);
   Random capacity_random(seed ^ 0x6361706163697479, index, attempt);
   draw_capacity(c, capacity_random);
@@ -281,19 +284,26 @@ void draw_weights(LayerCase& c, Random& random) {
   const bool gated = !has_flag(d, MOE_LAYER_UNGATED);
   const size_t choices = candidates(d);
   w.blocks = {};
-  const auto matrix = [&](std::vector<float>& values, std::vector<std::byte>& blocks, size_t count, size_t inputs,
-                          const moe_weight_format& format) {
-    if (const BlockKind* kind = block_kind(format); kind != nullptr) {
-      blocks = draw_blocks(random, *kind, count, scale(inputs));
+  w.parts = {};
+  const auto matrix = [&](std::vector<float>& values, std::vector<std::byte>& blocks, AffineParts& parts, size_t count,
+                          size_t rows, size_t inputs, const moe_weight_format& format) {
+    const AffineShape shape = {count, rows, inputs};
+    const size_t elements = count * rows * inputs;
+    if (is_affine(format)) {
+      blocks = draw_affine(random, format, shape, scale(inputs), parts);
+      values = decode_affine(format, shape, blocks, parts);
+    } else if (const BlockKind* kind = block_kind(format); kind != nullptr) {
+      blocks = draw_blocks(random, *kind, elements, scale(inputs));
       values = decode_blocks(*kind, blocks);
     } else {
-      values = draw(random, count, scale(inputs), 0, format.element);
+      values = draw(random, elements, scale(inputs), 0, format.element);
     }
   };
   if (computes_logits(d)) {
     moe_weight_format format = w.router_format;
     if (block_kind(format) == nullptr) format = plain_format(w.router_dtype);
-    matrix(w.router, w.blocks.router, choices * hidden, hidden, format);
+    AffineParts none;
+    matrix(w.router, w.blocks.router, none, 1, choices, hidden, format);
   }
   if (has_flag(d, MOE_LAYER_ROUTER_BIAS)) w.router_bias = draw(random, choices, 0.3f, 0, w.router_dtype);
   if (has_flag(d, MOE_LAYER_SELECTION_BIAS)) w.selection_bias = draw(random, choices, 0.2f, 0, w.router_dtype);
@@ -301,23 +311,24 @@ void draw_weights(LayerCase& c, Random& random) {
   if (has_flag(d, MOE_LAYER_PER_EXPERT_SCALE)) w.expert_scale = draw(random, experts, 0.3f, 1, w.router_dtype);
   if (d.route_source == MOE_ROUTE_FROM_TOKEN_TABLE) draw_token_table(c, random);
   if (has_flag(d, MOE_LAYER_INPUT_NORM)) w.norm = draw(random, hidden, 0.2f, 1, w.router_dtype);
-  if (gated) matrix(w.gate, w.blocks.gate, experts * width * inner, inner, d.gate_format);
-  matrix(w.up, w.blocks.up, experts * width * inner, inner, d.up_format);
-  matrix(w.down, w.blocks.down, experts * inner * width, width, d.down_format);
+  if (gated) matrix(w.gate, w.blocks.gate, w.parts.gate, experts, width, inner, d.gate_format);
+  matrix(w.up, w.blocks.up, w.parts.up, experts, width, inner, d.up_format);
+  matrix(w.down, w.blocks.down, w.parts.down, experts, inner, width, d.down_format);
   if (has_flag(d, MOE_LAYER_EXPERT_BIAS)) {
     if (gated) w.gate_bias = draw(random, experts * width, 0.2f, 0, w.router_dtype);
     w.up_bias = draw(random, experts * width, 0.2f, 0, w.router_dtype);
     w.down_bias = draw(random, experts * inner, 0.2f, 0, w.router_dtype);
   }
   if (latent != 0) {
-    matrix(w.latent_down, w.blocks.latent_down, latent * hidden, hidden, d.latent_down_format);
-    matrix(w.latent_up, w.blocks.latent_up, hidden * latent, latent, d.latent_up_format);
+    matrix(w.latent_down, w.blocks.latent_down, w.parts.latent_down, 1, latent, hidden, d.latent_down_format);
+    matrix(w.latent_up, w.blocks.latent_up, w.parts.latent_up, 1, hidden, latent, d.latent_up_format);
     if (has_flag(d, MOE_LAYER_LATENT_NORM)) w.latent_norm = draw(random, latent, 0.2f, 1, w.router_dtype);
   }
   if (shared != 0) {
-    if (gated) matrix(w.shared_gate, w.blocks.shared_gate, shared * hidden, hidden, d.shared_gate_format);
-    matrix(w.shared_up, w.blocks.shared_up, shared * hidden, hidden, d.shared_up_format);
-    matrix(w.shared_down, w.blocks.shared_down, hidden * shared, shared, d.shared_down_format);
+    if (gated)
+      matrix(w.shared_gate, w.blocks.shared_gate, w.parts.shared_gate, 1, shared, hidden, d.shared_gate_format);
+    matrix(w.shared_up, w.blocks.shared_up, w.parts.shared_up, 1, shared, hidden, d.shared_up_format);
+    matrix(w.shared_down, w.blocks.shared_down, w.parts.shared_down, 1, hidden, shared, d.shared_down_format);
     if (d.shared_gate == MOE_SHARED_GATE_SIGMOID)
       w.shared_router = draw(random, hidden, scale(hidden), 0, w.router_dtype);
   }

@@ -154,12 +154,16 @@ TEST(Checkpoint, DeepseekV2) {
   expect_layer(sample, kPlain + "weight=identity normalize=none routed_scale=16 activation=silu");
 }
 
-TEST(Checkpoint, Fp8HasItsPlaceAndIsRefusedWithTheReason) {
+TEST(Checkpoint, Fp8WithItsFactors) {
   const OpenedCheckpoint opened(sample_deepseek_v3_checkpoint(true));
   ASSERT_TRUE(opened.model.ok()) << opened.model.error().text();
   const MoeLayer& layer = opened.model->layers[0];
-  EXPECT_NE(layer.refusal.find("experts.0.gate_proj.weight is fp8 e4m3"), std::string::npos) << layer.refusal;
-  EXPECT_NE(layer.refusal.find("no format for yet"), std::string::npos) << layer.refusal;
+  EXPECT_EQ(layer.refusal, "");
+  EXPECT_EQ(sources_of(layer, "experts.gate").at(3)->dtype, MOE_DTYPE_BLOCKS);
+  EXPECT_EQ(sources_of(layer, "experts.gate.scale").at(3)->dtype, MOE_DTYPE_F32);
+  for (const char* name : {"experts.up", "shared.gate"}) {  // as the library takes them
+    EXPECT_LT(sources_of(layer, name + std::string(".scale")).at(0), sources_of(layer, name).at(0));
+  }
   EXPECT_EQ(sources_of(layer, "experts.gate.scale").size(), 4u);
   EXPECT_EQ(sources_of(layer, "shared.down.scale").at(0)->tensor->name,
             "model.layers.1.mlp.shared_experts.down_proj.weight_scale_inv");
@@ -170,6 +174,16 @@ TEST(Checkpoint, Fp8HasItsPlaceAndIsRefusedWithTheReason) {
   // Scales are bytes, but no parameters.
   EXPECT_EQ(layer.parameters, 4u * 8 + 4 + 4 * 3 * 48 + 3 * 96);
   EXPECT_EQ(layer.bytes, 4u * 4 * 8 + 4 * 4 + 4 * 3 * (48 + 4) + 3 * (96 + 4));
+}
+
+TEST(Checkpoint, Fp8WithoutItsFactorsIsRefused) {
+  CheckpointShape shape;
+  shape.type = "F8_E5M2";
+  const OpenedCheckpoint opened(sample_mixtral_checkpoint(shape));
+  ASSERT_TRUE(opened.model.ok()) << opened.model.error().text();
+  const std::string& refusal = opened.model->layers[0].refusal;
+  EXPECT_NE(refusal.find("experts.0.w1.weight is fp8 e5m2 without"), std::string::npos) << refusal;
+  EXPECT_NE(refusal.find("w1.weight_scale_inv"), std::string::npos) << refusal;
 }
 
 TEST(Checkpoint, GptOssInBf16) {
@@ -187,12 +201,14 @@ TEST(Checkpoint, GptOssInBf16) {
   EXPECT_EQ(sources_of(layer, "router.bias").size(), 1u);
 }
 
-TEST(Checkpoint, Mxfp4HasItsPlaceAndIsRefusedWithTheReason) {
+TEST(Checkpoint, Mxfp4InBlocksAndScales) {
   const OpenedCheckpoint opened(sample_gpt_oss_checkpoint(true));
   ASSERT_TRUE(opened.model.ok()) << opened.model.error().text();
   const MoeLayer& layer = opened.model->layers[1];
-  EXPECT_NE(layer.refusal.find("model.layers.1.mlp.experts.gate_up_proj_blocks is MXFP4"), std::string::npos)
-      << layer.refusal;
+  EXPECT_EQ(layer.refusal, "");
+  EXPECT_EQ(sources_of(layer, "experts.down").at(0)->dtype, MOE_DTYPE_BLOCKS);
+  EXPECT_EQ(sources_of(layer, "experts.down.scale").at(0)->dtype, MOE_DTYPE_BLOCKS);
+  EXPECT_LT(sources_of(layer, "experts.down.scale").at(0), sources_of(layer, "experts.down").at(0));
   EXPECT_EQ(layer.desc.matrix_order, MOE_MATRIX_OUT_IN);
   EXPECT_EQ(layer.desc.up_format.element, MOE_ELEMENT_FP4_E2M1);
   EXPECT_EQ(layer.parameters, 4u * 64 + 4 + 4 * 3 * 64 * 32 + 4 * (64 + 64));

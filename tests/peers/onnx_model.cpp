@@ -44,6 +44,7 @@ class Message {
 };
 
 constexpr int64_t kFloat = 1;  // TensorProto.FLOAT
+constexpr int64_t kUint8 = 2;  // TensorProto.UINT8
 
 Message value_info(const OnnxTensor& tensor) {
   Message shape;
@@ -55,6 +56,11 @@ Message value_info(const OnnxTensor& tensor) {
 Message initializer(const OnnxTensor& tensor) {
   Message message;
   for (const int64_t extent : tensor.shape) message.number(1, extent);
+  if (!tensor.bytes.empty()) {
+    return message.number(2, kUint8)
+        .text(8, tensor.name)
+        .text(9, std::string(tensor.bytes.begin(), tensor.bytes.end()));
+  }
   std::string raw(tensor.data.size() * sizeof(float), '\0');
   std::memcpy(raw.data(), tensor.data.data(), raw.size());
   return message.number(2, kFloat).text(8, tensor.name).text(9, raw);
@@ -78,7 +84,7 @@ std::string onnx_model(const OnnxNode& node) {
   graph.message(1, proto).text(2, "layer");
   for (const OnnxTensor& input : node.inputs) {
     if (input.name.empty()) continue;
-    if (input.data.empty()) {
+    if (input.is_run_time_input()) {
       graph.message(11, value_info(input));
     } else {
       graph.message(5, initializer(input));

@@ -15,9 +15,12 @@
 namespace moevk::peers {
 
 struct OnnxTensor {
-  std::string name;            // empty: an optional input that is left out
-  std::vector<int64_t> shape;  // of an input that is given at run time if `data` is empty
-  std::vector<float> data;
+  std::string name;  // empty: an optional input that is left out
+  std::vector<int64_t> shape;
+  std::vector<float> data;          // of a constant in f32,
+  std::vector<uint8_t> bytes = {};  // or in uint8
+
+  bool is_run_time_input() const { return !name.empty() && data.empty() && bytes.empty(); }
 };
 
 struct OnnxNode {

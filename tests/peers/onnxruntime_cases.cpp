@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "tests/conformance/numbers.h"
+#include "tests/peers/onnx_quantised.h"
 #include "tools/model/presets/presets.h"
 
 namespace moevk::peers {
@@ -111,12 +112,46 @@ OnnxTensor random_tensor(const char* name, std::vector<int64_t> shape, float spr
 }
 
 void add_source(OnnxLayer& layer, const char* name, const OnnxTensor& tensor) {
+  if (tensor.name.empty()) return;
   moe_tensor_source source = MOE_INIT(moe_tensor_source);
+  const bool blocks = !tensor.bytes.empty();
   source.name = name;
-  source.dtype = MOE_DTYPE_F32;
-  source.memory = tensor.data.data();
-  source.bytes = tensor.data.size() * sizeof(float);
+  source.dtype = blocks ? MOE_DTYPE_BLOCKS : MOE_DTYPE_F32;
+  source.memory = blocks ? static_cast<const void*>(tensor.bytes.data()) : tensor.data.data();
+  source.bytes = blocks ? tensor.bytes.size() : tensor.data.size() * sizeof(float);
   layer.tensors.push_back(source);
+}
+
+// Inputs of QMoE: as of MoE, but that scales follow each matrix and zero points stand last.
+void add_quantised_weights(const OnnxCase& one, bool biases, int64_t fc1_rows, float fc1_spread, float fc2_spread,
+                           Random& random, OnnxLayer& layer) {
+  const moe_layer_desc& d = one.desc;
+  const auto e = int64_t{d.experts}, h = int64_t{d.hidden}, f = int64_t{d.intermediate};
+  layer.node.operator_type = "QMoE";
+  layer.node.attributes.emplace_back("expert_weight_bits", int64_t{d.up_format.bits});
+  if (d.up_format.block_columns != 0)
+    layer.node.attributes.emplace_back("block_size", int64_t{d.up_format.block_columns});
+  QuantisedMatrix fc1 = random_quantised("fc1", e, fc1_rows, h, d.up_format, fc1_spread, random);
+  QuantisedMatrix fc2 = random_quantised("fc2", e, h, f, d.down_format, fc2_spread, random);
+  std::vector<OnnxTensor>& inputs = layer.node.inputs;
+  inputs.push_back(std::move(fc1.codes));
+  inputs.push_back(std::move(fc1.scales));
+  inputs.push_back(biases ? random_tensor("fc1_bias", {e, fc1_rows}, 0.5f, random) : OnnxTensor{});
+  inputs.push_back(std::move(fc2.codes));
+  inputs.push_back(std::move(fc2.scales));
+  inputs.push_back(biases ? random_tensor("fc2_bias", {e, h}, 0.5f, random) : OnnxTensor{});
+  inputs.resize(11);
+  inputs.push_back(std::move(fc1.zeros));
+  inputs.push_back(std::move(fc2.zeros));
+  const bool gated = (d.flags & MOE_LAYER_UNGATED) == 0;
+  add_source(layer, gated ? "experts.gate_up.scale" : "experts.up.scale", inputs[3]);
+  add_source(layer, gated ? "experts.gate_up.zero" : "experts.up.zero", inputs[11]);
+  add_source(layer, gated ? "experts.gate_up" : "experts.up", inputs[2]);
+  add_source(layer, gated ? "experts.gate_up.bias" : "experts.up.bias", inputs[4]);
+  add_source(layer, "experts.down.scale", inputs[6]);
+  add_source(layer, "experts.down.zero", inputs[12]);
+  add_source(layer, "experts.down", inputs[5]);
+  add_source(layer, "experts.down.bias", inputs[7]);
 }
 
 }  // namespace
@@ -154,6 +189,41 @@ std::vector<OnnxCase> onnx_moe_cases() {
   return cases;
 }
 
+std::vector<OnnxCase> onnx_qmoe_cases() {
+  // What the operator's routing is: a softmax over the k chosen.
+  const auto quantised = [](const char* name, OnnxCase one, uint32_t bits, uint32_t block, bool zeros) {
+    one.name = name;
+    one.family.clear();
+    one.desc.up_format = {MOE_ELEMENT_INT, bits, block, 0, MOE_SCALE_F32, MOE_ZERO_POINT_CENTRE, 0, 0};
+    if (zeros) one.desc.up_format.zero_point = MOE_ZERO_POINT_STORED;
+    one.desc.gate_format = one.desc.down_format = one.desc.up_format;
+    one.bound = 1e-6;
+    return one;
+  };
+  const auto plain = [](uint32_t activation, const Size& size, uint32_t flags = 0) {
+    return of_operator("", activation, true, size, flags);
+  };
+  const Size small = {16, 4, 128, 96, 21};
+  std::vector<OnnxCase> cases = {
+      quantised("qmoe int4, row", of_family("gpt-oss", {32, 4, 96, 64, 33}), 4, 0, false),
+      quantised("qmoe int8, row", of_family("gpt-oss", {32, 4, 96, 64, 33}), 8, 0, false),
+      quantised("qmoe int4, row, zeros", of_family("gpt-oss", small), 4, 0, true),
+      quantised("qmoe int8, row, zeros", of_family("gpt-oss", small), 8, 0, true),
+      quantised("qmoe int4, 32", of_family("mixtral", small), 4, 32, false),
+      quantised("qmoe int8, 32", of_family("mixtral", small), 8, 32, false),
+      quantised("qmoe int4, 16, zeros", of_family("gpt-oss", small), 4, 16, true),
+      quantised("qmoe int4, 32, zeros", plain(MOE_ACTIVATION_SILU, small), 4, 32, true),
+      quantised("qmoe int8, 64, zeros", plain(MOE_ACTIVATION_SILU, {8, 2, 192, 128, 40}), 8, 64, true),
+      quantised("qmoe int4, 128, relu", plain(MOE_ACTIVATION_RELU, {8, 2, 256, 128, 9}, MOE_LAYER_EXPERT_BIAS), 4, 128,
+                false),
+      quantised("qmoe int2, row", of_family("gpt-oss", small), 2, 0, false),
+      // Of other sizes the provider rounds activations to 8 bits for its table look-ups.
+      quantised("qmoe int2, 16, zeros", of_family("gpt-oss", {16, 4, 112, 80, 21}), 2, 16, true),
+  };
+  for (size_t i = 0; i < cases.size(); ++i) cases[i].seed = 1000 + i;
+  return cases;
+}
+
 OnnxLayer make_onnx_layer(const OnnxCase& one) {
   const moe_layer_desc& desc = one.desc;
   const auto e = int64_t{desc.experts}, h = int64_t{desc.hidden}, f = int64_t{desc.intermediate};
@@ -172,11 +242,15 @@ OnnxLayer make_onnx_layer(const OnnxCase& one) {
   const float fan_in = 1 / std::sqrt(static_cast<float>(h)), fan_out = 1 / std::sqrt(static_cast<float>(f));
   std::vector<OnnxTensor>& inputs = layer.node.inputs;
   inputs = {{"x", {tokens, h}, {}}, {"router", {tokens, e}, {}}};
+  layer.node.output = {"y", {tokens, h}, {}};
+  if (desc.up_format.element == MOE_ELEMENT_INT) {
+    add_quantised_weights(one, biases, rows, 3 * fan_in, fan_out, random, layer);
+    return layer;
+  }
   inputs.push_back(random_tensor("fc1", {e, rows, h}, 3 * fan_in, random));
   inputs.push_back(biases ? random_tensor("fc1_bias", {e, rows}, 0.5f, random) : OnnxTensor{});
   inputs.push_back(random_tensor("fc2", {e, h, f}, fan_out, random));
   if (biases) inputs.push_back(random_tensor("fc2_bias", {e, h}, 0.5f, random));
-  layer.node.output = {"y", {tokens, h}, {}};
   add_source(layer, gated ? "experts.gate_up" : "experts.up", inputs[2]);
   if (biases) add_source(layer, gated ? "experts.gate_up.bias" : "experts.up.bias", inputs[3]);
   add_source(layer, "experts.down", inputs[4]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // In:  nothing.
-// Out: layers that com.microsoft::MoE can express, each as a descriptor of ours and as a node.
+// Out: layers that com.microsoft::MoE, or QMoE, can express, each as a descriptor of ours and as a node.
 // Why: a family's descriptor is its preset's, with other sizes; the node's attributes follow from it. So it is the
 //      preset that is judged.
 #pragma once
@@ -31,10 +31,13 @@ struct OnnxCase {
   bool expressible = true;  // Known to be; of others it is found out, and said.
   // An attribute that a provider may leave unread: where the output is the same without it, nothing was judged.
   std::string may_be_ignored = {};
+  double bound = kPeerBound;
 };
 
 // A case for every preset, and what the operator can do beyond.
 std::vector<OnnxCase> onnx_moe_cases();
+// Layers of integer weights, whose operator is QMoE.
+std::vector<OnnxCase> onnx_qmoe_cases();
 
 // Random weights and inputs of a case, and both views of them.
 struct OnnxLayer {

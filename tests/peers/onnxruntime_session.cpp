@@ -61,7 +61,7 @@ std::vector<float> OnnxRuntime::run(const OnnxNode& node, const std::vector<std:
   std::vector<const OrtValue*> pointers;
   std::vector<const char*> names;
   for (const OnnxTensor& input : node.inputs) {
-    if (input.name.empty() || !input.data.empty()) continue;
+    if (!input.is_run_time_input()) continue;
     const std::vector<float>& data = inputs.at(values.size());
     OrtValue* value = nullptr;
     // Read only: the CPU provider does not write to inputs.

@@ -44,7 +44,7 @@ void run_case(const moevk::cli::Host& host, const std::vector<JudgedDevice>& dev
       const LayerOutputs ours = run_layer(host, judged.device, one.desc, layer.tensors, layer.inputs);
       Difference difference;
       difference.add(ours.y, theirs);
-      results.add(one.name, one.family, judged.name, difference.is_within(kPeerBound) ? Verdict::pass : Verdict::fail,
+      results.add(one.name, one.family, judged.name, difference.is_within(one.bound) ? Verdict::pass : Verdict::fail,
                   difference.text() + "; " + std::to_string(one.tokens) + " tokens");
     } catch (const std::exception& error) {
       results.add(one.name, one.family, judged.name, Verdict::fail, error.what());
@@ -60,7 +60,9 @@ int run(const Options& options) {
   std::string why;
   const std::vector<JudgedDevice> devices = open_judged_devices(host, options.device, why);
   ResultLines results("onnxruntime", options.results);
-  for (const OnnxCase& one : onnx_moe_cases()) {
+  std::vector<OnnxCase> cases = onnx_moe_cases(), quantised = onnx_qmoe_cases();
+  cases.insert(cases.end(), quantised.begin(), quantised.end());
+  for (const OnnxCase& one : cases) {
     try {
       run_case(host, devices, why, runtime, one, results);
     } catch (const NotExpressible& error) {

@@ -64,9 +64,8 @@ TEST_P(EveryFormat, UnpackingGivesTheBytesBack) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, EveryFormat, testing::Range(kNumberFormatQ40, kWeightFormats), [](const auto& info) {
-  return std::string(format_name(static_cast<WeightFormat>(info.param)));
-});
+INSTANTIATE_TEST_SUITE_P(Formats, EveryFormat, testing::Range(kNumberFormatQ40, kWeightFormats),
+                         [](const auto& info) { return format_name(static_cast<WeightFormat>(info.param)); });
 
 // Codes of 4 bits stand in the order of the elements, the first in the lowest bits; scales follow all of them.
 TEST(BlockFormat, PackedRowByHand) {

@@ -161,9 +161,8 @@ TEST_P(GgmlOracle, BlocksOfItsOwnQuantiser) {
   EXPECT_LT(error, power) << format_->name;  // an approximation of what went in: at least better than zeros
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, GgmlOracle, testing::Range(kNumberFormatQ40, kWeightFormats), [](const auto& info) {
-  return std::string(format_name(static_cast<WeightFormat>(info.param)));
-});
+INSTANTIATE_TEST_SUITE_P(Formats, GgmlOracle, testing::Range(kNumberFormatQ40, kWeightFormats),
+                         [](const auto& info) { return format_name(static_cast<WeightFormat>(info.param)); });
 
 }  // namespace
 }  // namespace moevk::unit

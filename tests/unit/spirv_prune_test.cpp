@@ -10,7 +10,7 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "runtime/weight_format.h"
+#include "runtime/affine_format.h"
 #include "tests/unit/repository.h"
 #include "tests/unit/spirv_module.h"
 
@@ -18,6 +18,20 @@ namespace moevk::unit {
 namespace {
 
 using Constants = std::array<uint32_t, kConstantCount>;
+
+// Every number of a format that is not affine, and one affine format of each element.
+std::vector<uint32_t> formats() {
+  std::vector<uint32_t> all;
+  for (uint32_t format = 0; format < kWeightFormats; ++format) all.push_back(format);
+  for (uint32_t range = kNumberRangeInt2; range <= kNumberRangeE2m1; ++range) {
+    AffineFormat one;
+    one.range = static_cast<WeightFormat>(range * kNumberFormatRange);
+    one.group = 32;
+    if (one.is_integer()) one.zero = ZeroPoint::kStored;
+    all.push_back(kernel_format(number_of(one)));
+  }
+  return all;
+}
 
 Constants constants_of(uint32_t format, uint32_t other) {
   Constants c;
@@ -40,14 +54,14 @@ TEST(SpirvPrune, LittleIsLeftOfOtherFormats) {
     if (!kernel.reads_weights) continue;
     for (const size_t variant : {size_t{0}, size_t{1}}) {
       size_t all = 0;
-      for (uint32_t format = 0; format < kWeightFormats; ++format) {
+      for (const uint32_t format : formats()) {
         const size_t one = pruned(kernel, variant, constants_of(format, format)).size();
         EXPECT_LT(one, kernel.words[variant] / 2) << kernel.name << ", format " << format;
         all += one;
         const size_t two = pruned(kernel, variant, constants_of(format, 0)).size();
         EXPECT_GE(two, format == 0 ? one : one - 100) << kernel.name << ", format " << format;
       }
-      EXPECT_LT(all / kWeightFormats, kernel.words[variant] * 2 / 5) << kernel.name;
+      EXPECT_LT(all / formats().size(), kernel.words[variant] * 2 / 5) << kernel.name;
     }
   }
 }
@@ -79,11 +93,12 @@ TEST(SpirvPrune, TheValidatorTakesThem) {
   };
   for (const KernelInfo& kernel : kKernels) {
     for (size_t variant = 0; variant < (kernel.reads_weights ? 2u : 1u); ++variant) {
-      for (uint32_t format = 0; format < (kernel.reads_weights ? kWeightFormats : 1); ++format) {
-        Constants c = constants_of(format, format % 3 == 0 ? format : (format + 7) % kWeightFormats);
-        c[static_cast<size_t>(Constant::kGated)] = format % 2;
-        c[static_cast<size_t>(Constant::kTokensPerGroup)] = 1u << format % 4;
-        c[static_cast<size_t>(Constant::kCombine)] = format / 2 % 2;
+      const std::vector<uint32_t> all = formats();
+      for (uint32_t i = 0; i < (kernel.reads_weights ? all.size() : 1); ++i) {
+        Constants c = constants_of(all[i], i % 3 == 0 ? all[i] : all[(i + 7) % all.size()]);
+        c[static_cast<size_t>(Constant::kGated)] = i % 2;
+        c[static_cast<size_t>(Constant::kTokensPerGroup)] = 1u << i % 4;
+        c[static_cast<size_t>(Constant::kCombine)] = i / 2 % 2;
         write(pruned(kernel, variant, c));
       }
     }
@@ -91,7 +106,7 @@ TEST(SpirvPrune, TheValidatorTakesThem) {
   command += "; do '" + validator + "' --target-env vulkan1.1 \"$f\" || { echo \"$f\"; exit 1; }; done";
   const std::string log = (folder.path() / "log").string();
   EXPECT_EQ(std::system(("(" + command + ") > '" + log + "' 2>&1").c_str()), 0) << read_text(log);
-  EXPECT_GT(files, 8u * kWeightFormats);
+  EXPECT_GT(files, 8 * formats().size());
 }
 
 TEST(SpirvPrune, WhatIsNoModuleComesBackAsItIs) {

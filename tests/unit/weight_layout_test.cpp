@@ -149,7 +149,7 @@ TEST(WeightLayout, BlockFormats) {
   for (uint32_t number = kNumberFormatQ40; number < kWeightFormats; ++number) {
     const auto format = static_cast<WeightFormat>(number);
     for (const bool alone : {false, true}) {  // in all matrices, or in down alone
-      SCOPED_TRACE(std::string(format_name(format)) + (alone ? ", down" : ""));
+      SCOPED_TRACE(format_name(format) + (alone ? ", down" : ""));
       moe_layer_desc desc = describe({"blocks", 512, 1280, 6, 2, 256}, format);
       if (alone) {
         desc.gate_format = desc.up_format = desc.shared_gate_format = desc.shared_up_format = {};

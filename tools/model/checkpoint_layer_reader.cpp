@@ -80,39 +80,53 @@ bool CheckpointLayerReader::add(MoeLayer& layer, const std::string& abi_name, co
   const TensorInfo* tensor = find(name, shape);
   if (tensor == nullptr) return false;
   if (layer.refusal.empty() && !is_plain_float(tensor->type->id)) {
-    layer.refusal = name + " is " + tensor->type->name +
-                    (is_fp8(*tensor) ? ", which the library has no format for yet; f32, f16 and bf16 are read now"
-                                     : "; f32, f16 and bf16 are read now");
+    layer.refusal = name + " is " + tensor->type->name + "; f32, f16 and bf16 are read";
   }
   layer.tensors.push_back({abi_name, tensor, expert_first, expert_count, dtype_of_type(tensor->type->id)});
   return true;
 }
 
-bool CheckpointLayerReader::add_matrix(MoeLayer& layer, const std::string& abi_name, const std::string& name,
-                                       uint64_t out, uint64_t in, moe_weight_format& format, uint32_t expert_first,
-                                       uint32_t expert_count) {
-  if (!add(layer, abi_name, name, {out, in}, expert_first, expert_count)) return false;
-  const TensorInfo& tensor = *layer.tensors.back().tensor;
-  if (is_fp8(tensor)) {
-    return add_block_scales(layer, abi_name, name, out, in, expert_first, expert_count, format);
-  }
-  format = format_of_type(tensor.type->id);
+// Codes, or scales that are bytes.
+bool CheckpointLayerReader::add_bytes(MoeLayer& layer, const std::string& abi_name, const std::string& name,
+                                      const Shape& shape, uint32_t expert_first, uint32_t expert_count) {
+  const TensorInfo* tensor = find(name, shape);
+  if (tensor == nullptr) return false;
+  layer.tensors.push_back({abi_name, tensor, expert_first, expert_count, MOE_DTYPE_BLOCKS});
   return true;
 }
 
-// The factors of 128 x 128 blocks, beside the fp8 matrix that they belong to.
-bool CheckpointLayerReader::add_block_scales(MoeLayer& layer, const std::string& abi_name, const std::string& name,
-                                             uint64_t out, uint64_t in, uint32_t expert_first, uint32_t expert_count,
-                                             moe_weight_format& format) {
-  const bool e4m3 = layer.tensors.back().tensor->type->id == kTypeF8E4M3;
-  format = {};
-  format.element = e4m3 ? MOE_ELEMENT_FP8_E4M3 : MOE_ELEMENT_FP8_E5M2;
-  const std::string scale = name + "_scale_inv";
+// The matrix itself is the last tensor that is added: scales go before it.
+bool CheckpointLayerReader::add_matrix(MoeLayer& layer, const std::string& abi_name, const std::string& name,
+                                       uint64_t out, uint64_t in, moe_weight_format& format, uint32_t expert_first,
+                                       uint32_t expert_count) {
+  const TensorInfo* tensor = checkpoint_.find_tensor(name);
+  if (tensor != nullptr && is_fp8(*tensor)) {
+    return add_fp8(layer, abi_name, *tensor, out, in, format, expert_first, expert_count);
+  }
+  if (!add(layer, abi_name, name, {out, in}, expert_first, expert_count)) return false;
+  format = format_of_type(tensor->type->id);
+  return true;
+}
+
+// fp8 with the factors of 128 x 128 blocks beside it.
+bool CheckpointLayerReader::add_fp8(MoeLayer& layer, const std::string& abi_name, const TensorInfo& tensor,
+                                    uint64_t out, uint64_t in, moe_weight_format& format, uint32_t expert_first,
+                                    uint32_t expert_count) {
+  const std::string name(tensor.name), scale = name + "_scale_inv";
   const auto blocks = [](uint64_t size) { return (size + kScaleBlock - 1) / kScaleBlock; };
-  if (checkpoint_.find_tensor(scale) == nullptr) return true;  // refused already, for its type
+  format = {};
+  format.element = tensor.type->id == kTypeF8E4M3 ? MOE_ELEMENT_FP8_E4M3 : MOE_ELEMENT_FP8_E5M2;
+  const TensorInfo* factors = checkpoint_.find_tensor(scale);
+  if (factors == nullptr) {
+    if (layer.refusal.empty()) {
+      layer.refusal = name + " is " + tensor.type->name + " without " + scale + ", the factors of its 128 x 128 blocks";
+    }
+    return add_bytes(layer, abi_name, name, {out, in}, expert_first, expert_count);
+  }
   format.block_rows = format.block_columns = kScaleBlock;
-  format.scale = MOE_SCALE_F32;
-  return add(layer, abi_name + ".scale", scale, {blocks(out), blocks(in)}, expert_first, expert_count);
+  if (is_plain_float(factors->type->id)) format.scale = MOE_SCALE_F32 + dtype_of_type(factors->type->id);
+  return add(layer, abi_name + ".scale", scale, {blocks(out), blocks(in)}, expert_first, expert_count) &&
+         add_bytes(layer, abi_name, name, {out, in}, expert_first, expert_count);
 }
 
 // [numbers], or [1, numbers].
@@ -138,9 +152,8 @@ bool CheckpointLayerReader::add_each(MoeLayer& layer, const char* abi_name, cons
   const TensorInfo* head = nullptr;
   for (uint32_t e = 0; e < desc_.experts; ++e) {
     const std::string full = prefix_ + "experts." + std::to_string(e) + "." + name + ".weight";
-    const size_t at = layer.tensors.size();
     if (!add_matrix(layer, abi_name, full, out, in, format, e, 1)) return false;
-    const TensorInfo* tensor = layer.tensors[at].tensor;
+    const TensorInfo* tensor = layer.tensors.back().tensor;
     if (head == nullptr) head = tensor;
     if (tensor->type != head->type) {
       return fail(checkpoint_.file_name(*tensor) + ": " + full,
@@ -170,20 +183,16 @@ bool CheckpointLayerReader::add_linear_experts(MoeLayer& layer) {
 bool CheckpointLayerReader::add_mxfp4(MoeLayer& layer, const std::string& abi_name, const std::string& name,
                                       uint64_t out, uint64_t in, moe_weight_format& format) {
   const uint32_t experts = desc_.experts;
-  if (layer.refusal.empty()) {
-    layer.refusal = name +
-                    "_blocks is MXFP4 in tensors of blocks and of scales, which the library has no format for "
-                    "yet; f32, f16 and bf16 are read now";
-  }
   format = {};
   format.element = MOE_ELEMENT_FP4_E2M1;
   format.block_columns = kMxBlock;
   format.scale = MOE_SCALE_E8M0;
   const uint64_t blocks = in / kMxBlock;
-  return in % kMxBlock == 0
-             ? add(layer, abi_name, name + "_blocks", {experts, out, blocks, kMxBlock / 2}, 0, experts) &&
-                   add(layer, abi_name + ".scale", name + "_scales", {experts, out, blocks}, 0, experts)
-             : fail(name + "_blocks", "rows of " + std::to_string(in) + " are no multiple of MXFP4's 32");
+  if (in % kMxBlock != 0) {
+    return fail(name + "_blocks", "rows of " + std::to_string(in) + " are no multiple of MXFP4's 32");
+  }
+  return add_bytes(layer, abi_name + ".scale", name + "_scales", {experts, out, blocks}, 0, experts) &&
+         add_bytes(layer, abi_name, name + "_blocks", {experts, out, blocks, kMxBlock / 2}, 0, experts);
 }
 
 bool CheckpointLayerReader::add_interleaved_experts(MoeLayer& layer) {

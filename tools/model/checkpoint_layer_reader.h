@@ -39,8 +39,10 @@ class CheckpointLayerReader {
            uint32_t expert_first = 0, uint32_t expert_count = 0);
   bool add_matrix(MoeLayer& layer, const std::string& abi_name, const std::string& name, uint64_t out, uint64_t in,
                   moe_weight_format& format, uint32_t expert_first = 0, uint32_t expert_count = 0);
-  bool add_block_scales(MoeLayer& layer, const std::string& abi_name, const std::string& name, uint64_t out,
-                        uint64_t in, uint32_t expert_first, uint32_t expert_count, moe_weight_format& format);
+  bool add_bytes(MoeLayer& layer, const std::string& abi_name, const std::string& name, const Shape& shape,
+                 uint32_t expert_first, uint32_t expert_count);
+  bool add_fp8(MoeLayer& layer, const std::string& abi_name, const TensorInfo& tensor, uint64_t out, uint64_t in,
+               moe_weight_format& format, uint32_t expert_first, uint32_t expert_count);
   bool add_vector(MoeLayer& layer, const char* abi_name, const std::string& name, uint64_t numbers);
   bool add_router(MoeLayer& layer);
   bool add_each(MoeLayer& layer, const char* abi_name, const char* name, uint64_t out, uint64_t in,

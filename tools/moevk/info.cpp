@@ -38,6 +38,7 @@ std::string expert_types(const model::MoeLayer& layer) {
   std::string text;
   for (const model::TensorSource& source : layer.tensors) {
     const std::string name = source.tensor->type->name;
+    if (source.name.ends_with(".scale")) continue;  // beside fp8 and fp4
     if (source.expert_count > 0 && (" " + text + " ").find(" " + name + " ") == std::string::npos) {
       text += (text.empty() ? "" : " ") + name;
     }
