@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+//
+// In:  see claims.h.
+// Out: see claims.h.
+// Why: see claims.h.
+#include "hosts/ggml/claims.h"
+
+#include <string_view>
+
+namespace moevk::ggml {
+namespace {
+
+bool is_weight_leaf(const Ops& ops, const Tensor& tensor) {
+  const std::string_view name = tensor.name;
+  return tensor.op == ops.none && (name.ends_with(".weight") || name.ends_with(".bias"));
+}
+
+bool is_our_weight(const ClaimRules& rules, const Tensor* tensor) {
+  return tensor != nullptr && tensor->op == rules.ops.none && is_moe_weight(*tensor) && rules.is_ours(*tensor);
+}
+
+bool is_step(const Ops& ops, int32_t op) {
+  for (const int32_t known : {ops.argsort, ops.clamp, ops.cont, ops.div, ops.get_rows, ops.glu, ops.mul, ops.reshape,
+                              ops.scale, ops.soft_max, ops.sqr, ops.sqrt, ops.sum_rows, ops.top_k, ops.unary, ops.view}) {
+    if (op == known) return true;
+  }
+  return false;
+}
+
+// Whether this was computed of a router's or the experts' products, by steps of a MoE block alone.
+bool is_of_block(const ClaimRules& rules, const Tensor* tensor) {
+  const Ops& ops = rules.ops;
+  while (tensor != nullptr) {
+    if (tensor->op == ops.mul_mat || tensor->op == ops.mul_mat_id) return is_our_weight(rules, tensor->src[0]);
+    if (tensor->op == ops.add || tensor->op == ops.add_id) {
+      if (!is_our_weight(rules, tensor->src[1]) && (tensor->op == ops.add_id || !is_of_block(rules, tensor->src[1]))) {
+        return false;
+      }
+    } else if (!is_step(ops, tensor->op)) {
+      return false;
+    }
+    tensor = tensor->src[0];
+  }
+  return false;
+}
+
+}  // namespace
+
+bool is_moe_weight(const Tensor& tensor) {
+  const std::string_view name = tensor.name;
+  for (const std::string_view part : {"_exps.", "ffn_gate_inp.", "exp_probs_b."}) {
+    if (name.find(part) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
+bool claims(const ClaimRules& rules, const Tensor& op, std::string& why) {
+  const Ops& ops = rules.ops;
+  for (const Tensor* source : op.src) {
+    if (source == nullptr || !is_weight_leaf(ops, *source)) continue;
+    if (!is_our_weight(rules, source)) {
+      why = std::string(source->name) + (is_moe_weight(*source) ? " lies in another backend's memory" : " is no MoE weight");
+      return false;
+    }
+  }
+  const Tensor* a = op.src[0];
+  const Tensor* b = op.src[1];
+  if (op.op == ops.mul_mat || op.op == ops.mul_mat_id) {
+    if (!is_our_weight(rules, a)) {
+      why = "is no product with a router or experts";
+      return false;
+    }
+    if (b == nullptr || b->type != ops.f32 || op.type != ops.f32) {
+      why = "its activations are not f32";
+      return false;
+    }
+    return op.op == ops.mul_mat || rules.is_supported(op, why);
+  }
+  // A bias, as the loader asks for it: of something that is not computed yet.
+  if ((op.op == ops.add || op.op == ops.add_id) && is_our_weight(rules, b)) {
+    if (a != nullptr && (a->op == ops.none || is_of_block(rules, a))) return true;
+  }
+  if (is_of_block(rules, &op)) return true;
+  why = "is no step of a MoE block whose weights lie here";
+  return false;
+}
+
+}  // namespace moevk::ggml
