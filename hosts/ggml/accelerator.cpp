@@ -80,22 +80,25 @@ bool Accelerator::supports(LayerMatch& match, std::string& why) const {
     if (name == "experts.up" || name == "experts.gate_up") match.desc.up_format = format;
     if (name == "experts.down") match.desc.down_format = format;
   }
-  const std::string key(reinterpret_cast<const char*>(&match.desc), sizeof match.desc);
+  why = why_not(match.desc);
+  return why.empty();
+}
+
+std::string Accelerator::why_not(const moe_layer_desc& desc) const {
+  const std::string key(reinterpret_cast<const char*>(&desc), sizeof desc);
   std::lock_guard lock(mutex_);
   auto it = answers_.find(key);
-  if (it == answers_.end()) {
-    moe_support support = MOE_INIT(moe_support);
-    moe_error error = MOE_INIT(moe_error);
-    std::string answer;
-    if (library_->query_support(device_, &match.desc, &support, &error) != MOE_OK) {
-      answer = std::string(error.argument) + ": " + error.text;
-    } else if (support.supported == 0) {
-      answer = std::string(support.argument) + ": " + support.reason;
-    }
-    it = answers_.emplace(key, std::move(answer)).first;
+  if (it != answers_.end()) return it->second;
+  moe_support support = MOE_INIT(moe_support);
+  moe_error error = MOE_INIT(moe_error);
+  std::string answer;
+  if (library_->query_support(device_, &desc, &support, &error) != MOE_OK) {
+    answer = std::string(error.argument) + ": " + error.text;
+  } else if (support.supported == 0) {
+    answer = std::string(support.argument) + ": " + support.reason;
   }
-  why = it->second;
-  return why.empty();
+  answers_.emplace(key, answer);
+  return answer;
 }
 
 moe::Layer Accelerator::upload(const LayerMatch& match) const {
@@ -113,9 +116,7 @@ moe::Layer Accelerator::upload(const LayerMatch& match) const {
   return moe::commit_weights(library_, upload);
 }
 
-void Accelerator::forward(Stream& stream, moe_layer* layer, const LayerMatch& match) const {
-  const auto tokens = static_cast<uint64_t>(match.tokens);
-  const uint64_t hidden = match.desc.hidden, k = match.desc.top_k;
+moe_context* Accelerator::context_for(Stream& stream, uint64_t tokens) const {
   if (stream.max_tokens < tokens) {
     uint64_t room = 512;
     while (room < tokens) room *= 2;
@@ -124,6 +125,13 @@ void Accelerator::forward(Stream& stream, moe_layer* layer, const LayerMatch& ma
     stream.context = moe::create_context(library_, device_, room);
     stream.max_tokens = room;
   }
+  return stream.context.get();
+}
+
+void Accelerator::forward(Stream& stream, moe_layer* layer, const LayerMatch& match) const {
+  const auto tokens = static_cast<uint64_t>(match.tokens);
+  const uint64_t hidden = match.desc.hidden, k = match.desc.top_k;
+  moe_context* context = context_for(stream, tokens);
   moe_call_args args = MOE_INIT(moe_call_args);
   args.tokens = tokens;
   const moe_view x = rows_view(match.x->data, MOE_DTYPE_F32, tokens, hidden, match.x_row_bytes);
@@ -151,8 +159,8 @@ void Accelerator::forward(Stream& stream, moe_layer* layer, const LayerMatch& ma
   const moe_view y = copy ? moe::host_view(stream.y.data(), MOE_DTYPE_F32, tokens, hidden)
                           : rows_view(match.y->data, MOE_DTYPE_F32, tokens, hidden, match.y->nb[1]);
   args.y = &y;
-  moe::check([&](moe_error* error) { return library_->forward(stream.context, layer, &args, error); });
-  moe::wait(library_, stream.context, moe::flush(library_, stream.context));
+  moe::check([&](moe_error* error) { return library_->forward(context, layer, &args, error); });
+  moe::wait(library_, context, moe::flush(library_, context));
   if (!copy) return;
   for (uint64_t row = 0; row < tokens; ++row) {
     std::memcpy(static_cast<char*>(match.y->data) + row * match.y->nb[1], stream.y.data() + row * hidden,
@@ -166,27 +174,12 @@ void Accelerator::run(Stream& stream, const LayerMatch& match, bool keep) {
     forward(stream, layer, match);
     return;
   }
-  const std::string key = key_of(match);
-  std::unique_lock lock(mutex_);
-  auto it = std::find_if(kept_.begin(), kept_.end(), [&](const Kept& one) { return one.key == key; });
-  if (it == kept_.end()) {
-    Kept fresh;
-    fresh.key = key;
-    fresh.layer = upload(match);
-    moe_layer_info info = MOE_INIT(moe_layer_info);
-    moe::check([&](moe_error* error) { return library_->get_layer_info(fresh.layer, &info, error); });
-    fresh.bytes = info.weight_bytes;
-    for (const auto& [name, tensor] : match.weights) {
-      const char* begin = static_cast<const char*>(tensor->data);
-      fresh.memory.emplace_back(begin, begin + bytes_of(host_, tensor));
-    }
-    kept_bytes_ += fresh.bytes;
-    kept_.push_back(std::move(fresh));
-    it = std::prev(kept_.end());
+  std::vector<std::pair<const char*, const char*>> memory;
+  for (const auto& [name, tensor] : match.weights) {
+    const char* begin = static_cast<const char*>(tensor->data);
+    memory.emplace_back(begin, begin + bytes_of(host_, tensor));
   }
-  moe_layer* layer = it->layer.get();
-  lock.unlock();
-  forward(stream, layer, match);
+  forward(stream, keep_layer(key_of(match), memory, [&] { return upload(match); }), match);
 }
 
 void Accelerator::forget(const void* begin, size_t bytes) {

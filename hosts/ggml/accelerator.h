@@ -38,6 +38,10 @@ class Accelerator {
   // Runs the layer, and returns when y is written. `keep`: its weights stay as they are until forget().
   void run(Stream& stream, const LayerMatch& match, bool keep);
 
+  // A lone MUL_MAT_ID, as a layer whose down matrices are the identity (multiply.cpp).
+  bool supports_product(const Tensor& product, std::string& why) const;
+  void multiply(Stream& stream, const Tensor& product, bool keep);
+
   // Layers with weights in this memory are of the past.
   void forget(const void* begin, size_t bytes);
 
@@ -48,7 +52,14 @@ class Accelerator {
     moe::Layer layer;
     uint64_t bytes = 0;
   };
+  std::string why_not(const moe_layer_desc& desc) const;
+  // The layer of `key`, made by `make` and charged to the device if it is not there yet.
+  template <class Make>
+  moe_layer* keep_layer(const std::string& key, const std::vector<std::pair<const char*, const char*>>& memory,
+                        Make&& make);
+  moe_context* context_for(Stream& stream, uint64_t tokens) const;
   moe::Layer upload(const LayerMatch& match) const;
+  moe::Layer upload_product(const moe_layer_desc& desc, const Tensor& matrix, uint64_t first_row) const;
   void forward(Stream& stream, moe_layer* layer, const LayerMatch& match) const;
 
   const HostGgml& host_;
@@ -60,6 +71,25 @@ class Accelerator {
   uint64_t kept_bytes_ = 0;
   mutable std::map<std::string, std::string> answers_;  // by descriptor: why not, empty if supported
 };
+
+template <class Make>
+moe_layer* Accelerator::keep_layer(const std::string& key,
+                                   const std::vector<std::pair<const char*, const char*>>& memory, Make&& make) {
+  std::lock_guard lock(mutex_);
+  for (const Kept& one : kept_) {
+    if (one.key == key) return one.layer.get();
+  }
+  Kept fresh;
+  fresh.key = key;
+  fresh.memory = memory;
+  fresh.layer = make();
+  moe_layer_info info = MOE_INIT(moe_layer_info);
+  moe::check([&](moe_error* error) { return library_->get_layer_info(fresh.layer, &info, error); });
+  fresh.bytes = info.weight_bytes;
+  kept_bytes_ += fresh.bytes;
+  kept_.push_back(std::move(fresh));
+  return kept_.back().layer.get();
+}
 
 }  // namespace moevk::ggml
 

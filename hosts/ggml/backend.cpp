@@ -12,7 +12,6 @@
 #include "hosts/ggml/claims.h"
 #include "hosts/ggml/run_graph.h"
 #include "hosts/ggml/vtables.h"
-#include "hosts/ggml/weight_types.h"
 
 namespace moevk::ggml {
 namespace {
@@ -136,29 +135,6 @@ Backend* init_backend(Device* device, const char*) {
 
 // ---- devices ---------------------------------------------------------------------------------------------------
 
-// Whether the device has a layer of this product's matrix, as up and down alike.
-bool is_supported(const OurDevice& device, const Tensor& product, std::string& why) {
-  const Tensor* matrix = product.src[0];
-  LayerMatch probe;
-  probe.desc = MOE_INIT(moe_layer_desc);
-  probe.desc.hidden = static_cast<uint32_t>(matrix->ne[0]);
-  probe.desc.intermediate = static_cast<uint32_t>(matrix->ne[1]);
-  probe.desc.experts = static_cast<uint32_t>(matrix->ne[2]);
-  probe.desc.top_k = 1;
-  probe.desc.route_source = MOE_ROUTE_FROM_IDS;
-  uint32_t dtype;
-  moe_weight_format format;
-  if (!weight_format(adapter->host.type_name(matrix->type), format, dtype)) {
-    why = std::string("type ") + adapter->host.type_name(matrix->type) + " is none that moevk reads";
-    return false;
-  }
-  moe_weight_format plain{};  // its columns are this matrix's rows, which may be no whole blocks
-  plain.element = MOE_ELEMENT_F16;
-  probe.desc.gate_format = probe.desc.up_format = format;
-  probe.desc.down_format = plain;
-  return device.accelerator->supports(probe, why);
-}
-
 bool supports_op(Device* device, const Tensor* op) {
   return fenced(false, [&] {
     OurDevice& ours = of(device);
@@ -169,7 +145,7 @@ bool supports_op(Device* device, const Tensor* op) {
           Buffer* buffer = tensor.view_src != nullptr ? tensor.view_src->buffer : tensor.buffer;
           return buffer == nullptr || host.buffer_get_type(buffer) == &ours.buffer_type;
         },
-        [&](const Tensor& product, std::string& why) { return is_supported(ours, product, why); }};
+        [&](const Tensor& product, std::string& why) { return ours.accelerator->supports_product(product, why); }};
     std::string why;
     const bool taken = claims(rules, *op, why);
     if (tracing()) {

@@ -19,6 +19,13 @@ bool is_our_weight(const ClaimRules& rules, const Tensor* tensor) {
   return tensor != nullptr && tensor->op == rules.ops.none && is_moe_weight(*tensor) && rules.is_ours(*tensor);
 }
 
+// Only experts are multiplied by ids, whatever their name.
+bool is_our_matrix(const ClaimRules& rules, const Tensor& product) {
+  const Tensor* matrix = product.src[0];
+  if (product.op == rules.ops.mul_mat) return is_our_weight(rules, matrix);
+  return matrix != nullptr && matrix->op == rules.ops.none && rules.is_ours(*matrix);
+}
+
 bool is_step(const Ops& ops, int32_t op) {
   for (const int32_t known : {ops.argsort, ops.clamp, ops.cont, ops.div, ops.get_rows, ops.glu, ops.mul, ops.reshape,
                               ops.scale, ops.soft_max, ops.sqr, ops.sqrt, ops.sum_rows, ops.top_k, ops.unary, ops.view}) {
@@ -31,7 +38,7 @@ bool is_step(const Ops& ops, int32_t op) {
 bool is_of_block(const ClaimRules& rules, const Tensor* tensor) {
   const Ops& ops = rules.ops;
   while (tensor != nullptr) {
-    if (tensor->op == ops.mul_mat || tensor->op == ops.mul_mat_id) return is_our_weight(rules, tensor->src[0]);
+    if (tensor->op == ops.mul_mat || tensor->op == ops.mul_mat_id) return is_our_matrix(rules, *tensor);
     if (tensor->op == ops.add || tensor->op == ops.add_id) {
       if (!is_our_weight(rules, tensor->src[1]) && (tensor->op == ops.add_id || !is_of_block(rules, tensor->src[1]))) {
         return false;
@@ -65,8 +72,15 @@ bool claims(const ClaimRules& rules, const Tensor& op, std::string& why) {
   }
   const Tensor* a = op.src[0];
   const Tensor* b = op.src[1];
+  // What computes nothing, where it lies here.
+  const bool is_view = (op.op == ops.view || op.op == ops.reshape) && op.view_src != nullptr;
+  if (op.op == ops.none || (is_view && op.view_src->op == ops.none)) {
+    if (rules.is_ours(op)) return true;
+    why = "lies in another backend's memory";
+    return false;
+  }
   if (op.op == ops.mul_mat || op.op == ops.mul_mat_id) {
-    if (!is_our_weight(rules, a)) {
+    if (!is_our_matrix(rules, op)) {
       why = "is no product with a router or experts";
       return false;
     }

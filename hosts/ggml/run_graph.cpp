@@ -89,13 +89,39 @@ int32_t GraphRunner::run_on_cpu(const std::vector<Tensor*>& nodes) {
   return status;
 }
 
+// llama.cpp warms up with all experts of each token at once: uploading them twice for that would be a waste.
+bool GraphRunner::is_for_device(const Tensor& product) {
+  const bool model = product.src[0]->buffer != nullptr && host_.buffer_get_usage(product.src[0]->buffer) == kUsageWeights;
+  std::string why;
+  if (model && product.src[2]->ne[0] == product.src[0]->ne[2]) return false;
+  if ((product.flags & kFlagCompute) == 0) return false;
+  if (accelerator_.supports_product(product, why)) return too_large_.count(product.src[0]->data) == 0;
+  say_once(std::string(product.name) + " runs on the CPU: " + why);
+  return false;
+}
+
+// False where the device has no memory for it.
+bool GraphRunner::multiply(const Tensor& product) {
+  const Tensor* matrix = product.src[0];
+  try {
+    accelerator_.multiply(stream_, product,
+                          matrix->buffer != nullptr && host_.buffer_get_usage(matrix->buffer) == kUsageWeights);
+    return true;
+  } catch (const moe::Error& error) {
+    if (error.code() != MOE_ERROR_OUT_OF_DEVICE_MEMORY) throw;
+    say_once(std::string(product.name) + " runs on the CPU: " + error.what());
+    too_large_.insert(matrix->data);
+    return false;
+  }
+}
+
 int32_t GraphRunner::run(Graph* graph) {
   std::vector<Tensor*> nodes;
   const int count = host_.graph_n_nodes(graph);
   for (int i = 0; i < count; ++i) nodes.push_back(host_.graph_node(graph, i));
   std::vector<std::string> why;
   std::vector<LayerMatch> layers = match_layers(host_.ops, nodes, why);
-  for (const std::string& reason : why) say_once("a product with experts runs on the CPU: " + reason);
+  for (const std::string& reason : why) say_once("a MoE block is not known and runs operation by operation: " + reason);
 
   std::vector<const LayerMatch*> layer_of(nodes.size(), nullptr);
   for (LayerMatch& layer : layers) {
@@ -117,6 +143,10 @@ int32_t GraphRunner::run(Graph* graph) {
   for (size_t i = 0; i < nodes.size(); ++i) {
     const LayerMatch* layer = layer_of[i];
     if (layer == nullptr) {
+      if (nodes[i]->op == host_.ops.mul_mat_id && is_for_device(*nodes[i])) {
+        if (const int32_t status = run_rest(); status != kStatusSuccess) return status;
+        if (multiply(*nodes[i])) continue;
+      }
       rest.push_back(nodes[i]);
       continue;
     }

@@ -25,6 +25,8 @@ class GraphRunner {
  private:
   bool is_safe(const LayerMatch& match, const std::vector<Tensor*>& nodes) const;
   bool weights_stay(const LayerMatch& match) const;
+  bool is_for_device(const Tensor& product);
+  bool multiply(const Tensor& product);
   int32_t run_on_cpu(const std::vector<Tensor*>& nodes);
   void say_once(const std::string& what);
 
