@@ -144,7 +144,8 @@ const std::vector<Rule>& rules() {
        together({kAbi, kVulkanAbi, kLoader, kVulkan, {"vulkan_host_comp.h"}})},
       {"tools/model/", true, true, true, {"plugin_api/moe_plugin.h", "nlohmann/", "tools/model/"}},
       {"tools/", true, true, true, together({host, {"tools/", "tests/conformance/conformance.h"}})},
-      {"hosts/", true, true, true, together({host, {"hosts/"}})},
+      // Adapters for unmodified hosts: the host's own headers are not there to be included.
+      {"hosts/", true, true, true, together({kAbi, kLoader, {"hosts/"}})},
       {"bench/", true, true, true, together({host, {"bench/"}})},
       // Hosts that run on Vulkan themselves.
       {"bench/encode_cost.cpp", true, true, true, together({host, kVulkanAbi, kVulkan, {"bench/", "tests/"}})},
@@ -167,6 +168,7 @@ const std::vector<Rule>& rules() {
        together(
            {host,
             {"gtest/", "tools/", "tests/", "llama.h", "ggml.h", "ggml-backend.h", "gguf.h", "onnxruntime_c_api.h"}})},
+      {"tests/hosts/", true, true, true, together({kAbi, kLoader, {"gtest/", "hosts/", "tests/hosts/"}})},
       {"tests/", true, true, true, together({host, {"gtest/", "tools/", "tests/"}})},
   };
   return all;
