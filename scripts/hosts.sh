@@ -50,7 +50,7 @@ splits_are() {
 }
 moe_weights_alone() {
   local names
-  names=$(grep -oE 'blk\.[0-9]+\.[a-z_]+[a-z._]* \( *[0-9]+[KM]\) \[MoEVK0' "$logs/host-scheduler.log" |
+  names=$(grep -oE 'blk\.[0-9]+\.[a-z_.]+ +\( *[0-9]+[KM]\) \[MoEVK' "$logs/host-scheduler.log" |  # names are cut short
     sed -E 's/blk\.[0-9]+\.([a-z_]+).*/\1/' | sort -u | paste -sd ' ')
   echo "$names"
   [ "$names" = "ffn_down_exps ffn_gate_exps ffn_gate_inp ffn_up_exps" ]

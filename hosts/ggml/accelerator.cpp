@@ -150,9 +150,9 @@ void Accelerator::forward(Stream& stream, moe_layer* layer, const LayerMatch& ma
     weights = rows_view(match.route_weights->data, MOE_DTYPE_F32, tokens, k, match.route_weights->nb[2]);
     args.ids_in = &ids;
     args.weights_in = &weights;
-    copy = copy || overlap(match.y->data, y_bytes, match.ids->data, (tokens - 1) * match.ids->nb[1] + k * 4) ||
-           overlap(match.y->data, y_bytes, match.route_weights->data,
-                   (tokens - 1) * match.route_weights->nb[2] + k * 4);
+    copy =
+        copy || overlap(match.y->data, y_bytes, match.ids->data, (tokens - 1) * match.ids->nb[1] + k * 4) ||
+        overlap(match.y->data, y_bytes, match.route_weights->data, (tokens - 1) * match.route_weights->nb[2] + k * 4);
   }
   // ggml gives y the memory of what the block reads last, which the layer may still be reading.
   if (copy) stream.y.resize(tokens * hidden);

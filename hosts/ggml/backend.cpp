@@ -54,7 +54,7 @@ Value fenced(Value failed, Call&& call) noexcept {
 
 void free_buffer(Buffer* buffer) {
   of(buffer->type->device).accelerator->forget(buffer->context, buffer->bytes);
-  ::operator delete(buffer->context, std::align_val_t{kAlignment});
+  ::operator delete (buffer->context, std::align_val_t{kAlignment});
 }
 
 void written(Buffer* buffer, const void* begin, size_t bytes) {
@@ -87,7 +87,7 @@ Buffer* (*buffer_init)(BufferType*, BufferTable, void* context, size_t bytes) = 
 
 Buffer* alloc_buffer(BufferType* type, size_t bytes) {
   // An empty buffer has an address, too: ggml asks for it.
-  void* memory = ::operator new(bytes != 0 ? bytes : 1, std::align_val_t{kAlignment}, std::nothrow);
+  void* memory = ::operator new (bytes != 0 ? bytes : 1, std::align_val_t{kAlignment}, std::nothrow);
   if (memory == nullptr) {
     log_line(kLogError, "no memory for a buffer of " + std::to_string(bytes) + " bytes");
     return nullptr;
@@ -149,7 +149,8 @@ bool supports_op(Device* device, const Tensor* op) {
     std::string why;
     const bool taken = claims(rules, *op, why);
     if (tracing()) {
-      log_line(kLogDebug, std::string(host.op_name(op->op)) + " " + op->name + (taken ? ": taken" : ": declined, ") + why);
+      log_line(kLogDebug,
+               std::string(host.op_name(op->op)) + " " + op->name + (taken ? ": taken" : ": declined, ") + why);
     }
     return taken;
   });

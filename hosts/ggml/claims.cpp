@@ -27,8 +27,9 @@ bool is_our_matrix(const ClaimRules& rules, const Tensor& product) {
 }
 
 bool is_step(const Ops& ops, int32_t op) {
-  for (const int32_t known : {ops.argsort, ops.clamp, ops.cont, ops.div, ops.get_rows, ops.glu, ops.mul, ops.reshape,
-                              ops.scale, ops.soft_max, ops.sqr, ops.sqrt, ops.sum_rows, ops.top_k, ops.unary, ops.view}) {
+  for (const int32_t known :
+       {ops.argsort, ops.clamp, ops.cont, ops.div, ops.get_rows, ops.glu, ops.mul, ops.reshape, ops.scale, ops.soft_max,
+        ops.sqr, ops.sqrt, ops.sum_rows, ops.top_k, ops.unary, ops.view}) {
     if (op == known) return true;
   }
   return false;
@@ -66,7 +67,8 @@ bool claims(const ClaimRules& rules, const Tensor& op, std::string& why) {
   for (const Tensor* source : op.src) {
     if (source == nullptr || !is_weight_leaf(ops, *source)) continue;
     if (!is_our_weight(rules, source)) {
-      why = std::string(source->name) + (is_moe_weight(*source) ? " lies in another backend's memory" : " is no MoE weight");
+      why = std::string(source->name) +
+            (is_moe_weight(*source) ? " lies in another backend's memory" : " is no MoE weight");
       return false;
     }
   }

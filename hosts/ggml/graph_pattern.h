@@ -17,8 +17,8 @@
 #include <unordered_set>
 #include <vector>
 
-#include "hosts/ggml/host_ggml.h"
 #include "hosts/ggml/ggml_types.h"
+#include "hosts/ggml/host_ggml.h"
 
 namespace moevk::ggml {
 

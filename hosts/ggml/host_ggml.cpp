@@ -108,14 +108,13 @@ bool find_host_ggml(HostGgml& out, std::string& why) {
     return false;
   }
   Ops& ops = out.ops;
-  const Name names[] = {{&ops.none, "NONE"},         {&ops.add, "ADD"},           {&ops.add_id, "ADD_ID"},
-                        {&ops.argsort, "ARGSORT"},   {&ops.clamp, "CLAMP"},       {&ops.cont, "CONT"},
-                        {&ops.div, "DIV"},           {&ops.get_rows, "GET_ROWS"}, {&ops.glu, "GLU"},
-                        {&ops.mul, "MUL"},           {&ops.mul_mat, "MUL_MAT"},   {&ops.mul_mat_id, "MUL_MAT_ID"},
-                        {&ops.repeat, "REPEAT"},     {&ops.reshape, "RESHAPE"},   {&ops.scale, "SCALE"},
-                        {&ops.soft_max, "SOFT_MAX"}, {&ops.sqr, "SQR"},           {&ops.sqrt, "SQRT"},
-                        {&ops.sum_rows, "SUM_ROWS"}, {&ops.top_k, "TOP_K"},       {&ops.unary, "UNARY"},
-                        {&ops.view, "VIEW"}};
+  const Name names[] = {
+      {&ops.none, "NONE"},     {&ops.add, "ADD"},         {&ops.add_id, "ADD_ID"},     {&ops.argsort, "ARGSORT"},
+      {&ops.clamp, "CLAMP"},   {&ops.cont, "CONT"},       {&ops.div, "DIV"},           {&ops.get_rows, "GET_ROWS"},
+      {&ops.glu, "GLU"},       {&ops.mul, "MUL"},         {&ops.mul_mat, "MUL_MAT"},   {&ops.mul_mat_id, "MUL_MAT_ID"},
+      {&ops.repeat, "REPEAT"}, {&ops.reshape, "RESHAPE"}, {&ops.scale, "SCALE"},       {&ops.soft_max, "SOFT_MAX"},
+      {&ops.sqr, "SQR"},       {&ops.sqrt, "SQRT"},       {&ops.sum_rows, "SUM_ROWS"}, {&ops.top_k, "TOP_K"},
+      {&ops.unary, "UNARY"},   {&ops.view, "VIEW"}};
   number(out.op_name, names, "GLU");
   const Name glu[] = {{&ops.reglu, "REGLU"},
                       {&ops.geglu, "GEGLU"},

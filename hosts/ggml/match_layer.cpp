@@ -208,8 +208,9 @@ Tensor* BlockReader::sum_of_routes(Tensor* experts, uint32_t routes, Found& foun
   for (Tensor* reader : it->second) {
     if (reader->op != ops_.view || reader->view_src == nullptr || experts->nb[1] == 0) return nullptr;
     const size_t route = (reader->view_offs - experts->view_offs) / experts->nb[1];
-    if (route >= routes || views[route] != nullptr || reader->view_offs != experts->view_offs + route * experts->nb[1] ||
-        reader->ne[0] != experts->ne[0] || reader->ne[1] != experts->ne[2] || reader->nb[1] != experts->nb[2]) {
+    if (route >= routes || views[route] != nullptr ||
+        reader->view_offs != experts->view_offs + route * experts->nb[1] || reader->ne[0] != experts->ne[0] ||
+        reader->ne[1] != experts->ne[2] || reader->nb[1] != experts->nb[2]) {
       return nullptr;
     }
     views[route] = reader;
@@ -324,7 +325,8 @@ bool BlockReader::is_closed(const LayerMatch& match, std::string& why) const {
     const Tensor* node = nodes_[static_cast<size_t>(index)];
     if (node == match.y) continue;
     // Another view of what comes in stays valid.
-    if (node->view_src != nullptr && (index_.count(node->view_src) == 0 || inside.count(index_.at(node->view_src)) == 0)) {
+    if (node->view_src != nullptr &&
+        (index_.count(node->view_src) == 0 || inside.count(index_.at(node->view_src)) == 0)) {
       continue;
     }
     if ((node->flags & kFlagOutput) != 0) {

@@ -23,9 +23,9 @@ struct LayerMatch {
   const Tensor* x = nullptr;         // [H, T]
   const Tensor* router_x = nullptr;  // [H, T]; NULL where the router reads x
   size_t x_row_bytes = 0, router_x_row_bytes = 0;
-  const Tensor* ids = nullptr;       // [k, T], where routes are given
+  const Tensor* ids = nullptr;            // [k, T], where routes are given
   const Tensor* route_weights = nullptr;  // [1, k, T] likewise
-  const Tensor* y = nullptr;         // [H, T]
+  const Tensor* y = nullptr;              // [H, T]
   int64_t tokens = 0;
   std::vector<int> nodes;  // indices of the nodes that the layer takes the place of, rising; the last one is y
 };

@@ -149,8 +149,8 @@ void Accelerator::multiply(Stream& stream, const Tensor& product, bool keep) {
     const char* row = static_cast<const char*>(input.data) + (slot % static_cast<uint64_t>(input.ne[1])) * input.nb[1] +
                       token * input.nb[2];
     std::memcpy(x.data() + route * columns, row, columns * sizeof(float));
-    std::memcpy(&experts[route],
-                static_cast<const char*>(ids.data) + token * ids.nb[1] + slot * sizeof(int32_t), sizeof(int32_t));
+    std::memcpy(&experts[route], static_cast<const char*>(ids.data) + token * ids.nb[1] + slot * sizeof(int32_t),
+                sizeof(int32_t));
   }
   std::transform(x.begin(), x.end(), negated.begin(), [](float value) { return -value; });
   const moe_view ids_view = moe::host_view(experts.data(), MOE_DTYPE_I32, routes, 1);
@@ -187,7 +187,8 @@ void Accelerator::multiply(Stream& stream, const Tensor& product, bool keep) {
     moe::wait(library_, context, moe::flush(library_, context));
     for (uint64_t route = 0; route < routes; ++route) {
       auto* out = reinterpret_cast<float*>(static_cast<char*>(product.data) + (route / per_token) * product.nb[2] +
-                                           (route % per_token) * product.nb[1]) + first;
+                                           (route % per_token) * product.nb[1]) +
+                  first;
       for (uint64_t i = 0; i < desc.intermediate; ++i) {
         out[i] = positive[route * columns + i] - negative[route * columns + i];
       }

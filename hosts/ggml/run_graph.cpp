@@ -34,8 +34,7 @@ void GraphRunner::set_threads(int threads) {
   threads_ = threads;
   if (cpu_ == nullptr || threads <= 0) return;
   Registry* registry = host_.dev_backend_reg(host_.backend_get_device(cpu_));
-  const auto set =
-      reinterpret_cast<SetThreads>(host_.reg_get_proc_address(registry, "ggml_backend_set_n_threads"));
+  const auto set = reinterpret_cast<SetThreads>(host_.reg_get_proc_address(registry, "ggml_backend_set_n_threads"));
   if (set != nullptr) set(cpu_, threads);
 }
 
@@ -91,7 +90,8 @@ int32_t GraphRunner::run_on_cpu(const std::vector<Tensor*>& nodes) {
 
 // llama.cpp warms up with all experts of each token at once: uploading them twice for that would be a waste.
 bool GraphRunner::is_for_device(const Tensor& product) {
-  const bool model = product.src[0]->buffer != nullptr && host_.buffer_get_usage(product.src[0]->buffer) == kUsageWeights;
+  const bool model =
+      product.src[0]->buffer != nullptr && host_.buffer_get_usage(product.src[0]->buffer) == kUsageWeights;
   std::string why;
   if (model && product.src[2]->ne[0] == product.src[0]->ne[2]) return false;
   if ((product.flags & kFlagCompute) == 0) return false;

@@ -19,10 +19,10 @@ inline bool weight_format(const char* type_name, moe_weight_format& format, uint
     uint32_t gguf;  // GGUF's number of the type
   };
   static constexpr Row kBlocks[] = {
-      {"q4_0", 2},     {"q4_1", 3},    {"q5_0", 6},     {"q5_1", 7},   {"q8_0", 8},    {"q2_K", 10},  {"q3_K", 11},
-      {"q4_K", 12},    {"q5_K", 13},   {"q6_K", 14},    {"iq2_xxs", 16}, {"iq2_xs", 17}, {"iq3_xxs", 18}, {"iq1_s", 19},
-      {"iq4_nl", 20},  {"iq3_s", 21},  {"iq2_s", 22},   {"iq4_xs", 23}, {"iq1_m", 29},  {"tq1_0", 34}, {"tq2_0", 35},
-      {"mxfp4", 39},   {"nvfp4", 40},  {"q1_0", 41},    {"q2_0", 42},
+      {"q4_0", 2},    {"q4_1", 3},   {"q5_0", 6},   {"q5_1", 7},     {"q8_0", 8},    {"q2_K", 10},    {"q3_K", 11},
+      {"q4_K", 12},   {"q5_K", 13},  {"q6_K", 14},  {"iq2_xxs", 16}, {"iq2_xs", 17}, {"iq3_xxs", 18}, {"iq1_s", 19},
+      {"iq4_nl", 20}, {"iq3_s", 21}, {"iq2_s", 22}, {"iq4_xs", 23},  {"iq1_m", 29},  {"tq1_0", 34},   {"tq2_0", 35},
+      {"mxfp4", 39},  {"nvfp4", 40}, {"q1_0", 41},  {"q2_0", 42},
   };
   format = {};
   if (std::strcmp(type_name, "f32") == 0) {

@@ -25,12 +25,13 @@ void set_shape(Tensor& tensor, int64_t n0, int64_t n1, int64_t n2) {
 ggml::Ops test_ops() {
   ggml::Ops ops;
   int32_t next = 100;
-  for (int32_t* op : {&ops.none,     &ops.add,     &ops.add_id,   &ops.argsort, &ops.clamp,      &ops.cont,   &ops.div,
-                      &ops.get_rows, &ops.glu,     &ops.mul,      &ops.mul_mat, &ops.mul_mat_id, &ops.repeat, &ops.reshape,
-                      &ops.scale,    &ops.soft_max, &ops.sqr,     &ops.sqrt,    &ops.sum_rows,   &ops.top_k,  &ops.unary,
-                      &ops.view,     &ops.reglu,   &ops.geglu,    &ops.swiglu,  &ops.swiglu_oai, &ops.geglu_erf,
-                      &ops.sigmoid,  &ops.silu,    &ops.gelu,     &ops.gelu_erf, &ops.relu,      &ops.softplus,
-                      &ops.f32,      &ops.f16,     &ops.bf16,     &ops.i32}) {
+  for (int32_t* op :
+       {&ops.none,     &ops.add,      &ops.add_id,   &ops.argsort, &ops.clamp,      &ops.cont,      &ops.div,
+        &ops.get_rows, &ops.glu,      &ops.mul,      &ops.mul_mat, &ops.mul_mat_id, &ops.repeat,    &ops.reshape,
+        &ops.scale,    &ops.soft_max, &ops.sqr,      &ops.sqrt,    &ops.sum_rows,   &ops.top_k,     &ops.unary,
+        &ops.view,     &ops.reglu,    &ops.geglu,    &ops.swiglu,  &ops.swiglu_oai, &ops.geglu_erf, &ops.sigmoid,
+        &ops.silu,     &ops.gelu,     &ops.gelu_erf, &ops.relu,    &ops.softplus,   &ops.f32,       &ops.f16,
+        &ops.bf16,     &ops.i32}) {
     *op = next++;
   }
   return ops;
@@ -156,7 +157,8 @@ Tensor* add_moe_block(GraphBuilder& graph, Tensor* x, const BlockOptions& o) {
   Tensor* experts = graph.node(ops.mul, {product("ffn_down_exps", F, H, h), weights});
   std::vector<Tensor*> views;
   for (int64_t i = 0; i < k; ++i) {
-    views.push_back(graph.view(experts, H, T, 1, experts->nb[2], experts->nb[3], static_cast<size_t>(i) * experts->nb[1]));
+    views.push_back(
+        graph.view(experts, H, T, 1, experts->nb[2], experts->nb[3], static_cast<size_t>(i) * experts->nb[1]));
   }
   Tensor* sum = views[0];
   for (size_t i = 1; i < views.size(); ++i) sum = graph.node(ops.add, {sum, views[i]}, "ffn_moe_out");
