@@ -224,8 +224,14 @@ Registry* registry() {
   if (adapter != nullptr) return &adapter->registry;
   HostGgml host{};
   std::string why;
-  const int32_t version = !find_host_ggml(host, why) ? 0 : known_api_version(host.version(), why);
-  if (version == 0) {
+  int32_t version = 0;
+  if (!find_symbol(host, "ggml_version", host.version)) {
+    why =
+        "this process has no ggml_version: the host links ggml statically, and a host with shared libraries is needed";
+  } else {
+    version = known_api_version(host.version(), why);
+  }
+  if (version == 0 || !find_host_ggml(host, why)) {
     log_line(kLogError, why);
     return nullptr;
   }

@@ -28,11 +28,21 @@ bool is_our_matrix(const ClaimRules& rules, const Tensor& product) {
 
 bool is_step(const Ops& ops, int32_t op) {
   for (const int32_t known :
-       {ops.argsort, ops.clamp, ops.cont, ops.div, ops.get_rows, ops.glu, ops.mul, ops.reshape, ops.scale, ops.soft_max,
-        ops.sqr, ops.sqrt, ops.sum_rows, ops.top_k, ops.unary, ops.view}) {
+       {ops.argsort, ops.clamp, ops.cont, ops.div, ops.fill, ops.get_rows, ops.glu, ops.mul, ops.reshape, ops.scale,
+        ops.set_rows, ops.soft_max, ops.sqr, ops.sqrt, ops.sum_rows, ops.top_k, ops.unary, ops.view}) {
     if (op == known) return true;
   }
   return false;
+}
+
+const Tensor* behind_reshape(const Ops& ops, const Tensor* tensor) {
+  return tensor != nullptr && tensor->op == ops.reshape ? tensor->src[0] : tensor;
+}
+
+// A scale for each expert, once for each token.
+bool is_repeated_scale(const Ops& ops, const Tensor& repeat) {
+  const Tensor* leaf = behind_reshape(ops, repeat.src[0]);
+  return leaf != nullptr && leaf->op == ops.none && is_moe_weight(*leaf);
 }
 
 // Whether this was computed of a router's or the experts' products, by steps of a MoE block alone.
@@ -44,6 +54,11 @@ bool is_of_block(const ClaimRules& rules, const Tensor* tensor) {
       if (!is_our_weight(rules, tensor->src[1]) && (tensor->op == ops.add_id || !is_of_block(rules, tensor->src[1]))) {
         return false;
       }
+    } else if (tensor->op == ops.repeat) {
+      return is_repeated_scale(ops, *tensor);
+    } else if (tensor->op == ops.mul && tensor->src[0]->op == ops.repeat) {
+      tensor = tensor->src[1];  // the experts' input, times the weights
+      continue;
     } else if (!is_step(ops, tensor->op)) {
       return false;
     }
@@ -97,6 +112,11 @@ bool claims(const ClaimRules& rules, const Tensor& op, std::string& why) {
     if (a != nullptr && (a->op == ops.none || is_of_block(rules, a))) return true;
   }
   if (is_of_block(rules, &op)) return true;
+  // A row for each of a token's routes, to be weighted before the experts.
+  if (op.op == ops.repeat && a != nullptr && a->op == ops.reshape && a->ne[1] == 1 && op.ne[0] == a->ne[0] &&
+      op.ne[2] == a->ne[2] && op.ne[3] == 1 && op.type == ops.f32) {
+    return true;
+  }
   why = "is no step of a MoE block whose weights lie here";
   return false;
 }

@@ -35,12 +35,14 @@ bool PatternMatcher::is_operation(const Tensor& node, std::string_view name) con
       {"CLAMP", ops_.clamp},
       {"CONT", ops_.cont},
       {"DIV", ops_.div},
+      {"FILL", ops_.fill},
       {"GET_ROWS", ops_.get_rows},
       {"MUL", ops_.mul},
       {"MUL_MAT", ops_.mul_mat},
       {"MUL_MAT_ID", ops_.mul_mat_id},
       {"REPEAT", ops_.repeat},
       {"SCALE", ops_.scale},
+      {"SET_ROWS", ops_.set_rows},
       {"SOFT_MAX", ops_.soft_max},
       {"SQR", ops_.sqr},
       {"SQRT", ops_.sqrt},
@@ -52,12 +54,14 @@ bool PatternMatcher::is_operation(const Tensor& node, std::string_view name) con
       {"GLU.SWIGLU", ops_.glu, ops_.swiglu, true},
       {"GLU.SWIGLU_OAI", ops_.glu, ops_.swiglu_oai, true},
       {"GLU.GEGLU_ERF", ops_.glu, ops_.geglu_erf, true},
+      {"GLU.SWIGLU_CLAMP", ops_.glu, ops_.swiglu_clamp, true},
       {"UNARY.SIGMOID", ops_.unary, ops_.sigmoid, true},
       {"UNARY.SILU", ops_.unary, ops_.silu, true},
       {"UNARY.GELU", ops_.unary, ops_.gelu, true},
       {"UNARY.GELU_ERF", ops_.unary, ops_.gelu_erf, true},
       {"UNARY.RELU", ops_.unary, ops_.relu, true},
       {"UNARY.SOFTPLUS", ops_.unary, ops_.softplus, true},
+      {"UNARY.TANH", ops_.unary, ops_.tanh, true},
   };
   for (const Row& row : rows) {
     if (row.name != name) continue;
@@ -87,7 +91,8 @@ bool PatternMatcher::step(std::string_view& rest, Tensor* node, Found& found) co
   }
   if (!is_computed_here(node) || !is_operation(*node, name)) return false;
   found.nodes.push_back(node);
-  found.ops.emplace(std::string(name), node);
+  std::string key(name);
+  for (int again = 2; !found.ops.emplace(key, node).second; ++again) key = std::string(name) + std::to_string(again);
   if (rest.empty() || rest.front() != '(') return false;
   rest.remove_prefix(1);
   int sources = 0;

@@ -25,7 +25,8 @@ namespace moevk::ggml {
 // What a pattern found. Reshapes that were stepped over are among `nodes`.
 struct Found {
   std::map<std::string, Tensor*, std::less<>> names;
-  std::map<std::string, Tensor*, std::less<>> ops;  // by operation, the outermost of a kind: for its parameters
+  std::map<std::string, Tensor*, std::less<>> ops;  // by operation, for parameters; the next ones as the
+                                                    // pattern is read are "SCALE2", "SCALE3", ...
   std::vector<Tensor*> nodes;
 
   Tensor* at(std::string_view name) const {

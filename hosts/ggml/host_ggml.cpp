@@ -108,22 +108,38 @@ bool find_host_ggml(HostGgml& out, std::string& why) {
     return false;
   }
   Ops& ops = out.ops;
-  const Name names[] = {
-      {&ops.none, "NONE"},     {&ops.add, "ADD"},         {&ops.add_id, "ADD_ID"},     {&ops.argsort, "ARGSORT"},
-      {&ops.clamp, "CLAMP"},   {&ops.cont, "CONT"},       {&ops.div, "DIV"},           {&ops.get_rows, "GET_ROWS"},
-      {&ops.glu, "GLU"},       {&ops.mul, "MUL"},         {&ops.mul_mat, "MUL_MAT"},   {&ops.mul_mat_id, "MUL_MAT_ID"},
-      {&ops.repeat, "REPEAT"}, {&ops.reshape, "RESHAPE"}, {&ops.scale, "SCALE"},       {&ops.soft_max, "SOFT_MAX"},
-      {&ops.sqr, "SQR"},       {&ops.sqrt, "SQRT"},       {&ops.sum_rows, "SUM_ROWS"}, {&ops.top_k, "TOP_K"},
-      {&ops.unary, "UNARY"},   {&ops.view, "VIEW"}};
+  const Name names[] = {{&ops.none, "NONE"},
+                        {&ops.add, "ADD"},
+                        {&ops.add_id, "ADD_ID"},
+                        {&ops.argsort, "ARGSORT"},
+                        {&ops.clamp, "CLAMP"},
+                        {&ops.cont, "CONT"},
+                        {&ops.div, "DIV"},
+                        {&ops.fill, "FILL"},
+                        {&ops.get_rows, "GET_ROWS"},
+                        {&ops.glu, "GLU"},
+                        {&ops.mul, "MUL"},
+                        {&ops.mul_mat, "MUL_MAT"},
+                        {&ops.mul_mat_id, "MUL_MAT_ID"},
+                        {&ops.repeat, "REPEAT"},
+                        {&ops.reshape, "RESHAPE"},
+                        {&ops.scale, "SCALE"},
+                        {&ops.set_rows, "SET_ROWS"},
+                        {&ops.soft_max, "SOFT_MAX"},
+                        {&ops.sqr, "SQR"},
+                        {&ops.sqrt, "SQRT"},
+                        {&ops.sum_rows, "SUM_ROWS"},
+                        {&ops.top_k, "TOP_K"},
+                        {&ops.unary, "UNARY"},
+                        {&ops.view, "VIEW"}};
   number(out.op_name, names, "GLU");
-  const Name glu[] = {{&ops.reglu, "REGLU"},
-                      {&ops.geglu, "GEGLU"},
-                      {&ops.swiglu, "SWIGLU"},
-                      {&ops.swiglu_oai, "SWIGLU_OAI"},
-                      {&ops.geglu_erf, "GEGLU_ERF"}};
-  number(out.glu_op_name, glu, "GEGLU_ERF");
+  const Name glu[] = {{&ops.reglu, "REGLU"},         {&ops.geglu, "GEGLU"},
+                      {&ops.swiglu, "SWIGLU"},       {&ops.swiglu_oai, "SWIGLU_OAI"},
+                      {&ops.geglu_erf, "GEGLU_ERF"}, {&ops.swiglu_clamp, "SWIGLU_CLAMP"}};
+  number(out.glu_op_name, glu, "SWIGLU_CLAMP");
   const Name unary[] = {{&ops.sigmoid, "SIGMOID"},   {&ops.silu, "SILU"}, {&ops.gelu, "GELU"},
-                        {&ops.gelu_erf, "GELU_ERF"}, {&ops.relu, "RELU"}, {&ops.softplus, "SOFTPLUS"}};
+                        {&ops.gelu_erf, "GELU_ERF"}, {&ops.relu, "RELU"}, {&ops.softplus, "SOFTPLUS"},
+                        {&ops.tanh, "TANH"}};
   number(out.unary_op_name, unary, "GELU_ERF");
   const Name types[] = {{&ops.f32, "f32"}, {&ops.f16, "f16"}, {&ops.bf16, "bf16"}, {&ops.i32, "i32"}};
   number(out.type_name, types, "bf16");

@@ -17,14 +17,16 @@ namespace moevk::ggml {
 struct Ops {
   static constexpr int32_t kNone = -1;
   int32_t none = kNone;  // a leaf
-  int32_t add = kNone, add_id = kNone, argsort = kNone, clamp = kNone, cont = kNone, div = kNone, get_rows = kNone;
+  int32_t add = kNone, add_id = kNone, argsort = kNone, clamp = kNone, cont = kNone, div = kNone, fill = kNone,
+          get_rows = kNone;
   int32_t glu = kNone, mul = kNone, mul_mat = kNone, mul_mat_id = kNone, repeat = kNone, reshape = kNone;
-  int32_t scale = kNone, soft_max = kNone, sqr = kNone, sqrt = kNone, sum_rows = kNone, top_k = kNone;
+  int32_t scale = kNone, set_rows = kNone, soft_max = kNone, sqr = kNone, sqrt = kNone, sum_rows = kNone, top_k = kNone;
   int32_t unary = kNone, view = kNone;
   // of GLU, in op_params[0]
   int32_t reglu = kNone, geglu = kNone, swiglu = kNone, swiglu_oai = kNone, geglu_erf = kNone;
+  int32_t swiglu_clamp = kNone;
   // of UNARY, in op_params[0]
-  int32_t sigmoid = kNone, silu = kNone, gelu = kNone, gelu_erf = kNone, relu = kNone, softplus = kNone;
+  int32_t sigmoid = kNone, silu = kNone, gelu = kNone, gelu_erf = kNone, relu = kNone, softplus = kNone, tanh = kNone;
   // types
   int32_t f32 = kNone, f16 = kNone, bf16 = kNone, i32 = kNone;
 };
@@ -59,7 +61,7 @@ struct HostGgml {
   Ops ops;
 };
 
-// Fills `out`; else false and the reason.
+// Fills `out`; else false and the reason. Of a version that known_api_version knows.
 bool find_host_ggml(HostGgml& out, std::string& why);
 
 void* find_symbol(const char* name);

@@ -7,131 +7,13 @@
 #include "hosts/ggml/match_layer.h"
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 #include <unordered_map>
 
+#include "hosts/ggml/block_steps.h"
+
 namespace moevk::ggml {
 namespace {
-
-float param(const Tensor* node, size_t index) {
-  float value;
-  std::memcpy(&value, node->op_params + index, sizeof value);
-  return value;
-}
-
-// One way in which a step is built: the pattern, and what it says of the layer. False: not this layer's.
-struct Way {
-  const char* pattern;
-  bool (*apply)(moe_layer_desc& desc, const Found& found);
-};
-
-bool nothing(moe_layer_desc&, const Found&) { return true; }
-
-template <uint32_t Activation, bool Gated = true>
-bool activation(moe_layer_desc& desc, const Found& found) {
-  desc.activation = Activation;
-  if (!Gated) desc.flags |= MOE_LAYER_UNGATED;
-  for (const char* glu : {"GLU.SWIGLU", "GLU.GEGLU", "GLU.REGLU", "GLU.GEGLU_ERF"}) {
-    const auto it = found.ops.find(glu);
-    if (it != found.ops.end() && it->second->op_params[1] != 0) return false;  // gate and up swapped
-  }
-  return true;
-}
-
-bool swiglu_oai(moe_layer_desc& desc, const Found& found) {
-  const Tensor* node = found.ops.at("GLU.SWIGLU_OAI");
-  desc.activation = MOE_ACTIVATION_SWIGLU_OAI;
-  desc.activation_alpha = param(node, 2);
-  desc.activation_limit = param(node, 3);
-  desc.activation_beta = 1;
-  return node->op_params[1] == 0;
-}
-
-const Way kActivations[] = {
-    {"GLU.SWIGLU(gate, up)", activation<MOE_ACTIVATION_SILU>},
-    {"GLU.GEGLU(gate, up)", activation<MOE_ACTIVATION_GELU_TANH>},
-    {"GLU.GEGLU_ERF(gate, up)", activation<MOE_ACTIVATION_GELU_ERF>},
-    {"GLU.REGLU(gate, up)", activation<MOE_ACTIVATION_RELU>},
-    {"GLU.SWIGLU_OAI(gate, up)", swiglu_oai},
-    {"SQR(UNARY.RELU(up))", activation<MOE_ACTIVATION_RELU2, false>},
-    {"UNARY.RELU(up)", activation<MOE_ACTIVATION_RELU, false>},
-    {"UNARY.SILU(up)", activation<MOE_ACTIVATION_SILU, false>},
-    {"UNARY.GELU(up)", activation<MOE_ACTIVATION_GELU_TANH, false>},
-};
-
-bool scaled(moe_layer_desc& desc, const Found& found) {
-  const Tensor* node = found.ops.at("SCALE");
-  desc.routed_scale = param(node, 0);
-  return desc.routed_scale != 0 && param(node, 1) == 0;  // no offset
-}
-const Way kScale[] = {{"SCALE(w)", scaled}};
-
-bool sum_floor(moe_layer_desc& desc, const Found& found) {
-  const Tensor* clamp = found.ops.at("CLAMP");
-  desc.normalize = MOE_NORMALIZE_SUM_FLOOR;
-  desc.normalize_eps = param(clamp, 0);
-  desc.flags |= MOE_LAYER_NORMALIZE_SINGLE;
-  return desc.normalize_eps > 0 && param(clamp, 1) > 1e30f;
-}
-const Way kNormalize[] = {{"DIV(w, CLAMP(SUM_ROWS(w)))", sum_floor}};
-
-bool plain_softmax(const Found& found) {
-  const Tensor* node = found.ops.at("SOFT_MAX");
-  return param(node, 0) == 1 && param(node, 1) == 0;
-}
-bool softmax_of_chosen(moe_layer_desc& desc, const Found& found) {
-  desc.weight = MOE_WEIGHT_SOFTMAX;
-  return plain_softmax(found);
-}
-const Way kWeights[] = {
-    {"SOFT_MAX(GET_ROWS(probs, ids))", softmax_of_chosen},
-    {"GET_ROWS(probs, ids)", nothing},
-};
-
-const Way kSelection[] = {
-    {"VIEW(ARGSORT(selection))",
-     [](moe_layer_desc&, const Found& found) {
-       const Tensor* sort = found.ops.at("ARGSORT");
-       return sort->op_params[0] == 1 && found.ops.at("VIEW")->view_offs == 0;  // descending, the first ones
-     }},
-};
-
-const Way kBiased[] = {
-    {"ADD(probs, #router.selection_bias)",
-     [](moe_layer_desc& desc, const Found&) {
-       desc.flags |= MOE_LAYER_SELECTION_BIAS;
-       return true;
-     }},
-    {"probs", nothing},
-};
-
-bool sigmoid_after_choice(moe_layer_desc& desc, const Found&) {
-  desc.weight = MOE_WEIGHT_SIGMOID;  // selects by logits, which order as their sigmoids do
-  return true;
-}
-const Way kChosenByLogits[] = {{"UNARY.SIGMOID(selection)", sigmoid_after_choice}};
-
-template <uint32_t Score>
-bool score(moe_layer_desc& desc, const Found& found) {
-  desc.score = Score;
-  return Score != MOE_SCORE_SOFTMAX || plain_softmax(found);
-}
-const Way kScores[] = {
-    {"SOFT_MAX(logits)", score<MOE_SCORE_SOFTMAX>},
-    {"UNARY.SIGMOID(logits)", score<MOE_SCORE_SIGMOID>},
-    {"SQRT(UNARY.SOFTPLUS(logits))", score<MOE_SCORE_SQRT_SOFTPLUS>},
-    {"logits", score<MOE_SCORE_IDENTITY>},
-};
-
-const Way kLogits[] = {
-    {"ADD(MUL_MAT(#router.weight, router_x), #router.bias)",
-     [](moe_layer_desc& desc, const Found&) {
-       desc.flags |= MOE_LAYER_ROUTER_BIAS;
-       return true;
-     }},
-    {"MUL_MAT(#router.weight, router_x)", nothing},
-};
 
 // A matrix product with the experts' matrices `name`, with or without a bias.
 struct Product {
@@ -177,7 +59,7 @@ class BlockReader {
     return it == readers_.end() || it->second.size() != 1 ? nullptr : it->second.front();
   }
   Tensor* sum_of_routes(Tensor* experts, uint32_t routes, Found& found) const;
-  bool read_gate_and_up(Tensor* h, LayerMatch& match, Found& found, Tensor*& ids, Tensor*& x) const;
+  bool read_gate_and_up(Tensor* h, LayerMatch& match, Found& found, Tensor*& ids, Tensor*& x, Tensor*& weights) const;
   bool read_routing(Tensor* weights, Tensor* ids, LayerMatch& match, Found& found) const;
   size_t row_bytes(const Tensor* x, const LayerMatch& match) const;
   bool is_closed(const LayerMatch& match, std::string& why) const;
@@ -233,7 +115,8 @@ Tensor* BlockReader::sum_of_routes(Tensor* experts, uint32_t routes, Found& foun
   return sum;
 }
 
-bool BlockReader::read_gate_and_up(Tensor* h, LayerMatch& match, Found& found, Tensor*& ids, Tensor*& x) const {
+bool BlockReader::read_gate_and_up(Tensor* h, LayerMatch& match, Found& found, Tensor*& ids, Tensor*& x,
+                                   Tensor*& weights) const {
   Found part;
   if (!any(kActivations, h, part, match.desc)) return false;
   const bool gated = (match.desc.flags & MOE_LAYER_UNGATED) == 0;
@@ -268,9 +151,17 @@ bool BlockReader::read_gate_and_up(Tensor* h, LayerMatch& match, Found& found, T
     return false;
   }
   if (up.bias != nullptr) match.desc.flags |= MOE_LAYER_EXPERT_BIAS;
-  if (up.node->src[1]->ne[1] != 1) return false;  // a row for each route
   ids = up.ids;
   x = up.x;
+  Found weighted;
+  if (matcher_.match("MUL(REPEAT(x), weights)", up.x, weighted)) {
+    x = weighted.at("x");
+    weights = weighted.at("weights");
+    match.desc.flags |= MOE_LAYER_WEIGHT_ON_INPUT;
+    part.nodes.insert(part.nodes.end(), weighted.nodes.begin(), weighted.nodes.end());
+  } else if (up.node->src[1]->ne[1] != 1) {
+    return false;  // a row for each route
+  }
   found.nodes.insert(found.nodes.end(), part.nodes.begin(), part.nodes.end());
   return true;
 }
@@ -290,6 +181,11 @@ bool BlockReader::read_routing(Tensor* weights, Tensor* ids, LayerMatch& match, 
   }
   if (!any(kWeights, w, part, desc) || part.at("ids") != ids) return false;
   if (!any(kSelection, ids, part, desc)) return false;
+  if (Found one; any(kGroups, part.at("selection"), one, desc)) {
+    if (!any(kKeptGroups, one.at("kept"), one, desc)) return false;
+    part.names["selection"] = one.at("scores");
+    part.nodes.insert(part.nodes.end(), one.nodes.begin(), one.nodes.end());
+  }
   if (any(kChosenByLogits, part.at("probs"), part, desc)) {
     part.names["logits"] = part.at("selection");
   } else if (!any(kBiased, part.at("selection"), part, desc) || !any(kScores, part.at("probs"), part, desc)) {
@@ -367,8 +263,9 @@ std::optional<LayerMatch> BlockReader::read(Tensor* down, std::string& why) {
   if (reader != nullptr && reader->op == ops_.add_id && reader->src[0] == down) experts = reader;
   Product out;
   if (!product(experts, found, out)) return refuse("is no product with weights");
-  Tensor *ids = nullptr, *x = nullptr;
-  if (!read_gate_and_up(out.x, match, found, ids, x)) return refuse("no known activation of gate and up leads to it");
+  Tensor *ids = nullptr, *x = nullptr, *weights = nullptr;
+  if (!read_gate_and_up(out.x, match, found, ids, x, weights))
+    return refuse("no known activation of gate and up leads to it");
   if (ids != out.ids) return refuse("gate and up have other routes");
   if ((out.bias != nullptr) != ((match.desc.flags & MOE_LAYER_EXPERT_BIAS) != 0)) {
     return refuse("some of gate, up and down have a bias, and some have not");
@@ -376,11 +273,26 @@ std::optional<LayerMatch> BlockReader::read(Tensor* down, std::string& why) {
   match.weights.emplace_back("experts.down", out.weights);
   if (out.bias != nullptr) match.weights.emplace_back("experts.down.bias", out.bias);
 
-  Tensor* weighted = only_reader(experts);
-  if (weighted == nullptr || weighted->op != ops_.mul || weighted->src[0] != experts) {
-    return refuse("the routes are not weighted behind it");
+  // A scale for each expert, which may as well be on the routes' weights.
+  Tensor* next = only_reader(experts);
+  Found scale;
+  if (next != nullptr && matcher_.match("MUL(o, GET_ROWS(REPEAT(#scale), ids))", next, scale) &&
+      scale.at("o") == experts && scale.at("ids") == ids) {
+    match.desc.flags |= MOE_LAYER_PER_EXPERT_SCALE;
+    match.weights.emplace_back("router.expert_scale", scale.at("scale"));
+    found.nodes.insert(found.nodes.end(), scale.nodes.begin(), scale.nodes.end());
+    experts = next;
+    next = only_reader(experts);
   }
-  found.nodes.push_back(weighted);
+  Tensor* weighted = experts;
+  if (weights == nullptr) {
+    if (next == nullptr || next->op != ops_.mul || next->src[0] != experts) {
+      return refuse("the routes are not weighted behind it");
+    }
+    weighted = next;
+    weights = next->src[1];
+    found.nodes.push_back(weighted);
+  }
   match.desc.top_k = static_cast<uint32_t>(ids->ne[0]);
   match.y = sum_of_routes(weighted, match.desc.top_k, found);
   if (match.y == nullptr) return refuse("the routes are not summed as llama.cpp does");
@@ -401,11 +313,11 @@ std::optional<LayerMatch> BlockReader::read(Tensor* down, std::string& why) {
   std::string open;
   LayerMatch whole = match;
   Found all = found;
-  if (read_routing(weighted->src[1], ids, whole, all)) {
+  if (read_routing(weights, ids, whole, all)) {
     set_nodes(whole, all);
     if (is_closed(whole, open)) return whole;
   }
-  const Tensor* given = weighted->src[1];
+  const Tensor* given = weights;
   const auto k = static_cast<int64_t>(match.desc.top_k);
   if (ids->type != ops_.i32 || ids->nb[0] != sizeof(int32_t)) return refuse("its ids are no rows of i32");
   if (given->type != ops_.f32 || given->ne[0] != 1 || given->ne[1] != k || given->ne[2] != match.tokens ||

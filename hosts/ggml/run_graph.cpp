@@ -47,7 +47,7 @@ bool GraphRunner::is_safe(const LayerMatch& match, const std::vector<Tensor*>& n
   const std::unordered_set<int> inside(match.nodes.begin(), match.nodes.end());
   for (int index = match.nodes.front(); index < match.nodes.back(); ++index) {
     const Tensor& node = *nodes[static_cast<size_t>(index)];
-    if (inside.count(index) != 0 || node.view_src != nullptr) continue;
+    if (inside.count(index) != 0 || node.op == host_.ops.view || node.op == host_.ops.reshape) continue;
     const Range written = range_of(host_, node);
     for (const Tensor* read : {match.x, match.router_x, match.ids, match.route_weights}) {
       if (read == nullptr) continue;

@@ -26,12 +26,12 @@ ggml::Ops test_ops() {
   ggml::Ops ops;
   int32_t next = 100;
   for (int32_t* op :
-       {&ops.none,     &ops.add,      &ops.add_id,   &ops.argsort, &ops.clamp,      &ops.cont,      &ops.div,
-        &ops.get_rows, &ops.glu,      &ops.mul,      &ops.mul_mat, &ops.mul_mat_id, &ops.repeat,    &ops.reshape,
-        &ops.scale,    &ops.soft_max, &ops.sqr,      &ops.sqrt,    &ops.sum_rows,   &ops.top_k,     &ops.unary,
-        &ops.view,     &ops.reglu,    &ops.geglu,    &ops.swiglu,  &ops.swiglu_oai, &ops.geglu_erf, &ops.sigmoid,
-        &ops.silu,     &ops.gelu,     &ops.gelu_erf, &ops.relu,    &ops.softplus,   &ops.f32,       &ops.f16,
-        &ops.bf16,     &ops.i32}) {
+       {&ops.none,     &ops.add,          &ops.add_id,   &ops.argsort, &ops.clamp,      &ops.cont,      &ops.div,
+        &ops.get_rows, &ops.glu,          &ops.mul,      &ops.mul_mat, &ops.mul_mat_id, &ops.repeat,    &ops.reshape,
+        &ops.scale,    &ops.soft_max,     &ops.sqr,      &ops.sqrt,    &ops.sum_rows,   &ops.top_k,     &ops.unary,
+        &ops.view,     &ops.reglu,        &ops.geglu,    &ops.swiglu,  &ops.swiglu_oai, &ops.geglu_erf, &ops.sigmoid,
+        &ops.silu,     &ops.gelu,         &ops.gelu_erf, &ops.relu,    &ops.softplus,   &ops.tanh,      &ops.fill,
+        &ops.set_rows, &ops.swiglu_clamp, &ops.f32,      &ops.f16,     &ops.bf16,       &ops.i32}) {
     *op = next++;
   }
   return ops;
