@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <stdexcept>
 
 #include "hosts/ggml/claims.h"
 #include "hosts/ggml/run_graph.h"
@@ -216,33 +217,27 @@ std::vector<uint32_t> offered(const moe_api* api, moe_instance* instance) {
   return indices;
 }
 
+// ggml's own functions must find in our tables what we put there; they only read pointers.
+void check_layout() {
+  const HostGgml& host = adapter->host;
+  for (const auto& ours : adapter->devices) {
+    Backend backend{};
+    backend.device = &ours->device;
+    if (host.dev_backend_reg(&ours->device) != &adapter->registry ||
+        host.buft_get_device(&ours->buffer_type) != &ours->device ||
+        host.backend_get_device(&backend) != &ours->device || !host.buft_is_host(&ours->buffer_type)) {
+      throw std::runtime_error(std::string("the backend tables of ggml ") + host.version() +
+                               " are not laid out as this adapter knows them");
+    }
+  }
+}
+
 void MOE_CALL log_of_library(void*, uint32_t level, const char* message) {
   log_line(level == MOE_LOG_ERROR ? kLogError : level == MOE_LOG_WARNING ? kLogWarn : kLogInfo, message);
 }
 
-Registry* registry() {
-  if (adapter != nullptr) return &adapter->registry;
-  HostGgml host{};
-  std::string why;
-  int32_t version = 0;
-  if (!find_symbol(host, "ggml_version", host.version)) {
-    why =
-        "this process has no ggml_version: the host links ggml statically, and a host with shared libraries is needed";
-  } else {
-    version = known_api_version(host.version(), why);
-  }
-  if (version == 0 || !find_host_ggml(host, why)) {
-    log_line(kLogError, why);
-    return nullptr;
-  }
-  if (!find_symbol(host, "ggml_backend_buffer_init", buffer_init)) {
-    log_line(kLogError, "this process has no ggml_backend_buffer_init");
-    return nullptr;
-  }
-  auto made = std::make_unique<Adapter>();
-  made->host = host;
-  adapter = made.release();
-  set_log_host(&adapter->host);
+// Instance, devices and the registry of the new adapter.
+void fill(int32_t version) {
   moe_instance_desc desc = MOE_INIT(moe_instance_desc);
   desc.log = log_of_library;
   adapter->instance = moe::create_instance(adapter->library, desc);
@@ -268,7 +263,40 @@ Registry* registry() {
     if (std::strcmp(name, "ggml_backend_set_n_threads") == 0) return reinterpret_cast<void*>(&set_threads);
     return nullptr;
   };
-  return &registry;
+  check_layout();
+}
+
+Registry* registry() {
+  if (adapter != nullptr) return &adapter->registry;
+  HostGgml host{};
+  std::string why;
+  int32_t version = 0;
+  if (!find_symbol(host, "ggml_version", host.version)) {
+    why =
+        "this process has no ggml_version: the host links ggml statically, and a host with shared libraries is needed";
+  } else {
+    version = known_api_version(host.version(), why);
+  }
+  if (version == 0 || !find_host_ggml(host, why)) {
+    log_line(kLogError, why);
+    return nullptr;
+  }
+  if (!find_symbol(host, "ggml_backend_buffer_init", buffer_init)) {
+    log_line(kLogError, "this process has no ggml_backend_buffer_init");
+    return nullptr;
+  }
+  auto made = std::make_unique<Adapter>();
+  made->host = host;
+  adapter = made.get();  // what follows refers to it
+  set_log_host(&adapter->host);
+  try {
+    fill(version);
+  } catch (...) {
+    adapter = nullptr;
+    set_log_host(nullptr);
+    throw;
+  }
+  return &made.release()->registry;
 }
 
 }  // namespace

@@ -76,10 +76,17 @@ inline bool situ(moe_layer_desc& desc, const Found& found) {
          soft_cap(found, "SCALE3", "SCALE4", desc.activation_beta);
 }
 
+inline bool situ_without_cap(moe_layer_desc& desc, const Found& found) {
+  desc.activation = MOE_ACTIVATION_SITU;
+  desc.activation_beta = 0;
+  return soft_cap(found, "SCALE", "SCALE2", desc.activation_alpha);
+}
+
 inline const Way kActivations[] = {
     {"GLU.SWIGLU_CLAMP(gate, up)", swiglu_clamp},
     {"MUL(CLAMP(UNARY.SILU(gate)), CLAMP(up))", clamp_post},
     {"MUL(MUL(SCALE(UNARY.TANH(SCALE(gate))), UNARY.SIGMOID(gate)), SCALE(UNARY.TANH(SCALE(up))))", situ},
+    {"MUL(MUL(SCALE(UNARY.TANH(SCALE(gate))), UNARY.SIGMOID(gate)), up)", situ_without_cap},
     {"GLU.SWIGLU(gate, up)", activation<MOE_ACTIVATION_SILU>},
     {"GLU.GEGLU(gate, up)", activation<MOE_ACTIVATION_GELU_TANH>},
     {"GLU.GEGLU_ERF(gate, up)", activation<MOE_ACTIVATION_GELU_ERF>},
@@ -98,6 +105,7 @@ inline bool scaled(moe_layer_desc& desc, const Found& found) {
 }
 inline const Way kScale[] = {{"SCALE(w)", scaled}};
 
+// The sum is kept from zero.
 inline bool sum_floor(moe_layer_desc& desc, const Found& found) {
   const Tensor* clamp = found.ops.at("CLAMP");
   desc.normalize = MOE_NORMALIZE_SUM_FLOOR;

@@ -6,6 +6,7 @@
 #include "tests/hosts/graph_builder.h"
 
 #include <cstring>
+#include <limits>
 
 namespace moevk::hosts {
 namespace {
@@ -105,6 +106,24 @@ Tensor* add_moe_block(GraphBuilder& graph, Tensor* x, const BlockOptions& o) {
     }
     Tensor* selection = probs;
     if (o.selection_bias) selection = graph.node(ops.add, {probs, graph.leaf("blk.0.exp_probs_b.bias", E)});
+    if (o.weight_on_input) selection = logits;
+    if (o.groups != 0) {
+      Tensor* scores = graph.reshape(selection, E / o.groups, o.groups, T);
+      Tensor* best = graph.node(ops.argsort, {scores});
+      best->op_params[0] = 1;
+      best = graph.view(best, 2, o.groups, T, best->nb[1], best->nb[2], 0);
+      Tensor* two =
+          graph.shaped(ops.get_rows, {graph.reshape(scores, 1, E / o.groups, o.groups), best}, 1, 2, o.groups);
+      Tensor* sums = graph.shaped(ops.sum_rows, {graph.reshape(two, 2, o.groups, T)}, 1, o.groups, T);
+      Tensor* order = graph.node(ops.argsort, {graph.reshape(sums, o.groups, T)});
+      order->op_params[0] = 1;
+      Tensor* kept = graph.view(order, 2, T, 1, order->nb[1], order->nb[2], 0);
+      Tensor* rows = graph.shaped(ops.get_rows, {scores, kept}, E / o.groups, 2, T);
+      Tensor* minus = graph.node(ops.fill, {scores});
+      GraphBuilder::set_param(minus, 0, -std::numeric_limits<float>::infinity());
+      Tensor* masked = graph.shaped(ops.set_rows, {rows, kept, minus}, E / o.groups, o.groups, T);
+      selection = graph.reshape(masked, E, T);
+    }
     Tensor* sorted = graph.node(ops.argsort, {selection});
     sorted->type = ops.i32;
     sorted->op_params[0] = 1;
@@ -128,6 +147,7 @@ Tensor* add_moe_block(GraphBuilder& graph, Tensor* x, const BlockOptions& o) {
     }
   }
   Tensor* rows = graph.reshape(x, H, 1, T);
+  if (o.weight_on_input) rows = graph.node(ops.mul, {graph.shaped(ops.repeat, {rows}, H, k, T), weights});
   const auto product = [&](const std::string& what, int64_t n, int64_t m, Tensor* input) {
     Tensor* out = graph.shaped(ops.mul_mat_id, {graph.leaf("blk.0." + what + ".weight", n, m, E), input, ids}, m, k, T,
                                "product " + what);
@@ -147,14 +167,36 @@ Tensor* add_moe_block(GraphBuilder& graph, Tensor* x, const BlockOptions& o) {
   } else {
     Tensor* up = product("ffn_up_exps", H, F, rows);
     Tensor* gate = product("ffn_gate_exps", H, F, rows);
-    h = graph.node(ops.glu, {gate, up});
-    h->op_params[0] = o.oai ? ops.swiglu_oai : ops.swiglu;
+    const auto capped = [&](Tensor* a, float cap) {
+      Tensor* inner = graph.node(ops.scale, {a});
+      Tensor* tanh = graph.node(ops.unary, {inner});
+      tanh->op_params[0] = ops.tanh;
+      Tensor* outer = graph.node(ops.scale, {tanh});
+      GraphBuilder::set_param(inner, 0, 1 / cap);
+      GraphBuilder::set_param(outer, 0, cap);
+      return outer;
+    };
+    if (o.situ) {
+      Tensor* sigmoid = graph.node(ops.unary, {gate});
+      sigmoid->op_params[0] = ops.sigmoid;
+      h = graph.node(ops.mul, {graph.node(ops.mul, {capped(gate, 2.5f), sigmoid}), capped(up, 3.5f)});
+    } else {
+      h = graph.node(ops.glu, {gate, up});
+      h->op_params[0] = o.oai ? ops.swiglu_oai : o.clamp ? ops.swiglu_clamp : ops.swiglu;
+      if (o.clamp) GraphBuilder::set_param(h, 3, 10);
+    }
     if (o.oai) {
       GraphBuilder::set_param(h, 2, 1.702f);
       GraphBuilder::set_param(h, 3, 7);
     }
   }
-  Tensor* experts = graph.node(ops.mul, {product("ffn_down_exps", F, H, h), weights});
+  Tensor* experts = product("ffn_down_exps", F, H, h);
+  if (o.expert_scale) {
+    Tensor* scale = graph.reshape(graph.leaf("blk.0.ffn_down_exps.scale", E), 1, E);
+    Tensor* each = graph.shaped(ops.get_rows, {graph.shaped(ops.repeat, {scale}, 1, E, T), ids}, 1, k, T);
+    experts = graph.node(ops.mul, {experts, each});
+  }
+  if (!o.weight_on_input) experts = graph.node(ops.mul, {experts, weights});
   std::vector<Tensor*> views;
   for (int64_t i = 0; i < k; ++i) {
     views.push_back(

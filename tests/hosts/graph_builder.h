@@ -35,7 +35,9 @@ struct GraphBuilder {
 // What varies between the MoE blocks of llama.cpp's models.
 struct BlockOptions {
   bool softmax = true, softmax_of_chosen = false, normalize = true, selection_bias = false, router_bias = false;
-  bool expert_bias = false, joined = false, ungated = false, oai = false;
+  bool expert_bias = false, joined = false, ungated = false, oai = false, clamp = false, situ = false;
+  bool weight_on_input = false, expert_scale = false;
+  int64_t groups = 0;  // two of them are kept, by the sum of their best two
   float scale = 0;
   int64_t hidden = 64, intermediate = 32, experts = 8, tokens = 5, top_k = 2;
   bool given_routes = false;  // ids and weights are leaves

@@ -137,6 +137,62 @@ TEST(MatchLayer, ReadsOneRouteAToken) {
   EXPECT_EQ(whole(built).desc.top_k, 1u);
 }
 
+TEST(MatchLayer, ReadsGroups) {  // deepseek2
+  BlockOptions options;
+  options.softmax = false;
+  options.selection_bias = true;
+  options.experts = 16;
+  options.groups = 4;
+  options.top_k = 3;
+  Built built(options);
+  const LayerMatch match = whole(built);
+  EXPECT_EQ(match.desc.groups, 4u);
+  EXPECT_EQ(match.desc.groups_kept, 2u);
+  EXPECT_EQ(match.desc.group_score, MOE_GROUP_SCORE_SUM_TOP_N);
+  EXPECT_EQ(match.desc.group_top_n, 2u);
+  EXPECT_NE(match.desc.flags & MOE_LAYER_SELECTION_BIAS, 0u);
+}
+
+TEST(MatchLayer, ReadsClampedSwiGlu) {  // deepseek4
+  BlockOptions options;
+  options.clamp = true;
+  Built built(options);
+  const LayerMatch match = whole(built);
+  EXPECT_EQ(match.desc.activation, MOE_ACTIVATION_SWIGLU_CLAMP_PRE);
+  EXPECT_EQ(match.desc.activation_limit, 10);
+}
+
+TEST(MatchLayer, ReadsSitu) {  // kimi-k3
+  BlockOptions options;
+  options.situ = true;
+  Built built(options);
+  const LayerMatch match = whole(built);
+  EXPECT_EQ(match.desc.activation, MOE_ACTIVATION_SITU);
+  EXPECT_EQ(match.desc.activation_alpha, 2.5f);
+  EXPECT_EQ(match.desc.activation_beta, 3.5f);
+}
+
+TEST(MatchLayer, ReadsWeightsBeforeTheExperts) {  // llama4
+  BlockOptions options;
+  options.softmax = options.normalize = false;
+  options.weight_on_input = true;
+  options.top_k = 1;
+  Built built(options);
+  const LayerMatch match = whole(built);
+  EXPECT_EQ(match.desc.flags, MOE_LAYER_WEIGHT_ON_INPUT);
+  EXPECT_EQ(match.desc.weight, MOE_WEIGHT_SIGMOID);
+  EXPECT_EQ(match.desc.score, MOE_SCORE_IDENTITY);
+}
+
+TEST(MatchLayer, ReadsAScaleOfEachExpert) {  // gemma4
+  BlockOptions options;
+  options.expert_scale = true;
+  Built built(options);
+  const LayerMatch match = whole(built);
+  EXPECT_EQ(names(match), "experts.gate experts.up experts.down router.expert_scale router.weight");
+  EXPECT_NE(match.desc.flags & MOE_LAYER_PER_EXPERT_SCALE, 0u);
+}
+
 TEST(MatchLayer, BeginsAtTheProductsWhereRoutesAreGiven) {
   BlockOptions options;
   options.given_routes = true;
