@@ -36,6 +36,38 @@ same_text() {
   echo "${#ours} characters"
 }
 
+# In pieces of which most ask for no output, so that the last block has no tokens.
+same_text_in_pieces() {
+  local texts=() with
+  head -c 400 README.md >"$hosts_dir/prompt.txt"
+  for with in with without; do
+    texts+=("$(llamacpp "$with" "$(llamacpp_program llama-completion)" -m "$repo/models/tiny-moe-f16.gguf" \
+      -f "$repo/$hosts_dir/prompt.txt" -n 20 -c 512 -b 64 -ub 7 --temp 0 --seed 1 -no-cnv -t 2 --ignore-eos \
+      2>>"$logs/host-llamacpp.log" </dev/null)") || return 1
+  done
+  [ ${#texts[0]} -ge 410 ] && [ "${texts[0]}" = "${texts[1]}" ]
+}
+
+# beside_vulkan ARGUMENT...: ggml's Vulkan backend has the rest of the model, and text and splits are as they should be.
+beside_vulkan() {
+  local texts=() with libraries=$lab/hosts/usr/lib/x86_64-linux-gnu most rc=0
+  mkdir -p "$hosts_dir/backends"
+  ln -sfn "$libraries/ggml/backends0/libggml-vulkan.so" "$hosts_dir/backends/"
+  llamacpp with GGML_VK_VISIBLE_DEVICES=0 GGML_SCHED_DEBUG=2 "$(llamacpp_program llama-completion)" \
+    -m "$repo/models/tiny-moe-f16.gguf" -p "In the beginning " -n 2 --temp 0 -no-cnv -t 2 --no-warmup -lv 5 -ngl 99 "$@" \
+    </dev/null >"$logs/host-scheduler.log" 2>&1 || rc=1
+  for with in with without; do
+    texts+=("$(llamacpp "$with" GGML_VK_VISIBLE_DEVICES=0 "$(llamacpp_program llama-completion)" \
+      -m "$repo/models/tiny-moe-f16.gguf" -p "In the beginning " -n 64 --temp 0 --seed 1 -no-cnv -t 2 --ignore-eos -ngl 99 \
+      "${@//exps=MoEVK0/exps=CPU}" 2>>"$logs/host-llamacpp.log" </dev/null)") || rc=1
+  done
+  rm -f "$hosts_dir/backends/libggml-vulkan.so"
+  most=$(sed -nE 's/.*## SPLIT #([0-9]+): .*/\1/p' "$logs/host-scheduler.log" | sort -n | tail -n 1)
+  echo "$((most + 1)) splits"
+  [ "$rc" = 0 ] && [ "$((most + 1))" -le 10 ] && grep -q '## SPLIT #[0-9]*: MoEVK0' "$logs/host-scheduler.log" &&
+    [ "${texts[0]}" = "${texts[1]}" ] && [ ${#texts[0]} -ge 60 ]
+}
+
 # How the scheduler cut the graph, and which weights it reads on our device.
 scheduled() {
   llamacpp with GGML_SCHED_DEBUG=2 MOEVK_TRACE=ggml "$(llamacpp_program llama-completion)" \
@@ -105,6 +137,9 @@ host_llamacpp() {
   for prompt in "In the beginning " "#define " "Le fichier "; do
     expect "f16, greedy, as without us: $prompt" same_text models/tiny-moe-f16.gguf "$prompt"
   done
+  expect "a prompt in pieces of 7 tokens" same_text_in_pieces
+  expect "beside ggml's Vulkan backend, --cpu-moe" beside_vulkan --cpu-moe
+  expect "beside ggml's Vulkan backend, -ot exps=MoEVK0" beside_vulkan -ot exps=MoEVK0
   expect "test-backend-ops, MUL_MAT_ID of each type" every_type
   if [ -d build/peers/captures ]; then
     expect "logits of each architecture, as without us" same_logits

@@ -18,9 +18,12 @@ struct Range {
 
 // Memory from a tensor's first byte to its last.
 Range range_of(const HostGgml& host, const Tensor& tensor) {
+  const auto begin = reinterpret_cast<uintptr_t>(tensor.data);
+  for (const int64_t extent : tensor.ne) {
+    if (extent == 0) return {begin, begin};
+  }
   size_t bytes = host.type_bytes(tensor.type) * static_cast<size_t>(tensor.ne[0] / host.block_columns(tensor.type));
   for (int axis = 1; axis < kMaxDims; ++axis) bytes += static_cast<size_t>(tensor.ne[axis] - 1) * tensor.nb[axis];
-  const auto begin = reinterpret_cast<uintptr_t>(tensor.data);
   return {begin, begin + bytes};
 }
 
@@ -150,7 +153,8 @@ int32_t GraphRunner::run(Graph* graph) {
       rest.push_back(nodes[i]);
       continue;
     }
-    if (nodes[i] != layer->y) continue;
+    // Where no token of a batch is asked for, the last block has none.
+    if (nodes[i] != layer->y || layer->tokens == 0) continue;
     if (const int32_t status = run_rest(); status != kStatusSuccess) return status;
     try {
       accelerator_.run(stream_, *layer, weights_stay(*layer));
