@@ -55,8 +55,9 @@ Result<Options> options_from_environment() {
       options.trace_timing = true;
     } else if (word == "memory") {
       options.trace_memory = true;
+    } else if (word == "ggml") {  // read by the adapter for llama.cpp, hosts/ggml
     } else {
-      return invalid("MOEVK_TRACE", "\"" + word + "\" is none of plan, timing, memory");
+      return invalid("MOEVK_TRACE", "\"" + word + "\" is none of plan, timing, memory, ggml");
     }
   }
   for (const std::string& word : words(environment_variable("MOEVK_DISABLE"))) {

@@ -112,3 +112,46 @@ small_peer_ggml() {
   }
   tail -n 1 "$log"
 }
+
+# ggml_oracle: decoding of every block format against ggml's own, on the lab's C library, which ggml's needs.
+ggml_oracle() {
+  local library=$lab/hosts/usr/lib/x86_64-linux-gnu/libggml-base.so.0 loader=()
+  begin "block formats against ggml's decoder"
+  if [ ! -e "$library" ]; then
+    echo "   skipped: no ggml here; add it with: scripts/lab hosts"
+    skipped=1
+    end
+    return
+  fi
+  on_lab_hosts
+  expect "every test passes" env "MOEVK_GGML_LIBRARY=$library" "${loader[@]}" build/release/bin/ggml_oracle --gtest_brief=1
+  end
+}
+
+# quantised_files: the real model in every type that llama-quantize makes without an importance matrix, each against the
+# reference on the same weights.
+quantised_files() {
+  local libraries=$lab/hosts/usr/lib/x86_64-linux-gnu type file environment loader=()
+  begin "files of llama-quantize"
+  if [ ! -e "$lab/hosts/usr/bin/llama-quantize" ]; then
+    echo "   skipped: no llama-quantize here; add it with: scripts/lab hosts"
+    skipped=1
+    end
+    return
+  fi
+  on_lab_hosts
+  loader[2]=$libraries:$libraries/llama
+  on_driver "$(icd lavapipe)"
+  file=$(mktemp --suffix=.gguf)
+  for type in Q1_0 Q2_0 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K_S Q4_K_S Q5_K_S Q6_K IQ3_S IQ4_NL IQ4_XS TQ1_0 TQ2_0; do
+    if ! "${loader[@]}" "$lab/hosts/usr/bin/llama-quantize" --pure models/tiny-moe-f16.gguf "$file" "$type" \
+      >"$logs/quantise.log" 2>&1 </dev/null; then
+      failed=$((failed + 1))
+      printf '   FAIL: llama-quantize %s\n%s\n' "$type" "$(tail -n 3 "$logs/quantise.log")"
+      continue
+    fi
+    expect "$type" env "${environment[@]}" build/release/bin/moevk --library "$repo/$library" run "$file" --tokens 18 --device llvmpipe
+  done
+  rm -f "$file"
+  end
+}

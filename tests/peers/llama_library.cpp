@@ -47,6 +47,9 @@ LlamaLibrary::LlamaLibrary(const std::string& folder, const std::string& cpu_bac
   find(library, "llama_batch_init", batch_init);
   find(library, "llama_batch_free", batch_free);
   find(library, "llama_decode", decode);
+  find(library, "llama_get_logits_ith", get_logits_ith);
+  find(library, "llama_model_get_vocab", model_get_vocab);
+  find(library, "llama_vocab_n_tokens", vocab_n_tokens);
   find(library, "ggml_backend_load", backend_load);
   find(library, "ggml_op_name", op_name);
   find(library, "ggml_backend_tensor_set", tensor_set);

@@ -32,6 +32,9 @@ struct LlamaLibrary {
   decltype(&::llama_batch_init) batch_init;
   decltype(&::llama_batch_free) batch_free;
   decltype(&::llama_decode) decode;
+  decltype(&::llama_get_logits_ith) get_logits_ith;
+  decltype(&::llama_model_get_vocab) model_get_vocab;
+  decltype(&::llama_vocab_n_tokens) vocab_n_tokens;
   decltype(&::ggml_backend_load) backend_load;
   decltype(&::ggml_op_name) op_name;
   decltype(&::ggml_backend_tensor_set) tensor_set;

@@ -145,7 +145,8 @@ const std::vector<Rule>& rules() {
       {"tools/model/", true, true, true, {"plugin_api/moe_plugin.h", "nlohmann/", "tools/model/"}},
       {"tools/", true, true, true, together({host, {"tools/", "tests/conformance/conformance.h"}})},
       {"tools/moevk/device_peak", true, true, true, together({host, {"tools/", "nlohmann/"}})},  // reads JSON
-      {"hosts/", true, true, true, together({host, {"hosts/"}})},
+      // Adapters for unmodified hosts: the host's own headers are not there to be included.
+      {"hosts/", true, true, true, together({kAbi, kLoader, {"hosts/"}})},
       {"bench/", true, true, true, together({host, {"bench/", "tools/"}})},
       // A peer's public C headers; its libraries are opened at run time.
       {"bench/ggml_", true, true, true, together({host, {"bench/", "ggml.h", "ggml-alloc.h", "ggml-backend.h"}})},
@@ -170,6 +171,7 @@ const std::vector<Rule>& rules() {
        together({host,
                  {"gtest/", "tools/", "tests/", "bench/", "llama.h", "ggml.h", "ggml-backend.h", "gguf.h",
                   "onnxruntime_c_api.h"}})},
+      {"tests/hosts/", true, true, true, together({kAbi, kLoader, {"gtest/", "hosts/", "tests/hosts/"}})},
       {"tests/", true, true, true, together({host, {"gtest/", "tools/", "tests/"}})},
   };
   return all;

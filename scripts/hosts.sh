@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2034,SC2154
+# Unmodified hosts that load our adapters (docs/llama.cpp.md). Sourced by scripts/test, whose begin, end, expect and
+# variables the parts use, and by scripts/demo, which uses llamacpp alone.
+
+hosts_dir=build/hosts
+plugin=build/release/lib/libggml-moevk.so
+
+# llamacpp with|without PROGRAM ARGUMENT...: a program of Debian's llama.cpp, with our plugin or without. ggml looks for its
+# own CPU backend in the current folder, since its root is not ours. VARIABLE=VALUE may stand before PROGRAM.
+llamacpp() {
+  local with=$1 libraries=$lab/hosts/usr/lib/x86_64-linux-gnu loader=() environment=() variables=()
+  shift
+  on_lab_hosts
+  loader[2]=$libraries:$libraries/llama
+  on_driver "$(icd lavapipe26)"
+  while [[ ${1:-} == *=* ]]; do variables+=("$1"); shift; done
+  mkdir -p "$hosts_dir/backends"
+  ln -sfn "$libraries/ggml/backends0/libggml-cpu-x64.so" "$hosts_dir/backends/"
+  [ "$with" = without ] || variables+=("GGML_BACKEND_PATH=$repo/$plugin" MOEVK_DEVICE=llvmpipe)
+  (cd "$hosts_dir/backends" && timeout -k 10 600 env "MESA_SHADER_CACHE_DIR=$repo/build/hosts" "${environment[@]}" "${variables[@]}" "${loader[@]}" "$@")
+}
+llamacpp_program() { echo "$lab/hosts/usr/bin/$1"; }
+
+# generate with|without MODEL PROMPT TOKENS: greedy text.
+generate() {
+  llamacpp "$1" "$(llamacpp_program llama-completion)" -m "$(realpath "$2")" -p "$3" -n "$4" --temp 0 --seed 1 -no-cnv -t 2 \
+    --ignore-eos 2>>"$logs/host-llamacpp.log" </dev/null
+}
+
+same_text() {
+  local ours theirs
+  ours=$(generate with "$1" "$2" 200) && theirs=$(generate without "$1" "$2" 200) || return 1
+  [ ${#ours} -ge 200 ] || { echo "no text"; return 1; }
+  [ "$ours" = "$theirs" ] || { printf 'with: %s\nwithout: %s\n' "$ours" "$theirs"; return 1; }
+  echo "${#ours} characters"
+}
+
+# In pieces of which most ask for no output, so that the last block has no tokens.
+same_text_in_pieces() {
+  local texts=() with
+  head -c 400 README.md >"$hosts_dir/prompt.txt"
+  for with in with without; do
+    texts+=("$(llamacpp "$with" "$(llamacpp_program llama-completion)" -m "$repo/models/tiny-moe-f16.gguf" \
+      -f "$repo/$hosts_dir/prompt.txt" -n 20 -c 512 -b 64 -ub 7 --temp 0 --seed 1 -no-cnv -t 2 --ignore-eos \
+      2>>"$logs/host-llamacpp.log" </dev/null)") || return 1
+  done
+  [ ${#texts[0]} -ge 410 ] && [ "${texts[0]}" = "${texts[1]}" ]
+}
+
+# beside_vulkan ARGUMENT...: ggml's Vulkan backend has the rest of the model, and text and splits are as they should be.
+beside_vulkan() {
+  local texts=() with libraries=$lab/hosts/usr/lib/x86_64-linux-gnu most rc=0
+  mkdir -p "$hosts_dir/backends"
+  ln -sfn "$libraries/ggml/backends0/libggml-vulkan.so" "$hosts_dir/backends/"
+  llamacpp with GGML_VK_VISIBLE_DEVICES=0 GGML_SCHED_DEBUG=2 "$(llamacpp_program llama-completion)" \
+    -m "$repo/models/tiny-moe-f16.gguf" -p "In the beginning " -n 2 --temp 0 -no-cnv -t 2 --no-warmup -lv 5 -ngl 99 "$@" \
+    </dev/null >"$logs/host-scheduler.log" 2>&1 || rc=1
+  for with in with without; do
+    texts+=("$(llamacpp "$with" GGML_VK_VISIBLE_DEVICES=0 "$(llamacpp_program llama-completion)" \
+      -m "$repo/models/tiny-moe-f16.gguf" -p "In the beginning " -n 64 --temp 0 --seed 1 -no-cnv -t 2 --ignore-eos -ngl 99 \
+      "${@//exps=MoEVK0/exps=CPU}" 2>>"$logs/host-llamacpp.log" </dev/null)") || rc=1
+  done
+  rm -f "$hosts_dir/backends/libggml-vulkan.so"
+  most=$(sed -nE 's/.*## SPLIT #([0-9]+): .*/\1/p' "$logs/host-scheduler.log" | sort -n | tail -n 1)
+  echo "$((most + 1)) splits"
+  [ "$rc" = 0 ] && [ "$((most + 1))" -le 10 ] && grep -q '## SPLIT #[0-9]*: MoEVK0' "$logs/host-scheduler.log" &&
+    [ "${texts[0]}" = "${texts[1]}" ] && [ ${#texts[0]} -ge 60 ]
+}
+
+# How the scheduler cut the graph, and which weights it reads on our device.
+scheduled() {
+  llamacpp with GGML_SCHED_DEBUG=2 MOEVK_TRACE=ggml "$(llamacpp_program llama-completion)" \
+    -m "$repo/models/tiny-moe-f16.gguf" -p "In the beginning " -n 4 --temp 0 -no-cnv -t 2 --no-warmup -lv 5 </dev/null \
+    >"$logs/host-scheduler.log" 2>&1
+}
+splits_are() {
+  local most
+  most=$(sed -nE 's/.*## SPLIT #([0-9]+): .*/\1/p' "$logs/host-scheduler.log" | sort -n | tail -n 1)
+  echo "$((most + 1)) splits"
+  [ "$((most + 1))" = "$1" ]
+}
+moe_weights_alone() {
+  local names
+  names=$(grep -oE 'blk\.[0-9]+\.[a-z_.]+ +\( *[0-9]+[KM]\) \[MoEVK' "$logs/host-scheduler.log" |  # names are cut short
+    sed -E 's/blk\.[0-9]+\.([a-z_]+).*/\1/' | sort -u | paste -sd ' ')
+  echo "$names"
+  [ "$names" = "ffn_down_exps ffn_gate_exps ffn_gate_inp ffn_up_exps" ]
+}
+every_block_is_a_layer() {
+  local layers
+  layers=$(grep -oE 'ffn_moe_out-[0-9]+: [0-9]+ nodes, [0-9]+ tokens, routed here' "$logs/host-scheduler.log" |
+    cut -d: -f1 | sort -u | wc -l)
+  echo "$layers layers"
+  [ "$layers" = 4 ] && ! grep -q 'runs on the CPU\|operation by operation' "$logs/host-scheduler.log"
+}
+
+# every_type: a MUL_MAT_ID of each type of weights that ggml's own test has.
+every_type() {
+  llamacpp with "$lab/hosts/usr/libexec/x86_64-linux-gnu/llama.cpp-tests/test-backend-ops" test -b MoEVK0 -o MUL_MAT_ID \
+    -p 'type_a=[a-z0-9_A-Z]*,type_b=f32,n_mats=4,n_used=2,b=0,m=512,n=1,k=256' >"$logs/host-backend-ops.log" 2>&1 </dev/null ||
+    { tail -n 5 "$logs/host-backend-ops.log"; return 1; }
+  echo "$(grep -c 'MUL_MAT_ID(.*OK' "$logs/host-backend-ops.log") types, $(
+    grep -c 'not supported' "$logs/host-backend-ops.log" || true) not supported"
+  ! grep -q 'FAIL\|not supported' "$logs/host-backend-ops.log" && [ "$(grep -c 'MUL_MAT_ID(.*OK' "$logs/host-backend-ops.log")" -ge 20 ]
+}
+
+# same_logits: small models of every MoE architecture that peer_llamacpp left, in two processes.
+same_logits() {
+  local libraries=$lab/hosts/usr/lib/x86_64-linux-gnu command
+  command=("$repo/build/release/bin/llamacpp_logits" --libraries "$libraries"
+    --cpu-backend "$libraries/ggml/backends0/libggml-cpu-x64.so" --models "$repo/build/peers/captures")
+  llamacpp without "${command[@]}" --out "$repo/$hosts_dir/without" >"$logs/host-logits.log" 2>&1 </dev/null &&
+    llamacpp without MOEVK_DEVICE=llvmpipe "${command[@]}" --out "$repo/$hosts_dir/with" \
+      --reference "$repo/$hosts_dir/without" --plugin "$repo/$plugin" >>"$logs/host-logits.log" 2>&1 </dev/null ||
+    { grep '^FAIL' "$logs/host-logits.log"; tail -n 3 "$logs/host-logits.log"; return 1; }
+  echo "$(grep -c '^pass: ' "$logs/host-logits.log") models, $(
+    grep -c '^pass: .* [1-9][0-9]* MoE blocks as one layer' "$logs/host-logits.log") of them fused"
+  [ "$(grep -c '^pass: ' "$logs/host-logits.log")" -ge 20 ]
+}
+
+# host_llamacpp: the whole part.
+host_llamacpp() {
+  local prompt
+  begin "host, unmodified llama.cpp, lavapipe 26.1 or later"
+  if [ ! -x "$(llamacpp_program llama-completion)" ]; then
+    echo "   skipped: no llama.cpp here; add it with: scripts/lab hosts"
+    skipped=1
+    end
+    return
+  fi
+  : >"$logs/host-llamacpp.log"
+  expect "it loads our plugin and runs" scheduled
+  expect "a layer costs two splits" splits_are 9
+  expect "MoE tensors alone are ours" moe_weights_alone
+  expect "every MoE block is one layer" every_block_is_a_layer
+  for prompt in "In the beginning " "#define " "Le fichier "; do
+    expect "f16, greedy, as without us: $prompt" same_text models/tiny-moe-f16.gguf "$prompt"
+  done
+  expect "a prompt in pieces of 7 tokens" same_text_in_pieces
+  expect "beside ggml's Vulkan backend, --cpu-moe" beside_vulkan --cpu-moe
+  expect "beside ggml's Vulkan backend, -ot exps=MoEVK0" beside_vulkan -ot exps=MoEVK0
+  expect "test-backend-ops, MUL_MAT_ID of each type" every_type
+  if [ -d build/peers/captures ]; then
+    expect "logits of each architecture, as without us" same_logits
+  else
+    echo "   skipped: no captures of llama.cpp's graphs (peer, llama.cpp)"
+    skipped=$((skipped + 1))
+  fi
+  end
+}
