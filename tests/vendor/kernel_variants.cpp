@@ -137,6 +137,16 @@ std::vector<Dispatch> kernel_variants(const DeviceCaps& caps) {
   limited.capacity = MOE_CAPACITY_POSITION;
   limited.capacity_factor = 1.25f;
   all.layer(limited);
+  // Scales apart: groups of int4 with zero points, fp8 with squares of scales.
+  moe_weight_format int4 = {}, fp8 = {};
+  int4.element = MOE_ELEMENT_INT, int4.bits = 4, int4.block_columns = 128, int4.scale = MOE_SCALE_F16;
+  int4.zero_point = MOE_ZERO_POINT_STORED;
+  fp8.element = MOE_ELEMENT_FP8_E4M3, fp8.block_columns = fp8.block_rows = 128, fp8.scale = MOE_SCALE_F32;
+  for (const moe_weight_format& apart : {int4, fp8}) {
+    moe_layer_desc d = describe(layer_shape("qwen3-30b"), WeightFormat::kF16);
+    d.gate_format = d.up_format = d.down_format = apart;
+    all.layer(d);
+  }
   for (const WeightFormat format : kBlockFormats) all.layer(describe(layer_shape("qwen3-30b"), format));
   return all.take();
 }
