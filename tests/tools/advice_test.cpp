@@ -133,8 +133,9 @@ TEST(Checkpoints, CommandsTakeAFolder) {
   const auto fp8_bytes = fp8.file.bytes();
   write("config.json", fp8.config.data(), fp8.config.size());
   write("model.safetensors", fp8_bytes.data(), fp8_bytes.size());
-  moe_tests::expect_refused("run " + path + " --tokens 5",
-                            "layer 1 is not supported: desc.gate_format: e4m3:128x128:f32 needs rows of a multiple of 16");
+  moe_tests::expect_refused(
+      "run " + path + " --tokens 5",
+      "layer 1 is not supported: desc.gate_format: e4m3:128x128:f32 needs rows of a multiple of 16");
   fs::remove(folder / "model.safetensors");
   moe_tests::expect_refused("info " + path, "model.safetensors: there is no such file");
   fs::remove_all(folder);
