@@ -6,8 +6,9 @@
 
 rows=0 told_rows=0
 declare -A row_part row_driver row_count row_rerun
-# Rows that differ from another only in what a device lends leave out the fixed cases of block formats (without=blocks_):
-# random layers and the decoding of every block, block_decode, are in all rows.
+# Rows that differ from another only in what a device lends leave out the fixed cases of weight formats
+# (without=blocks_,affine_). Random layers and the decoding of every format, block_decode and decode_affine, are in all
+# rows.
 without=''
 # row NAME DRIVER COUNT [VARIABLE=VALUE...]: COUNT random layers on one driver (see icd in lib.sh).
 row() {

@@ -37,7 +37,7 @@ struct Options {
   uint32_t count = 500;                           // random layers 0..count-1, after the fixed cases
   std::optional<uint32_t> index;                  // run this random layer alone
   std::string case_name;                          // run this fixed case alone
-  std::string without;                            // leave out fixed cases with this in their name; empty: none
+  std::string without;                            // "a,b": leave out fixed cases with a or b in their name
   bool long_run = false;                          // larger layers, and the fixed cases that take long
   bool validation = false;                        // ask for MOE_INSTANCE_VALIDATION (MOEVK_VALIDATION works as well)
   bool verbose = false;                           // print a line for every case, not for failures only

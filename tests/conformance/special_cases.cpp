@@ -265,7 +265,7 @@ std::vector<SpecialCase> make_cases() {
   all.push_back({"flushes_in_flight", false, flushes_in_flight});
   all.push_back({"upload_from_file", false, upload_from_file});
   all.push_back({"block_decode", false, block_decode});
-  all.push_back({"affine_decode", false, affine_decode});
+  all.push_back({"decode_affine", false, affine_decode});
   // A stacked tensor of several windows, whole experts in each; then an expert's matrix of more
   // than one.
   all.push_back(

@@ -134,7 +134,8 @@ void register_check(CLI::App& app, const GlobalOptions& globals, int& exit_code)
   CLI::Option* index =
       command->add_option("--index", options->index, "this random layer alone")->check(CLI::Range(0u, 0xfffffffeu));
   command->add_option("--case", options->case_name, "this fixed case alone")->type_name("NAME")->excludes(index);
-  command->add_option("--without", options->without, "leave out fixed cases with this in their name");
+  command->add_option("--without", options->without,
+                      "leave out fixed cases with this in their name; several: with commas between");
   command->add_option("--device", options->device,
                       "index, part of a name, or reference (default: the best Vulkan device)");
   command->add_option("--report", options->report, "write a report there")->type_name("FILE.json");
