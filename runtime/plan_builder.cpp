@@ -75,7 +75,7 @@ void PlanBuilder::build() {
   switch (shape_.stage) {
     case Stage::kForward:
       route();
-      if (!small_) sort(spec_.desc.capacity != MOE_CAPACITY_NONE);
+      if (!small_) sort(false);
       gate_up();
       down();
       latent_up();

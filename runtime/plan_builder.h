@@ -38,6 +38,7 @@ class PlanBuilder {
   void router_logits();
   void route_tokens();
   void set_router_input(Dispatch* d, RoutePush* push) const;
+  bool needs_histogram() const;
   void drop_routes();
   void export_routes();
   void sort(bool from_ids);

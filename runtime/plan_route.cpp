@@ -85,7 +85,7 @@ void PlanBuilder::route_tokens() {
   step("route");
   if (!split_ && !(has_logits_ && !router)) prepare();
   const bool limited = desc.capacity != MOE_CAPACITY_NONE;
-  const bool histogram = shape_.stage == Stage::kForward && !one_sort_ && !limited;
+  const bool histogram = needs_histogram() && !limited;
   const uint32_t wide = spec_.candidates() * kNumberGroups <= kNumberLogitCapacity ? kNumberGroups : 1;
   const uint32_t block = histogram || fused ? fused_tokens_per_group(spec_, tokens_) : wide;
   Dispatch d = dispatch(KernelId::kRoute, fused ? "router and selection in one: no trip of the logits through a barrier"
@@ -161,13 +161,21 @@ void PlanBuilder::route_tokens() {
   export_routes();
 }
 
+bool PlanBuilder::needs_histogram() const { return shape_.stage == Stage::kForward && !one_sort_; }
+
+// They are counted in the same step.
 void PlanBuilder::drop_routes() {
   const uint32_t capacity = spec_.expert_capacity(tokens_);
   step("capacity");
   Dispatch d = dispatch(KernelId::kCapacity, "an expert serves at most " + std::to_string(capacity) + " routes");
-  d.bindings = {region(Region::kChosen, 0), region(Region::kIds, uint64_t{routes_} * 4)};
-  set_push(&d, CapacityPush{tokens_, spec_.slots, spec_.desc.experts, capacity});
-  d.grid = {spec_.desc.experts / kNumberWorkgroup + 1, 1, 1};
+  const bool histogram = needs_histogram();
+  const uint32_t block_tokens = fused_tokens_per_group(spec_, tokens_);
+  const uint32_t blocks = histogram ? (tokens_ + block_tokens - 1) / block_tokens : 0;
+  d.bindings = {region(Region::kChosen, 0), region(Region::kIds, uint64_t{routes_} * 4),
+                histogram ? region(Region::kHistogram, histogram_bytes(blocks, spec_.experts_total)) : unused()};
+  set_push(&d,
+           CapacityPush{tokens_, spec_.slots, spec_.experts_total, spec_.desc.experts, capacity, blocks, block_tokens});
+  d.grid = {spec_.experts_total / kNumberWorkgroup + 1, 1, 1};
   d.bytes = 8.0 * routes_;
   add(std::move(d));
 }
@@ -207,7 +215,7 @@ SortPush PlanBuilder::sort_push() const {
           column_blocks(spec_.desc.hidden)};
 }
 
-// from_ids: there is no histogram yet, since the ids came from a host or routes were dropped.
+// from_ids: the ids came from a host, so there is no histogram yet.
 void PlanBuilder::sort(bool from_ids) {
   const uint32_t total = spec_.experts_total;
   const SortPush push = sort_push();
@@ -234,9 +242,7 @@ void PlanBuilder::sort(bool from_ids) {
   const Binding histogram = region(Region::kHistogram, histogram_bytes(blocks, total));
   if (from_ids) {
     step("histogram");
-    Dispatch d =
-        dispatch(KernelId::kHistogram, shape_.stage == Stage::kForward ? "routes that were dropped do not count"
-                                                                       : "the ids come from the host");
+    Dispatch d = dispatch(KernelId::kHistogram, "the ids come from the host");
     d.bindings = {ids, histogram};
     set_push(&d, push);
     d.grid = {blocks, 1, 1};

@@ -161,8 +161,11 @@ struct CountsPush {
 struct CapacityPush {
   uint tokens;
   uint slots;
-  uint experts;   // that have a limit: the routed ones
-  uint capacity;  // routes that each of them serves
+  uint experts_total;
+  uint limited_experts;  // the first, routed ones
+  uint capacity;         // routes that each of them serves
+  uint blocks;           // rows of the histogram, 0: there is none
+  uint block_tokens;
 };
 
 struct CopyRowsPush {

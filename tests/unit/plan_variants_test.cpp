@@ -72,14 +72,14 @@ const std::vector<Variant>& variants() {
        as_is, 3, 3, 5, 5},
       {"residual", same, [](const LayerSpec&, CallShape* s) { s->residual_dtype = MOE_DTYPE_F16; }, 3, 3, 5, 5},
       {"every output", same, ask_for_all, 3, 3, 5, 5},
-      // Routes are dropped after the selection of all tokens, and counted again where the block sort wants to know.
+      // Routes are dropped after the selection of all tokens, in a step of its own.
       {"capacity",
        [](moe_layer_desc d) {
          d.capacity = MOE_CAPACITY_POSITION;
          d.capacity_factor = 1;
          return d;
        },
-       as_is, 4, 4, 7, 7},
+       as_is, 4, 4, 6, 6},
       // The router falls away, and its step with it. A gate on the shared experts brings the step back, and then the
       // block sort makes one more than five: the gate's logit cannot join the selection, which reads no x.
       {"logits from the host", routed_by(MOE_ROUTE_FROM_LOGITS), as_is, 2, 3, 5, 6},
