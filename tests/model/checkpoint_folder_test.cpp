@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "tests/model/opened_checkpoint.h"
-#include "tests/support/system.h"
+#include "tests/support/scratch_folder.h"
 #include "tools/model/open_model.h"
 
 namespace moevk::model {
@@ -19,17 +19,6 @@ using Bytes = SafetensorsWriter::Bytes;
 
 class CheckpointFolder : public ::testing::Test {
  protected:
-  CheckpointFolder()
-      : folder_(fs::path(::testing::TempDir()) / ("moevk_" + std::to_string(moe_tests::process_id()) + "_" +
-                                                  ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  ~CheckpointFolder() override {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
-
   void write(const std::string& name, const Bytes& bytes) {
     std::ofstream stream(folder_ / name, std::ios::binary);
     stream.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
@@ -37,7 +26,7 @@ class CheckpointFolder : public ::testing::Test {
   void write(const std::string& name, const std::string& text) {
     write(name, Bytes(bytes_of(text).begin(), bytes_of(text).end()));
   }
-  std::string path(const std::string& name = "") const { return (name.empty() ? folder_ : folder_ / name).string(); }
+  std::string path(const std::string& name = "") const { return (name.empty() ? folder_.path() : folder_ / name).string(); }
 
   // Block 0 and the embeddings in the first file, block 1 in the second.
   void write_shards() {
@@ -71,7 +60,7 @@ class CheckpointFolder : public ::testing::Test {
   static constexpr char kFirst[] = "model-00001-of-00002.safetensors";
   static constexpr char kSecond[] = "model-00002-of-00002.safetensors";
   static constexpr char kIndex[] = "model.safetensors.index.json";
-  fs::path folder_;
+  moe_tests::ScratchFolder folder_;
   std::string index_;
 };
 

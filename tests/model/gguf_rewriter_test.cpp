@@ -12,7 +12,7 @@
 #include <limits>
 
 #include "tests/model/opened_model.h"
-#include "tests/support/system.h"
+#include "tests/support/scratch_folder.h"
 #include "tools/model/block_encoder.h"
 #include "tools/model/half.h"
 
@@ -36,14 +36,8 @@ GgufWriter sample() {
 
 class GgufRewriter : public testing::Test {
  protected:
-  GgufRewriter() : folder_(fs::path(testing::TempDir()) / "moevk_rewriter") {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  ~GgufRewriter() override { fs::remove_all(folder_); }
-
   std::string path() const { return (folder_ / "out.gguf").string(); }
-  bool nothing_is_left() const { return fs::is_empty(folder_); }
+  bool nothing_is_left() const { return fs::is_empty(folder_.path()); }
 
   static Rewrite experts(const Opened& opened, uint32_t type) {
     Rewrite rewrite;
@@ -56,7 +50,7 @@ class GgufRewriter : public testing::Test {
     return rewrite;
   }
 
-  fs::path folder_;
+  moe_tests::ScratchFolder folder_;
 };
 
 TEST_F(GgufRewriter, EncodesTheExpertsAndCopiesAllElse) {

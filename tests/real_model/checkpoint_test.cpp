@@ -16,13 +16,12 @@
 #include "plugin_api/moe_plugin.hpp"
 #include "tests/model/sample_checkpoints.h"
 #include "tests/model/sample_models.h"
-#include "tests/support/system.h"
+#include "tests/support/scratch_folder.h"
 #include "tests/validation.h"
 #include "tools/model/open_model.h"
 
 namespace {
 
-namespace fs = std::filesystem;
 using namespace moevk::model;
 using Bytes = std::vector<std::byte>;
 
@@ -33,13 +32,6 @@ class SameModel : public ::testing::Test {
     uint32_t count = 0;
     moe::check([&](moe_error* e) { return library_->get_device_count(instance_, &count, e); });
     reference_ = moe::open_device(library_, instance_, count - 1);
-    folder_ = fs::path(::testing::TempDir()) / ("moevk_same_" + std::to_string(moe_tests::process_id()) + "_" +
-                                                ::testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::create_directories(folder_);
-  }
-  ~SameModel() override {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
   }
 
   void write(const std::string& name, const void* data, size_t bytes) {
@@ -89,7 +81,7 @@ class SameModel : public ::testing::Test {
   moe::Library library_;
   moe::Instance instance_;
   moe::Device reference_;
-  fs::path folder_;
+  moe_tests::ScratchFolder folder_;
 };
 
 TEST_F(SameModel, ShippedModelExpertByExpert) {
@@ -133,7 +125,7 @@ TEST_F(SameModel, ShippedModelExpertByExpert) {
   write("model.safetensors.index.json", index.data(), index.size());
   write("a.safetensors", files[0].bytes());
   write("b.safetensors", files[1].bytes());
-  expect_same_outputs(gguf, folder_.string());
+  expect_same_outputs(gguf, folder_.path().string());
 }
 
 // Random numbers as f32: [experts, rows, columns].
@@ -215,7 +207,7 @@ TEST_F(SameModel, GptOssInterleavedAndTransposed) {
   const std::string config = sample_config("gpt_oss", {.hidden = kHidden, .blocks = 1},
                                            ",\"intermediate_size\":7,\"num_local_experts\":5,\"swiglu_limit\":7.0");
   write("config.json", config.data(), config.size());
-  expect_same_outputs((folder_ / "model.gguf").string(), folder_.string());
+  expect_same_outputs((folder_ / "model.gguf").string(), folder_.path().string());
 }
 
 }  // namespace

@@ -157,7 +157,7 @@ const std::vector<Rule>& rules() {
       // The codebooks are tables of facts, which need no second copy.
       {"tests/conformance/", true, true, true,
        together({host, {"tests/conformance/", "tests/support/", "runtime/codebooks.h"}})},
-      {"tests/support/", true, true, true, {}},
+      {"tests/support/", true, true, true, {"tests/support/"}},
       {"tests/consumer/", true, true, true, {"moevk/moe_plugin.h"}},
       {"tests/unit/", true, true, true,
        together(
