@@ -127,8 +127,9 @@ Result<VkPipeline> Pipelines::create(const Dispatch& dispatch, VkPipelineLayout 
   const std::vector<uint32_t> pruned = prune_spirv(kernel.code[variant], kernel.words[variant],
                                                    dispatch.constants.data(), dispatch.constants.size());
   const std::vector<uint32_t> code =
-      with_float_controls(pruned.data(), pruned.size(), probed_.caps.float_controls_rte != 0,
-                          probed_.caps.float_controls_inf_nan != 0);
+      with_float_controls(pruned.data(), pruned.size(),
+                          {probed_.caps.float_controls_rte != 0, probed_.caps.float_controls_inf_nan != 0,
+                           probed_.caps.unpack_half == 2});
   VkShaderModuleCreateInfo module_info{};
   module_info.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO;
   module_info.codeSize = code.size() * 4;

@@ -143,6 +143,8 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
 
   const VkPhysicalDeviceLimits& limits = properties.properties.limits;
   DeviceCaps& caps = out.caps;
+  // It declares nothing, and converts by F16C or by LLVM, both exact (the suite decodes every half).
+  if (driver.driverID == VK_DRIVER_ID_MESA_LLVMPIPE) caps.unpack_half = 1;
   caps.name = basic.deviceName;
   while (caps.name.ends_with(' ')) caps.name.pop_back();  // NVK's; a caps file cannot hold it
   caps.driver = std::string(driver.driverName) + " " + driver.driverInfo;
@@ -171,6 +173,8 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
   if (v12 || may_use(VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME)) {
     caps.float_controls_rte = floats.shaderRoundingModeRTEFloat32;
     caps.float_controls_inf_nan = floats.shaderSignedZeroInfNanPreserveFloat32;
+    const bool apart = floats.denormBehaviorIndependence != VK_SHADER_FLOAT_CONTROLS_INDEPENDENCE_NONE;
+    if (floats.shaderDenormPreserveFloat16 && apart) caps.unpack_half = 2;
   }
   caps.timestamp_period_ns = limits.timestampPeriod;
 

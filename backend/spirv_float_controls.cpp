@@ -10,8 +10,14 @@ namespace moevk {
 namespace {
 
 constexpr uint32_t kOpExtension = 10, kOpEntryPoint = 15, kOpExecutionMode = 16, kOpCapability = 17;
-constexpr uint32_t kCapabilityInfNan = 4466, kCapabilityRte = 4467;
-constexpr uint32_t kModeInfNan = 4461, kModeRte = 4462;
+
+struct Control {
+  bool FloatControls::*asked;
+  uint32_t capability, mode, bits;
+};
+constexpr Control kControls[] = {{&FloatControls::round_to_even, 4467, 4462, 32},
+                                 {&FloatControls::keep_inf_nan, 4466, 4461, 32},
+                                 {&FloatControls::keep_half_subnormals, 4464, 4459, 16}};
 constexpr size_t kHeaderWords = 5;
 
 void append(std::vector<uint32_t>* out, uint32_t op, std::initializer_list<uint32_t> operands) {
@@ -21,16 +27,17 @@ void append(std::vector<uint32_t>* out, uint32_t op, std::initializer_list<uint3
 
 }  // namespace
 
-std::vector<uint32_t> with_float_controls(const uint32_t* code, size_t words, bool round_to_even, bool keep_inf_nan) {
+std::vector<uint32_t> with_float_controls(const uint32_t* code, size_t words, const FloatControls& controls) {
+  if (!controls.round_to_even && !controls.keep_inf_nan && !controls.keep_half_subnormals) return {code, code + words};
   std::vector<uint32_t> out(code, code + kHeaderWords);
-  if (!round_to_even && !keep_inf_nan) return {code, code + words};
   bool declared = false;
   for (size_t at = kHeaderWords; at < words;) {
     const uint32_t op = code[at] & 0xFFFF, length = code[at] >> 16;
     if (op != kOpCapability && !declared) {  // capabilities end here, extensions may begin
       declared = true;
-      if (round_to_even) append(&out, kOpCapability, {kCapabilityRte});
-      if (keep_inf_nan) append(&out, kOpCapability, {kCapabilityInfNan});
+      for (const Control& c : kControls) {
+        if (controls.*c.asked) append(&out, kOpCapability, {c.capability});
+      }
       const char name[24] = "SPV_KHR_float_controls";
       uint32_t text[6];
       std::memcpy(text, name, sizeof text);
@@ -39,8 +46,9 @@ std::vector<uint32_t> with_float_controls(const uint32_t* code, size_t words, bo
     out.insert(out.end(), code + at, code + at + length);
     if (op == kOpEntryPoint) {  // one in each of our modules; execution modes follow
       const uint32_t entry = code[at + 2];
-      if (round_to_even) append(&out, kOpExecutionMode, {entry, kModeRte, 32});
-      if (keep_inf_nan) append(&out, kOpExecutionMode, {entry, kModeInfNan, 32});
+      for (const Control& c : kControls) {
+        if (controls.*c.asked) append(&out, kOpExecutionMode, {entry, c.mode, c.bits});
+      }
     }
     at += length;
   }

@@ -10,6 +10,12 @@
 
 namespace moevk {
 
-std::vector<uint32_t> with_float_controls(const uint32_t* code, size_t words, bool round_to_even, bool keep_inf_nan);
+struct FloatControls {
+  bool round_to_even = false;         // f32
+  bool keep_inf_nan = false;          // f32
+  bool keep_half_subnormals = false;  // f16: what unpackHalf2x16 reads
+};
+
+std::vector<uint32_t> with_float_controls(const uint32_t* code, size_t words, const FloatControls& controls);
 
 }  // namespace moevk

@@ -101,7 +101,7 @@ Status VulkanDevice::create_device() {
   std::vector<const char*> extensions;
   if (!v12) extensions.push_back(VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME);
   if (!v12 && caps.buffer_device_address != 0) extensions.push_back(VK_KHR_BUFFER_DEVICE_ADDRESS_EXTENSION_NAME);
-  if (!v12 && (caps.float_controls_rte != 0 || caps.float_controls_inf_nan != 0)) {
+  if (!v12 && (caps.float_controls_rte != 0 || caps.float_controls_inf_nan != 0 || caps.unpack_half == 2)) {
     extensions.push_back(VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME);
   }
   if (caps.push_descriptors != 0) extensions.push_back(VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME);

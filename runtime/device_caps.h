@@ -37,6 +37,7 @@ struct DeviceCaps {
   uint32_t timestamps = 0;              // valid bits; 0: the queue has no clock
   uint32_t float_controls_rte = 0;      // round to nearest even can be declared for f32
   uint32_t float_controls_inf_nan = 0;  // so can the preservation of signed zero, infinity, NaN
+  uint32_t unpack_half = 0;  // unpackHalf2x16 is exact for subnormals, too: 1 as it is, 2 once that is declared
   double timestamp_period_ns = 0;
   uint64_t device_local_bytes = 0;
   std::string struck_kernels;  // "gate_up_small+scan": what this driver cannot compile; plans do without

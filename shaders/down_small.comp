@@ -14,7 +14,7 @@
 #include "spec_constants.glsl"
 #include "push_constants.h"
 
-layout(local_size_x = WORKGROUP) in;
+layout(local_size_x_id = 18) in;  // INVOCATIONS
 layout(push_constant) uniform Push { DownPush p; };
 layout(set = 0, binding = 0, std430) readonly buffer Table { uvec2 table[]; };
 layout(set = 0, binding = 1, std430) readonly buffer H { vec4 h[]; };
@@ -41,25 +41,31 @@ const uint kSharedDownRange = SHARED_DOWN_FORMAT / FORMAT_RANGE;
 #define ACTIVATION(at) h[at]
 #include "precision.glsl"
 
-// With 8 tokens a pass any call that is small enough may come, with fewer only calls of that many tokens.
+// With 8 tokens a pass any call that is small enough may come, with fewer only calls of so many routes.
 const uint kFusedRoutes = TOKENS_PER_GROUP == 8u ? MAX_FUSED_ROUTES : TOKENS_PER_GROUP * MAX_SLOTS;
 const uint kMaxRoutes = kProjects ? MAX_SMALL_TOKENS : kFusedRoutes;
 const uint kSquares = kProjects ? TOKENS_PER_GROUP : 0u;
 shared float lane_sums[(kSums + kSquares) * kStride];  // [row, token | token's squares][invocation]
 shared float route_out[COMBINE != 0u ? kMaxRoutes * kRows : 1u];
-shared uint leaders[MAX_SORT_ROUTES / 32];  // bit per route: the first of its expert
+// Of each route: the next one of its expert, or p.routes; and above kLeader, whether it is the expert's first.
+shared uint links[kProjects ? 1u : kFusedRoutes == MAX_FUSED_ROUTES ? MAX_SMALL_TOKENS * MAX_SLOTS : kFusedRoutes];
+const uint kLeader = 0x10000u;
 
-void find_leaders() {
-  for (uint i = gl_LocalInvocationIndex; i < MAX_SORT_ROUTES / 32u; i += WORKGROUP) leaders[i] = 0u;
-  barrier();
-  for (uint route = gl_LocalInvocationIndex; route < p.routes; route += WORKGROUP) {
-    int expert = kProjects ? 0 : ids[route];
-    bool first = uint(expert) < p.experts_total;
-    for (uint i = 0u; first && i < route; ++i) first = !kProjects && ids[i] != expert;
-    if (first) atomicOr(leaders[route / 32u], 1u << (route % 32u));
+void link_routes() {
+  for (uint route = gl_LocalInvocationIndex; route < p.routes; route += INVOCATIONS) {
+    int expert = ids[route];
+    uint earlier = 0u;
+    if (uint(expert) < p.experts_total) {
+      while (earlier < route && ids[earlier] != expert) ++earlier;
+    }
+    uint next = route + 1u;
+    while (next < p.routes && ids[next] != expert) ++next;
+    links[route] = next | (earlier == route && uint(expert) < p.experts_total ? kLeader : 0u);
   }
   barrier();
 }
+
+uint next_member(uint route) { return kProjects ? route + 1u : links[route] & (kLeader - 1u); }
 
 #include "add_lanes.glsl"
 
@@ -69,8 +75,8 @@ void serve_expert(uint leader, uint first_row) {
   bool is_shared = uint(expert) >= p.segment_split;
   DownSegment s = p.segment[is_shared ? 1 : 0];
   uint format = is_shared ? SHARED_DOWN_FORMAT : DOWN_FORMAT;
-  uint lane = gl_LocalInvocationIndex % LANES;
-  uint group_row = first_row + gl_LocalInvocationIndex / LANES * kRowsPerGroup;
+  uint lane = gl_LocalInvocationIndex % kLanes;
+  uint group_row = first_row + gl_LocalInvocationIndex / kLanes * kRowsPerGroup;
   if (first_row >= s.rows) return;
   uint local_expert = uint(expert) - (is_shared ? p.segment_split : 0u);
   uint piece_index = first_row / s.rows_per_piece;
@@ -84,26 +90,24 @@ void serve_expert(uint leader, uint first_row) {
 
   uint from = leader;
   while (from < p.routes) {
-    find_members(expert, from, p.routes);
-    uint count = member_count;
-    from = next_route;
-    if (count == 0u) break;
+    uint members[TOKENS_PER_GROUP];
+    uint count = take_members(from, members);
     uint h_rows[TOKENS_PER_GROUP];
     float sums[kSums + kSquares];
     for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) h_rows[i] = members[i] * p.h_stride4;
     for (uint i = 0u; i < kSums + kSquares; ++i) sums[i] = 0.0;
-    for (uint chunk = lane; chunk < s.chunks; chunk += LANES) {
+    for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
+      vec4 ha[TOKENS_PER_GROUP], hb[TOKENS_PER_GROUP];
       for (uint r = 0u; r < kRowsPerGroup; ++r) {
         vec4 wa, wb;
         load_weights(format, piece, weight_rows[r], s.chunks, chunk, wa, wb);
         if (kProjects) scale_by_norm(chunk, wa, wb);
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-          if (i >= count) break;  // uniform: most experts have fewer tokens
+          if (TOKENS_PER_GROUP > 2u && i >= count) break;  // uniform
+          if (r == 0u) LOAD_ACTIVATIONS(h_rows[i], chunk, s.chunks, ha[i], hb[i])
           uint at = r * TOKENS_PER_GROUP + i;
-          vec4 ha, hb;
-          LOAD_ACTIVATIONS(h_rows[i], chunk, s.chunks, ha, hb)
-          sums[at] = dot8(sums[at], wa, wb, ha, hb);
-          if (kProjects && r == 0u) sums[kSums + i] = dot8(sums[kSums + i], ha, hb, ha, hb);
+          sums[at] = dot8(sums[at], wa, wb, ha[i], hb[i]);
+          if (kProjects && r == 0u) sums[kSums + i] = dot8(sums[kSums + i], ha[i], hb[i], ha[i], hb[i]);
         }
       }
     }
@@ -116,7 +120,7 @@ void serve_expert(uint leader, uint first_row) {
       precise float value = add_lanes(first);
       if (kProjects) value = value * latent_scale(add_lanes(first + (kSums + member - lane) * kStride));
       if (s.down_bias != NONE) value = value + aux[s.down_bias + local_expert * s.rows + row];
-      uint route = members[member];
+      uint route = pick(members, member);
       if (!kProjects && uint(expert) >= p.input_weighted) value = value * weights[route];
       if (COMBINE != 0u) {
         route_out[route * kRows + row - first_row] = value;
@@ -124,19 +128,23 @@ void serve_expert(uint leader, uint first_row) {
         out_words[p.out_offset + route * p.out_stride + row] = floatBitsToUint(value);
       }
     }
+    barrier();  // lane_sums are read before the next pass writes them
   }
 }
 
 void main() {
   uint first_row = gl_WorkGroupID.x * kRows;
-  find_leaders();
-  for (uint route = 0u; route < p.routes; ++route) {
-    if ((leaders[route / 32u] & (1u << (route % 32u))) != 0u) serve_expert(route, first_row);
+  if (kProjects) {
+    serve_expert(0u, first_row);
+  } else {
+    link_routes();
+    for (uint route = 0u; route < p.routes; ++route) {
+      if (links[route] >= kLeader) serve_expert(route, first_row);
+    }
   }
   if (COMBINE == 0u) return;
-  barrier();
   uint tokens = p.routes / p.slots;
-  for (uint i = gl_LocalInvocationIndex; i < tokens * kRows / 2u; i += WORKGROUP) {
+  for (uint i = gl_LocalInvocationIndex; i < tokens * kRows / 2u; i += INVOCATIONS) {
     uint token = i / (kRows / 2u);
     uint pair = i % (kRows / 2u) * 2u;
     uint column = first_row + pair;

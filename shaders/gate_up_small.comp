@@ -13,7 +13,7 @@
 #include "spec_constants.glsl"
 #include "push_constants.h"
 
-layout(local_size_x = WORKGROUP) in;
+layout(local_size_x_id = 18) in;  // INVOCATIONS
 layout(push_constant) uniform Push { GateUpPush p; };
 layout(set = 0, binding = 0, std430) readonly buffer Table { uvec2 table[]; };
 layout(set = 0, binding = 1, std430) readonly buffer X { vec4 x[]; };
@@ -35,6 +35,38 @@ const uint kSharedUpRange = SHARED_UP_FORMAT / FORMAT_RANGE;
 #include "small_tokens.glsl"
 
 shared float lane_sums[2u * kSums * kStride];  // [up or gate, row, token][invocation]
+shared uint routes_of_expert[MAX_SORT_ROUTES / 32u];  // bit per route
+
+// Each invocation looks at 32 routes.
+void find_routes(int expert) {
+  uint first = 32u * gl_LocalInvocationIndex;
+  if (first < p.routes) {
+    uint bits = 0u;
+    uint end = min(p.routes - first, 32u);
+    for (uint i = 0u; i < end; ++i) bits |= ids[first + i] == expert ? 1u << i : 0u;
+    routes_of_expert[gl_LocalInvocationIndex] = bits;
+  }
+  barrier();
+}
+
+uint next_member(uint route) {
+  ++route;
+  if (kProjects || route >= p.routes) return route;
+  uint word = route / 32u;
+  uint bits = routes_of_expert[word] & 0xFFFFFFFFu << route % 32u;
+  while (bits == 0u) {
+    if (++word * 32u >= p.routes) return p.routes;
+    bits = routes_of_expert[word];
+  }
+  return word * 32u + uint(findLSB(bits));
+}
+
+bool is_first_route(uint route) {
+  for (uint word = 0u; word < route / 32u; ++word) {
+    if (routes_of_expert[word] != 0u) return false;
+  }
+  return (routes_of_expert[route / 32u] & (1u << route % 32u) - 1u) == 0u;
+}
 
 #include "add_lanes.glsl"
 #include "latent_input.glsl"
@@ -42,8 +74,9 @@ shared float lane_sums[2u * kSums * kStride];  // [up or gate, row, token][invoc
 void main() {
   int expert = kProjects ? 0 : ids[gl_WorkGroupID.y];
   if (uint(expert) >= p.experts_total) return;  // skipped, or an identity expert
-  for (uint i = 0u; i < gl_WorkGroupID.y; ++i) {
-    if (kProjects || ids[i] == expert) return;  // served by an earlier route's workgroup
+  if (!kProjects) {
+    find_routes(expert);
+    if (!is_first_route(gl_WorkGroupID.y)) return;  // served by an earlier route's workgroup
   }
   bool is_shared = uint(expert) >= p.segment_split;
   bool is_latent = LATENT == EXPERTS_IN_LATENT && !is_shared;
@@ -54,8 +87,8 @@ void main() {
 
   uint gate_format = is_shared ? SHARED_GATE_FORMAT : GATE_FORMAT;
   uint up_format = is_shared ? SHARED_UP_FORMAT : UP_FORMAT;
-  uint lane = gl_LocalInvocationIndex % LANES;
-  uint group_row = first_row + gl_LocalInvocationIndex / LANES * kRowsPerGroup;
+  uint lane = gl_LocalInvocationIndex % kLanes;
+  uint group_row = first_row + gl_LocalInvocationIndex / kLanes * kRowsPerGroup;
   uint local_expert = uint(expert) - (is_shared ? p.segment_split : 0u);
   uint piece_index = min(first_row, s.intermediate - 1u) / s.rows_per_piece;
   uint entry = s.table + local_expert * s.pieces + piece_index;
@@ -70,12 +103,10 @@ void main() {
     up_rows[r] = stored_row * row_units(up_format, s.chunks);
   }
 
-  uint from = gl_WorkGroupID.y;
-  while (from < p.routes) {
-    find_members(expert, from, p.routes);
-    uint count = member_count;
-    from = next_route;
-    if (count == 0u) break;
+  uint route = gl_WorkGroupID.y;
+  while (route < p.routes) {
+    uint members[TOKENS_PER_GROUP];
+    uint count = take_members(route, members);
     uint x_rows[TOKENS_PER_GROUP];
     float gates[kSums];
     float ups[kSums];
@@ -87,18 +118,18 @@ void main() {
       gates[i] = 0.0;
       ups[i] = 0.0;
     }
-    for (uint chunk = lane; chunk < s.chunks; chunk += LANES) {
+    for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
+      vec4 xa[TOKENS_PER_GROUP], xb[TOKENS_PER_GROUP];
       for (uint r = 0u; r < kRowsPerGroup; ++r) {
         vec4 gate_a, gate_b, up_a, up_b;
         load_weights(up_format, up_piece, up_rows[r], s.chunks, chunk, up_a, up_b);
         if (GATED != 0u) load_weights(gate_format, gate_piece, gate_rows[r], s.chunks, chunk, gate_a, gate_b);
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-          if (i >= count) break;  // uniform: most experts have fewer tokens
-          vec4 xa, xb;
-          LOAD_ACTIVATIONS(x_rows[i], chunk, s.chunks, xa, xb)
+          if (TOKENS_PER_GROUP > 2u && i >= count) break;  // uniform
+          if (r == 0u) LOAD_ACTIVATIONS(x_rows[i], chunk, s.chunks, xa[i], xb[i])
           uint at = r * TOKENS_PER_GROUP + i;
-          ups[at] = dot8(ups[at], up_a, up_b, xa, xb);
-          if (GATED != 0u) gates[at] = dot8(gates[at], gate_a, gate_b, xa, xb);
+          ups[at] = dot8(ups[at], up_a, up_b, xa[i], xb[i]);
+          if (GATED != 0u) gates[at] = dot8(gates[at], gate_a, gate_b, xa[i], xb[i]);
         }
       }
     }
@@ -108,6 +139,7 @@ void main() {
     }
     barrier();
     uint member = lane % TOKENS_PER_GROUP;
+    uint of_route = pick(members, member);
     uint row = group_row + lane / TOKENS_PER_GROUP;
     if (lane < kSums && member < count && row < padded) {
       float result = 0.0;  // padding columns of h are read by the next matmul
@@ -116,8 +148,8 @@ void main() {
         float up = add_lanes(first);
         float gate = GATED != 0u ? add_lanes(first + kSums * kStride) : up;
         if (uint(expert) < p.input_weighted) {
-          up *= weights[members[member]];
-          gate *= weights[members[member]];
+          up *= weights[of_route];
+          gate *= weights[of_route];
         }
         if (s.up_bias != NONE) {
           up += aux[s.up_bias + local_expert * s.intermediate + row];
@@ -125,7 +157,8 @@ void main() {
         }
         result = activate(p.activation, gate, up, p.alpha, p.beta, p.limit);
       }
-      h[members[member] * p.h_stride + row] = result;
+      h[of_route * p.h_stride + row] = result;
     }
+    if (route < p.routes) barrier();  // lane_sums are read before the next pass writes them
   }
 }

@@ -12,8 +12,9 @@ bool is_nan(float x) { return (floatBitsToUint(x) & 0x7FFFFFFFu) > 0x7F800000u; 
 
 float canonical(float x) { return is_nan(x) ? kNan : x; }
 
-// Subnormal halves without f32 subnormals on the way: float(mantissa) * 2^-24.
+// By integers where the device's own conversion may lose subnormals: those are float(mantissa) * 2^-24.
 float half_to_float(uint h) {
+  if (UNPACK_HALF != 0u) return unpackHalf2x16(h).x;
   uint sign = (h & 0x8000u) << 16;
   uint exponent = (h >> 10) & 31u;
   uint mantissa = h & 1023u;

@@ -27,6 +27,7 @@ bool in_binding_pass(uvec2 piece, uint pass) { return (piece.x >> 16) == pass; }
 
 vec4 decode_four(uint format, uint low, uint high) {
   if (format == FORMAT_F16) {
+    if (UNPACK_HALF != 0u) return vec4(unpackHalf2x16(low), unpackHalf2x16(high));
     return vec4(half_to_float(low & 0xFFFFu), half_to_float(low >> 16), half_to_float(high & 0xFFFFu),
                 half_to_float(high >> 16));
   }

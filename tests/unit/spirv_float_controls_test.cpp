@@ -18,7 +18,8 @@ namespace moevk::unit {
 namespace {
 
 constexpr uint32_t kOpExtension = 10, kOpEntryPoint = 15, kOpExecutionMode = 16, kOpCapability = 17;
-constexpr uint32_t kCapabilityInfNan = 4466, kCapabilityRte = 4467, kModeInfNan = 4461, kModeRte = 4462;
+constexpr uint32_t kCapabilityHalf = 4464, kCapabilityInfNan = 4466, kCapabilityRte = 4467;
+constexpr uint32_t kModeHalf = 4459, kModeInfNan = 4461, kModeRte = 4462;
 
 struct Module {
   std::string name;
@@ -36,13 +37,16 @@ std::vector<Module> modules() {
   return all;
 }
 
-std::vector<uint32_t> patched(const Module& m, bool rte, bool inf_nan) {
-  return with_float_controls(m.words.data(), m.words.size(), rte, inf_nan);
+std::vector<uint32_t> patched(const Module& m, const FloatControls& controls) {
+  return with_float_controls(m.words.data(), m.words.size(), controls);
 }
 
+// Each alone, and all.
+const FloatControls kAsked[] = {{true, false, false}, {false, true, false}, {false, false, true}, {true, true, true}};
+
 bool is_ours(const SpirvInstruction& i) {
-  if (i.op == kOpCapability) return i.operands[0] == kCapabilityRte || i.operands[0] == kCapabilityInfNan;
-  if (i.op == kOpExecutionMode) return i.operands[1] == kModeRte || i.operands[1] == kModeInfNan;
+  if (i.op == kOpCapability) return i.operands[0] >= kCapabilityHalf && i.operands[0] <= kCapabilityRte;
+  if (i.op == kOpExecutionMode) return i.operands[1] >= kModeHalf && i.operands[1] <= kModeRte;
   return i.op == kOpExtension &&
          std::strcmp(reinterpret_cast<const char*>(i.operands.data()), "SPV_KHR_float_controls") == 0;
 }
@@ -61,14 +65,14 @@ int section(uint32_t op) {
 }
 
 TEST(SpirvFloatControls, NothingAskedNothingChanged) {
-  for (const Module& m : modules()) EXPECT_EQ(patched(m, false, false), m.words) << m.name;
+  for (const Module& m : modules()) EXPECT_EQ(patched(m, {}), m.words) << m.name;
 }
 
 TEST(SpirvFloatControls, WordsStandInTheirSections) {
   for (const Module& m : modules()) {
-    for (const auto& [rte, inf_nan] : {std::pair{true, false}, {false, true}, {true, true}}) {
+    for (const FloatControls& asked : kAsked) {
       SCOPED_TRACE(m.name);
-      const std::vector<uint32_t> words = patched(m, rte, inf_nan);
+      const std::vector<uint32_t> words = patched(m, asked);
       EXPECT_TRUE(std::equal(words.begin(), words.begin() + 5, m.words.begin())) << "the header stays";
       const SpirvModule before(m.words.data(), m.words.size()), after(words.data(), words.size());
       std::vector<uint32_t> capabilities, modes;
@@ -90,14 +94,21 @@ TEST(SpirvFloatControls, WordsStandInTheirSections) {
         if (i.op == kOpExtension) ++extensions;
         if (i.op != kOpExecutionMode) continue;
         modes.push_back(i.operands[1]);
-        EXPECT_EQ(i.operands, (std::vector<uint32_t>{entry, i.operands[1], 32}));
+        EXPECT_EQ(i.operands, (std::vector<uint32_t>{entry, i.operands[1], i.operands[1] == kModeHalf ? 16u : 32u}));
       }
       EXPECT_EQ(rest, before.instructions().size());
       EXPECT_EQ(extensions, 1u);
-      EXPECT_EQ(std::count(capabilities.begin(), capabilities.end(), kCapabilityRte), rte ? 1 : 0);
-      EXPECT_EQ(std::count(capabilities.begin(), capabilities.end(), kCapabilityInfNan), inf_nan ? 1 : 0);
-      EXPECT_EQ(std::count(modes.begin(), modes.end(), kModeRte), rte ? 1 : 0);
-      EXPECT_EQ(std::count(modes.begin(), modes.end(), kModeInfNan), inf_nan ? 1 : 0);
+      std::vector<uint32_t> all_capabilities, all_modes;
+      const auto expect = [&](bool is_asked, uint32_t capability, uint32_t mode) {
+        if (!is_asked) return;
+        all_capabilities.push_back(capability);
+        all_modes.push_back(mode);
+      };
+      expect(asked.round_to_even, kCapabilityRte, kModeRte);
+      expect(asked.keep_inf_nan, kCapabilityInfNan, kModeInfNan);
+      expect(asked.keep_half_subnormals, kCapabilityHalf, kModeHalf);
+      EXPECT_EQ(capabilities, all_capabilities);
+      EXPECT_EQ(modes, all_modes);
     }
   }
 }
@@ -113,11 +124,11 @@ TEST(SpirvFloatControls, TheValidatorTakesThem) {
     return std::system(("'" + validator + "' --target-env vulkan1.1 '" + path + "' > '" + path + ".log' 2>&1").c_str());
   };
   for (const Module& m : modules()) {
-    for (const auto& [rte, inf_nan] : {std::pair{true, false}, {false, true}, {true, true}}) {
-      EXPECT_EQ(validate(patched(m, rte, inf_nan)), 0) << m.name << ": " << read_text(folder.path() / "module.spv.log");
+    for (const FloatControls& asked : kAsked) {
+      EXPECT_EQ(validate(patched(m, asked)), 0) << m.name << ": " << read_text(folder.path() / "module.spv.log");
     }
   }
-  std::vector<uint32_t> broken = patched(modules().front(), true, true);
+  std::vector<uint32_t> broken = patched(modules().front(), kAsked[3]);
   broken[5] = 1u << 16 | 0xFFFF;
   EXPECT_NE(validate(broken), 0) << "the validator takes anything";
 }
