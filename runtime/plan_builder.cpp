@@ -22,7 +22,7 @@ uint32_t routed_tokens_per_group(const LayerSpec& spec, uint32_t tokens) {
       used += spec.desc.experts * probability;
       passes += spec.desc.experts * probability * std::ceil(static_cast<double>(n) / together);
     }
-    if (passes <= 1.1 * used) return together;
+    if (passes <= 1.25 * used) return together;
   }
   return most;
 }

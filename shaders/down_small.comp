@@ -98,9 +98,11 @@ void serve_expert(uint leader, uint first_row) {
     for (uint i = 0u; i < kSums + kSquares; ++i) sums[i] = 0.0;
     for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
       vec4 ha[TOKENS_PER_GROUP], hb[TOKENS_PER_GROUP];
+      uvec4 fetched[kRowsPerGroup];
+      for (uint r = 0u; r < kRowsPerGroup; ++r) fetched[r] = fetch_weights(format, piece, weight_rows[r], chunk);
       for (uint r = 0u; r < kRowsPerGroup; ++r) {
         vec4 wa, wb;
-        load_weights(format, piece, weight_rows[r], s.chunks, chunk, wa, wb);
+        load_weights(format, fetched[r], piece, weight_rows[r], s.chunks, chunk, wa, wb);
         if (kProjects) scale_by_norm(chunk, wa, wb);
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
           if (TOKENS_PER_GROUP > 2u && i >= count) break;  // uniform

@@ -35,7 +35,7 @@ const uint kSharedUpRange = SHARED_UP_FORMAT / FORMAT_RANGE;
 #include "small_tokens.glsl"
 
 shared float lane_sums[2u * kSums * kStride];  // [up or gate, row, token][invocation]
-shared uint routes_of_expert[MAX_SORT_ROUTES / 32u];  // bit per route
+shared uint routes_of_expert[MAX_SMALL_TOKENS * MAX_SLOTS / 32u];  // bit per route
 
 // Each invocation looks at 32 routes.
 void find_routes(int expert) {
@@ -120,10 +120,17 @@ void main() {
     }
     for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
       vec4 xa[TOKENS_PER_GROUP], xb[TOKENS_PER_GROUP];
+      uvec4 up_fetched[kRowsPerGroup], gate_fetched[kRowsPerGroup];
+      for (uint r = 0u; r < kRowsPerGroup; ++r) {
+        up_fetched[r] = fetch_weights(up_format, up_piece, up_rows[r], chunk);
+        if (GATED != 0u) gate_fetched[r] = fetch_weights(gate_format, gate_piece, gate_rows[r], chunk);
+      }
       for (uint r = 0u; r < kRowsPerGroup; ++r) {
         vec4 gate_a, gate_b, up_a, up_b;
-        load_weights(up_format, up_piece, up_rows[r], s.chunks, chunk, up_a, up_b);
-        if (GATED != 0u) load_weights(gate_format, gate_piece, gate_rows[r], s.chunks, chunk, gate_a, gate_b);
+        load_weights(up_format, up_fetched[r], up_piece, up_rows[r], s.chunks, chunk, up_a, up_b);
+        if (GATED != 0u) {
+          load_weights(gate_format, gate_fetched[r], gate_piece, gate_rows[r], s.chunks, chunk, gate_a, gate_b);
+        }
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
           if (TOKENS_PER_GROUP > 2u && i >= count) break;  // uniform
           if (r == 0u) LOAD_ACTIVATIONS(x_rows[i], chunk, s.chunks, xa[i], xb[i])

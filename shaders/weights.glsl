@@ -40,18 +40,24 @@ uint row_units(uint format, uint chunks) {
   return (block_row_bytes(format, chunks) + 15u) / 16u;
 }
 
-// Elements 8 * chunk .. 8 * chunk + 7 of the row of `chunks` chunks that starts at unit `row`.
-void load_weights(uint format, uvec2 piece, uint row, uint chunks, uint chunk, out vec4 a, out vec4 b) {
+// Elements 8 * chunk .. 8 * chunk + 7 of the row of `chunks` chunks that starts at unit `row`. Those of 16 bits come in
+// two parts, so that a kernel can ask for several rows before it waits for the first.
+uvec4 fetch_weights(uint format, uvec2 piece, uint row, uint chunk) {
+  return HAS_FORMAT(FORMAT_F16) || HAS_FORMAT(FORMAT_BF16) ? weight_unit(piece, row + chunk) : uvec4(0u);
+}
+void load_weights(uint format, uvec4 fetched, uvec2 piece, uint row, uint chunks, uint chunk, out vec4 a, out vec4 b) {
   if (HAS_FORMAT(FORMAT_F32)) {
     a = uintBitsToFloat(weight_unit(piece, row + 2u * chunk));
     b = uintBitsToFloat(weight_unit(piece, row + 2u * chunk + 1u));
   } else if (HAS_FORMAT(FORMAT_F16) || HAS_FORMAT(FORMAT_BF16)) {
-    uvec4 words = weight_unit(piece, row + chunk);
-    a = decode_four(format, words.x, words.y);
-    b = decode_four(format, words.z, words.w);
+    a = decode_four(format, fetched.x, fetched.y);
+    b = decode_four(format, fetched.z, fetched.w);
   } else {
     load_blocks(format, piece, 4u * row, chunks, chunk, a, b);
   }
+}
+void load_weights(uint format, uvec2 piece, uint row, uint chunks, uint chunk, out vec4 a, out vec4 b) {
+  load_weights(format, fetch_weights(format, piece, row, chunk), piece, row, chunks, chunk, a, b);
 }
 
 // acc + <wa, xa> + <wb, xb> in a fixed order.

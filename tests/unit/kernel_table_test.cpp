@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "runtime/plan.h"
 #include "tests/unit/spirv_module.h"
@@ -60,27 +61,41 @@ TEST(KernelTable, ConstantsThatAKernelReadsAreListed) {
   }
 }
 
+// As its execution mode says, or the specialization constant INVOCATIONS where the kernel reads that.
 TEST(KernelTable, WorkgroupSize) {
-  constexpr uint32_t kOpExecutionMode = 16, kModeLocalSize = 17;
+  constexpr uint32_t kOpExecutionMode = 16, kModeLocalSize = 17, kOpSpecConstantComposite = 51, kOpDecorate = 71;
+  constexpr uint32_t kSpecId = 1, kBuiltIn = 11, kWorkgroupSize = 25;
+  const auto invocations = static_cast<uint32_t>(Constant::kInvocations);
+  EXPECT_EQ(kConstantDefaults[invocations], kNumberWorkgroup);
   for (const Variant& v : variants()) {
-    size_t found = 0;
+    const bool chosen = (v.info->constants >> invocations & 1) != 0;
+    size_t modes = 0, sizes = 0;
+    std::set<uint32_t> specialised;  // ids of INVOCATIONS
+    uint32_t size_id = 0;
     for (const SpirvInstruction& i : v.module.instructions()) {
+      if (i.op == kOpDecorate && i.operands[1] == kSpecId && i.operands[2] == invocations) {
+        specialised.insert(i.operands[0]);
+      }
+      if (i.op == kOpDecorate && i.operands[1] == kBuiltIn && i.operands[2] == kWorkgroupSize) size_id = i.operands[0];
+      if (i.op == kOpSpecConstantComposite && i.operands[1] == size_id) sizes += specialised.count(i.operands[2]);
       if (i.op != kOpExecutionMode || i.operands[1] != kModeLocalSize) continue;
-      ++found;
+      ++modes;
+      if (chosen) continue;
       EXPECT_EQ(i.operands, (std::vector<uint32_t>{i.operands[0], kModeLocalSize, kNumberWorkgroup, 1, 1}))
           << v.info->name;
     }
-    EXPECT_EQ(found, 1u) << v.info->name;
+    EXPECT_EQ(modes, 1u) << v.info->name;
+    EXPECT_EQ(sizes, chosen ? 1u : 0u) << v.info->name;
   }
 }
 
 // What the reader of modules finds, by hand, of the arrays as the kernels declare them:
 //   route           keys 2176 + best_key, best_id, lane_value 3 x 128 + norm_partial 128, and for each token of a
 //                   block chosen 40 + lane_sums 129
-//   gate_up_small   lane_sums 2 x 129 for each of rows x tokens, members 1 a token, member_count, next_route
-//   down_small      lane_sums 129 for each of rows x tokens, members, the two, leaders 1024 / 32, and route_out, 1 or
-//                   rows x 4 for each route that it combines: 512 with 8 tokens, 40 a token with fewer; as a
-//                   projection 129 more a token for its squares, and 16 routes
+//   gate_up_small   lane_sums 2 x 129 for each of rows x tokens, routes_of_expert 16 x 40 / 32
+//   down_small      lane_sums 129 for each of rows x tokens, links 16 x 40 with 8 tokens, 40 a token with fewer, and
+//                   route_out, 1 or rows x 4 for each route that it combines: 512 with 8 tokens, 40 a token with fewer;
+//                   as a projection 129 more a token for its squares, 1 link and 16 routes
 //   gate_up_tile    row_tile 16 x 33, up_tile 16 x 65, gate_tile 16 x 65 or 1
 //   down_tile       row_tile 16 x 33, down_tile 16 x 65, row_squares 1, as a projection 32 x 2
 TEST(KernelTable, SharedMemoryByHand) {
@@ -92,15 +107,15 @@ TEST(KernelTable, SharedMemoryByHand) {
     set(Constant::kTokensPerGroup, tokens);
     EXPECT_EQ(floats(KernelId::kRoute), 2176 + 3 * 128 + 128 + tokens * (40 + 129));
     const uint32_t rows = tokens <= 2 ? 4 : tokens == 4 ? 2 : 1;  // of a group; a workgroup has 4
-    const uint32_t routes = tokens == 8 ? 512 : tokens * 40;
-    EXPECT_EQ(floats(KernelId::kGateUpSmall), 2 * rows * tokens * 129 + tokens + 2);
+    const uint32_t routes = tokens == 8 ? 512 : tokens * 40, links = tokens == 8 ? 640 : tokens * 40;
+    EXPECT_EQ(floats(KernelId::kGateUpSmall), 2 * rows * tokens * 129 + 20);
     set(Constant::kCombine, 1);
     set(Constant::kLatent, kNumberLatentProjection);
-    EXPECT_EQ(floats(KernelId::kDownSmall), (rows + 1) * tokens * 129 + tokens + 2 + 32 + 16 * rows * 4);
+    EXPECT_EQ(floats(KernelId::kDownSmall), (rows + 1) * tokens * 129 + 1 + 16 * rows * 4);
     set(Constant::kLatent, 0);
-    EXPECT_EQ(floats(KernelId::kDownSmall), rows * tokens * 129 + tokens + 2 + 32 + routes * rows * 4);
+    EXPECT_EQ(floats(KernelId::kDownSmall), rows * tokens * 129 + links + routes * rows * 4);
     set(Constant::kCombine, 0);
-    EXPECT_EQ(floats(KernelId::kDownSmall), rows * tokens * 129 + tokens + 2 + 32 + 1);
+    EXPECT_EQ(floats(KernelId::kDownSmall), rows * tokens * 129 + links + 1);
   }
   EXPECT_EQ(floats(KernelId::kGateUpTile), 16u * 33 + 2 * 16 * 65);
   set(Constant::kGated, 0);

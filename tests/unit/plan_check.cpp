@@ -183,6 +183,10 @@ class Checker {
              std::string(region_name(region)) + " has " + number(bytes(region)) + " of " + number(needed) + " bytes");
     };
     const bool small = d.kernel == KernelId::kGateUpSmall || d.kernel == KernelId::kDownSmall;
+    if (small) {
+      const uint32_t invocations = d.constants[static_cast<size_t>(Constant::kInvocations)];
+      expect(invocations == 32 || invocations == 64 || invocations == kNumberWorkgroup, "not 8, 16 or 32 lanes a row");
+    }
     const uint32_t together = d.constants[static_cast<size_t>(Constant::kTokensPerGroup)];
     if (d.weight_set == WeightSet::kGateUp) {
       const auto p = push<GateUpPush>(d);
@@ -199,6 +203,8 @@ class Checker {
       else
         expect(p.routes <= (together == 8 ? kNumberMaxFusedRoutes : together * kNumberMaxSlots),
                "combines too many routes");
+      expect(!small || p.routes <= (together == 8 ? kNumberMaxSmallTokens : together) * kNumberMaxSlots,
+             "links too many routes");
       const bool to_latent = d.constants[static_cast<size_t>(Constant::kCombine)] != 0 && spec_.latent();
       const uint64_t rows = std::max<uint64_t>(p.hidden, to_latent ? p.out_stride : 0);  // padding is written, too
       expect(!small || uint64_t{d.grid[0]} * small_rows(d) >= rows, "the grid does not reach every row");
