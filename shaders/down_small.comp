@@ -97,7 +97,7 @@ void serve_expert(uint leader, uint first_row) {
     for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) h_rows[i] = members[i] * p.h_stride4;
     for (uint i = 0u; i < kSums + kSquares; ++i) sums[i] = 0.0;
     for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
-      vec4 ha[TOKENS_PER_GROUP], hb[TOKENS_PER_GROUP];
+      vec4 ha[kHeld], hb[kHeld];
       uvec4 fetched[kRowsPerGroup];
       for (uint r = 0u; r < kRowsPerGroup; ++r) fetched[r] = fetch_weights(format, piece, weight_rows[r], chunk);
       for (uint r = 0u; r < kRowsPerGroup; ++r) {
@@ -105,11 +105,12 @@ void serve_expert(uint leader, uint first_row) {
         load_weights(format, fetched[r], piece, weight_rows[r], s.chunks, chunk, wa, wb);
         if (kProjects) scale_by_norm(chunk, wa, wb);
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-          if (TOKENS_PER_GROUP > 2u && i >= count) break;  // uniform
-          if (r == 0u) LOAD_ACTIVATIONS(h_rows[i], chunk, s.chunks, ha[i], hb[i])
+          if ((TOKENS_PER_GROUP > 2u || !kHolds) && i >= count) break;  // uniform
+          uint held = kHolds ? i : 0u;
+          if (r == 0u || !kHolds) LOAD_ACTIVATIONS(h_rows[i], chunk, s.chunks, ha[held], hb[held])
           uint at = r * TOKENS_PER_GROUP + i;
-          sums[at] = dot8(sums[at], wa, wb, ha[i], hb[i]);
-          if (kProjects && r == 0u) sums[kSums + i] = dot8(sums[kSums + i], ha[i], hb[i], ha[i], hb[i]);
+          sums[at] = dot8(sums[at], wa, wb, ha[held], hb[held]);
+          if (kProjects && r == 0u) sums[kSums + i] = dot8(sums[kSums + i], ha[held], hb[held], ha[held], hb[held]);
         }
       }
     }

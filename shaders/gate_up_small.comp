@@ -119,7 +119,7 @@ void main() {
       ups[i] = 0.0;
     }
     for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
-      vec4 xa[TOKENS_PER_GROUP], xb[TOKENS_PER_GROUP];
+      vec4 xa[kHeld], xb[kHeld];
       uvec4 up_fetched[kRowsPerGroup], gate_fetched[kRowsPerGroup];
       for (uint r = 0u; r < kRowsPerGroup; ++r) {
         up_fetched[r] = fetch_weights(up_format, up_piece, up_rows[r], chunk);
@@ -132,11 +132,12 @@ void main() {
           load_weights(gate_format, gate_fetched[r], gate_piece, gate_rows[r], s.chunks, chunk, gate_a, gate_b);
         }
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-          if (TOKENS_PER_GROUP > 2u && i >= count) break;  // uniform
-          if (r == 0u) LOAD_ACTIVATIONS(x_rows[i], chunk, s.chunks, xa[i], xb[i])
+          if ((TOKENS_PER_GROUP > 2u || !kHolds) && i >= count) break;  // uniform
+          uint held = kHolds ? i : 0u;
+          if (r == 0u || !kHolds) LOAD_ACTIVATIONS(x_rows[i], chunk, s.chunks, xa[held], xb[held])
           uint at = r * TOKENS_PER_GROUP + i;
-          ups[at] = dot8(ups[at], up_a, up_b, xa[i], xb[i]);
-          if (GATED != 0u) gates[at] = dot8(gates[at], gate_a, gate_b, xa[i], xb[i]);
+          ups[at] = dot8(ups[at], up_a, up_b, xa[held], xb[held]);
+          if (GATED != 0u) gates[at] = dot8(gates[at], gate_a, gate_b, xa[held], xb[held]);
         }
       }
     }

@@ -15,6 +15,11 @@ const uint kSums = kRowsPerGroup * TOKENS_PER_GROUP;
 const uint kStride = INVOCATIONS + 1u;
 const bool kProjects = LATENT == LATENT_PROJECTION;
 
+// Whether a token's columns are read once for all rows of a group. In int8 precision they are not: what it takes to
+// round them would be unrolled for each token, and registers run out.
+const bool kHolds = kRowsPerGroup > 1u && PRECISION != 2u;
+const uint kHeld = kHolds ? TOKENS_PER_GROUP : 1u;
+
 uint next_member(uint route);  // the next route of the same expert; p.routes or more: there is none
 
 // Routes of one expert from `route` on, at most TOKENS_PER_GROUP, and where the next pass begins. What is over in
