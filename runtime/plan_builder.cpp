@@ -126,6 +126,11 @@ Dispatch PlanBuilder::dispatch(KernelId kernel, std::string why) const {
   d.kernel = kernel;
   std::copy_n(kConstantDefaults, kConstantCount, d.constants.begin());
   d.why = std::move(why);
+  set(&d, Constant::kUnpackHalf, caps_.unpack_half != 0 ? 1 : 0);
+  // Lanes that share a row of the small-token kernels are those that run together: on a processor's 8 a row is one
+  // stream of memory, on a GPU's 32 a load takes whole cache lines.
+  const uint32_t lanes = caps_.subgroup_size <= 8 ? 8 : caps_.subgroup_size <= 16 ? 16 : 32;
+  set(&d, Constant::kInvocations, kNumberGroups * lanes);
   return d;
 }
 

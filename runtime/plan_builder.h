@@ -58,7 +58,6 @@ class PlanBuilder {
   DownPush down_push() const;
   bool fuses_combine();
   void set_formats(Dispatch* d) const;
-  void set_device(Dispatch* d) const;
   void estimate_matmul(Dispatch* d, bool gate_up, size_t passes) const;
   // plan_latent.cpp
   void latent_down();

@@ -123,15 +123,6 @@ void PlanBuilder::set_formats(Dispatch* d) const {
   set(d, Constant::kGated, spec_.gated ? 1 : 0);
   set(d, Constant::kLatent, spec_.latent() ? kNumberExpertsInLatent : 0);
   set(d, Constant::kPrecision, spec_.desc.precision);
-  set_device(d);
-}
-
-// What the device decides in a matmul. Lanes that share a row of the small-token kernels are those that run together:
-// on a processor's 8 a row is one stream of memory, on a GPU's 32 a load takes whole cache lines.
-void PlanBuilder::set_device(Dispatch* d) const {
-  set(d, Constant::kUnpackHalf, caps_.unpack_half != 0 ? 1 : 0);
-  const uint32_t lanes = caps_.subgroup_size <= 8 ? 8 : caps_.subgroup_size <= 16 ? 16 : 32;
-  set(d, Constant::kInvocations, kNumberGroups * lanes);
 }
 
 void PlanBuilder::estimate_matmul(Dispatch* d, bool gate_up, size_t passes) const {

@@ -32,7 +32,6 @@ Dispatch PlanBuilder::projection(WeightSet weights, size_t pass, const char* why
   }
   set(&d, Constant::kLatent, kNumberLatentProjection);
   set(&d, Constant::kPrecision, spec_.desc.precision);
-  set_device(&d);
   set(&d, down ? Constant::kUpFormat : Constant::kDownFormat, kernel_format(down ? latent.up : latent.down));
   d.weight_set = weights;
   d.binding_pass = static_cast<uint32_t>(pass);
