@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// In:  see peer_inputs.h.
-// Out: see peer_inputs.h.
-// Why: see peer_inputs.h.
+// A bias in the router's first column, tokens drawn until their routes are clear (see peer_inputs.h).
 #include "bench/peer_inputs.h"
 
 #include <algorithm>

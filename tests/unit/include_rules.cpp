@@ -149,7 +149,8 @@ const std::vector<Rule>& rules() {
       {"hosts/", true, true, true, together({kAbi, kLoader, {"hosts/"}})},
       {"bench/", true, true, true, together({host, {"bench/", "tools/"}})},
       // A peer's public C headers; its libraries are opened at run time.
-      {"bench/ggml_", true, true, true, together({host, {"bench/", "ggml.h", "ggml-alloc.h", "ggml-backend.h"}})},
+      {"bench/ggml_", true, true, true,
+       together({host, {"bench/", "tests/support/", "ggml.h", "ggml-alloc.h", "ggml-backend.h"}})},
       // Hosts that run on Vulkan themselves.
       {"bench/encode_cost.cpp", true, true, true, together({host, kVulkanAbi, kVulkan, {"bench/", "tests/"}})},
       {"bench/device_peak", true, true, true, together({host, kVulkanAbi, kVulkan, {"device_peak_comp.h", "tests/"}})},
