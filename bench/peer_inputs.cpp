@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <stdexcept>
 
@@ -78,17 +77,6 @@ uint64_t distinct_experts(const std::vector<float>& x, const std::vector<float>&
     for (auto expert = order.begin(); expert != last; ++expert) used[*expert] = true;
   }
   return static_cast<uint64_t>(std::count(used.begin(), used.end(), true));
-}
-
-double normalized_error(const std::vector<float>& values, const std::vector<float>& truth) {
-  double error = 0, size = 0;
-  for (size_t i = 0; i < truth.size(); ++i) {
-    const double difference = static_cast<double>(values[i]) - truth[i];
-    error += difference * difference;
-    size += static_cast<double>(truth[i]) * truth[i];
-  }
-  const double result = error / size;
-  return std::isfinite(result) ? result : std::numeric_limits<double>::infinity();
 }
 
 }  // namespace moevk::bench
