@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// In:  see ggml_layer.h.
-// Out: see ggml_layer.h.
-// Why: see ggml_layer.h.
+// llama.cpp's graph of a softmax-routed MoE layer, node by node, run by ggml's scheduler (see ggml_layer.h).
 #include "bench/ggml_layer.h"
 
 #include <algorithm>

@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "bench/ggml_layer.h"
+#include "bench/normalized_error.h"
 #include "bench/peer_inputs.h"
 #include "bench/peer_rows.h"
 #include "tools/moevk/bench_case.h"

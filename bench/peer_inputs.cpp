@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// In:  see peer_inputs.h.
-// Out: see peer_inputs.h.
-// Why: see peer_inputs.h.
+// A bias in the router's first column, tokens drawn until their routes are clear (see peer_inputs.h).
 #include "bench/peer_inputs.h"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <stdexcept>
 
@@ -80,17 +77,6 @@ uint64_t distinct_experts(const std::vector<float>& x, const std::vector<float>&
     for (auto expert = order.begin(); expert != last; ++expert) used[*expert] = true;
   }
   return static_cast<uint64_t>(std::count(used.begin(), used.end(), true));
-}
-
-double normalized_error(const std::vector<float>& values, const std::vector<float>& truth) {
-  double error = 0, size = 0;
-  for (size_t i = 0; i < truth.size(); ++i) {
-    const double difference = static_cast<double>(values[i]) - truth[i];
-    error += difference * difference;
-    size += static_cast<double>(truth[i]) * truth[i];
-  }
-  const double result = error / size;
-  return std::isfinite(result) ? result : std::numeric_limits<double>::infinity();
 }
 
 }  // namespace moevk::bench

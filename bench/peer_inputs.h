@@ -29,7 +29,4 @@ std::vector<float> routed_tokens(uint64_t tokens, const std::vector<float>& rout
 uint64_t distinct_experts(const std::vector<float>& x, const std::vector<float>& router, uint64_t hidden,
                           uint64_t top_k);
 
-// Sum of squared differences over the sum of squares of `truth`: ggml's measure. Infinite if anything is not finite.
-double normalized_error(const std::vector<float>& values, const std::vector<float>& truth);
-
 }  // namespace moevk::bench

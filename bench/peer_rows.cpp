@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// In:  see peer_rows.h.
-// Out: see peer_rows.h.
-// Why: see peer_rows.h.
+// Medians beside each other, and their ratio (see peer_rows.h).
 #include "bench/peer_rows.h"
 
 #include <algorithm>

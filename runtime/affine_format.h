@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Affine formats as data: weight = (code - zero point) * scale. Codes are integers of 2, 4 or 8 bits, fp8 or fp4;
-// scales and zero points are tensors of their own, as ONNX QMoE, GPTQ, AWQ, DeepSeek-V3's fp8 and gpt-oss's MXFP4 have them. Upload puts them behind
-// a row's codes, each plane in whole words, so that one row is all that a kernel reads:
+// scales and zero points are tensors of their own, as ONNX QMoE, GPTQ, AWQ, DeepSeek-V3's fp8 and gpt-oss's MXFP4 have
+// them. Upload puts them behind a row's codes, each plane in whole words, so that one row is all that a kernel reads:
 //
 //   codes, low bits first | scales of the row's groups | zero points of the groups, low bits first | zeros to a word
 #pragma once

@@ -149,7 +149,7 @@ Status WeightUpload::add_tensor(const moe_tensor_source& source) {
     MOE_ASSIGN_OR_RETURN(tensor.format, weight_format(source.format, "source.format"));
     if (is_plain(tensor.format) || is_affine(tensor.format)) return invalid("source.format", "names no block format");
     if (tensor.columns % block_elements(tensor.format) != 0) {
-      return invalid("source.format", std::string(format_name(tensor.format)) + " has blocks of " +
+      return invalid("source.format", format_name(tensor.format) + " has blocks of " +
                                           std::to_string(block_elements(tensor.format)) + " weights; a row of " +
                                           std::to_string(tensor.columns) + " is no multiple of that");
     }

@@ -124,7 +124,8 @@ ggml_oracle() {
     return
   fi
   on_lab_hosts
-  expect "every test passes" env "MOEVK_GGML_LIBRARY=$library" "${loader[@]}" build/release/bin/ggml_oracle --gtest_brief=1
+  expect "every test passes" env "MOEVK_GGML_LIBRARY=$library" "${loader[@]}" \
+    build/release/bin/ggml_oracle --gtest_brief=1
   end
 }
 
@@ -150,7 +151,8 @@ quantised_files() {
       printf '   FAIL: llama-quantize %s\n%s\n' "$type" "$(tail -n 3 "$logs/quantise.log")"
       continue
     fi
-    expect "$type" env "${environment[@]}" build/release/bin/moevk --library "$repo/$library" run "$file" --tokens 18 --device llvmpipe
+    expect "$type" env "${environment[@]}" build/release/bin/moevk --library "$repo/$library" run "$file" \
+      --tokens 18 --device llvmpipe
   done
   rm -f "$file"
   end

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
 //
-// Weights whose scales and zero points are tensors of their own: what list_tensors says of them, what is refused and can
-// be mended, and that a transaction which was mended gives the right layer.
-#include <algorithm>
-#include <cstring>
+// Weights whose scales and zero points are tensors of their own: what list_tensors says of them, what is refused and
+// can be mended, and that a transaction which was mended gives the right layer.
+#include <cstddef>
+#include <iterator>
+#include <string>
+#include <vector>
 
-#include "tests/abi/abi_fixture.h"
+#include "tests/abi/weights_fixture.h"
 #include "tests/conformance/random_layer.h"
 
 namespace moe_abi_tests {
 namespace {
 
 using moe_conformance::LayerCase;
-using moe_conformance::PackedTensor;
 
 constexpr uint32_t kRows = 32, kColumns = 48;
 
@@ -29,70 +30,15 @@ LayerCase affine_layer() {
   return c;
 }
 
-class AffineWeightsTest : public AbiDeviceTest {
+class AffineWeightsTest : public OpenUploadTest {
  protected:
-  void SetUp() override {
-    small_ = affine_layer();
-    AbiDeviceTest::SetUp();
-    if (IsSkipped() || HasFatalFailure()) return;
-    before_ = statistics();
-    EXPECT_WORKS(api().begin_weights(device_, &small_.desc, nullptr, &upload_, &error));
-  }
-  void TearDown() override {
-    if (upload_ != nullptr) {
-      api().cancel_weights(upload_);
-      EXPECT_EQ(statistics().allocated_bytes, before_.allocated_bytes);
-      EXPECT_EQ(statistics().live_objects, before_.live_objects);
-    }
-    AbiDeviceTest::TearDown();
-  }
+  AffineWeightsTest() { small_ = affine_layer(); }
 
-  moe_tensor_source good(const std::string& name) const {
-    moe_tensor_source source = MOE_INIT(moe_tensor_source);
-    const PackedTensor& t =
-        *std::find_if(tensors_.begin(), tensors_.end(), [&](const auto& x) { return x.name == name; });
-    source.name = t.name.c_str();
-    source.dtype = t.dtype;
-    source.memory = t.bytes.data();
-    source.bytes = t.bytes.size();
-    return source;
-  }
-  void add(const moe_tensor_source& source) { EXPECT_WORKS(api().add_tensor(upload_, &source, &error)); }
   void refused(const moe_tensor_source& source, moe_status code, const char* argument, const char* words) {
     moe_error error = dirty_error();
     const moe_status status = api().add_tensor(upload_, &source, &error);
     EXPECT_TRUE(failed_with(status, error, code, argument, words)) << source.name;
   }
-  void commit_and_check() {
-    moe_layer* layer = nullptr;
-    EXPECT_WORKS(api().commit_weights(upload_, &layer, &error));
-    ASSERT_NE(layer, nullptr);
-    upload_ = nullptr;
-    layers_.push_back(layer);
-    std::vector<float> y(5 * kColumns);
-    const auto view = [](const float* data) {
-      moe_view result = MOE_INIT(moe_view);
-      result.rows = 5;
-      result.columns = kColumns;
-      result.host = const_cast<float*>(data);
-      return result;
-    };
-    const moe_view x_view = view(small_.inputs.x.data()), y_view = view(y.data());
-    moe_call_args args = MOE_INIT(moe_call_args);
-    args.tokens = 5;
-    args.x = &x_view;
-    args.y = &y_view;
-    moe_context* context = make_context();
-    uint64_t value = 0;
-    EXPECT_WORKS(api().forward(context, layer, &args, &error));
-    EXPECT_WORKS(api().flush(context, &value, &error));
-    EXPECT_WORKS(api().wait(context, value, UINT64_MAX, &error));
-    expect_right(y);
-  }
-
-  moe_upload* upload_ = nullptr;
-  moe_statistics before_{};
-  std::vector<PackedTensor> tensors_ = pack_tensors(affine_layer());
 };
 MOE_ON_BOTH_DEVICES(AffineWeightsTest);
 
@@ -144,9 +90,7 @@ TEST_P(AffineWeightsTest, CodesBeforeTheirPartsAreRefusedAndMayComeAgain) {
   rest.bytes /= 2;
   rest.memory = static_cast<const std::byte*>(gate.memory) + rest.bytes;
   add(rest);
-  for (const PackedTensor& t : tensors_) {
-    if (t.name.rfind("experts.gate", 0) != 0) add(good(t.name));
-  }
+  add_all_but("experts.gate");
   commit_and_check();
 }
 
@@ -181,8 +125,7 @@ TEST_P(AffineWeightsTest, MalformedPartsAreRefused) {
 
 // Bound in the wrong order: parts are copied first. Codes cannot be used where they lie.
 TEST_P(AffineWeightsTest, BindingsAreCopiedPartsFirst) {
-  api().cancel_weights(upload_);
-  upload_ = nullptr;
+  cancel();
   std::vector<moe_tensor_binding> bindings;
   for (const char* name : {"experts.down", "experts.down.scale"}) {
     const moe_tensor_source source = good(name);
@@ -202,10 +145,8 @@ TEST_P(AffineWeightsTest, BindingsAreCopiedPartsFirst) {
   EXPECT_FAILS(UNSUPPORTED, "upload.bindings", "experts.down",
                api().begin_weights(device_, &small_.desc, &desc, &upload_, &error));
   bindings[0].flags = 0;
-  EXPECT_WORKS(api().begin_weights(device_, &small_.desc, &desc, &upload_, &error));
-  for (const PackedTensor& t : tensors_) {
-    if (t.name.rfind("experts.down", 0) != 0) add(good(t.name));
-  }
+  begin(&desc);
+  add_all_but("experts.down");
   commit_and_check();
 }
 

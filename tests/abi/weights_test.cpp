@@ -3,102 +3,25 @@
 // The weight transaction: what is refused, what can be mended, what only cancel ends; sources that
 // fail. A transaction that went wrong leaves no memory behind, and one that was mended gives the
 // right layer.
-#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 
-#include "tests/abi/abi_fixture.h"
+#include "tests/abi/weights_fixture.h"
 #include "tests/support/system.h"
 
 namespace moe_abi_tests {
 namespace {
 
-using moe_conformance::PackedTensor;
-
-class WeightsTest : public AbiDeviceTest {
+class WeightsTest : public OpenUploadTest {
  protected:
-  void SetUp() override {
-    AbiDeviceTest::SetUp();
-    if (IsSkipped() || HasFatalFailure()) return;
-    before_ = statistics();
-    begin();
-  }
-  void TearDown() override {
-    cancel();
-    AbiDeviceTest::TearDown();
-  }
-
-  void begin(const moe_upload_desc* upload = nullptr) {
-    EXPECT_WORKS(api().begin_weights(device_, &small_.desc, upload, &upload_, &error));
-    ASSERT_NE(upload_, nullptr);
-  }
-  // Ends the transaction; nothing of it may stay.
-  void cancel() {
-    if (upload_ == nullptr) return;
-    api().cancel_weights(upload_);
-    upload_ = nullptr;
-    EXPECT_EQ(statistics().allocated_bytes, before_.allocated_bytes);
-    EXPECT_EQ(statistics().live_objects, before_.live_objects);
-  }
-
-  const PackedTensor& tensor(const char* name) const {
-    return *std::find_if(tensors_.begin(), tensors_.end(), [&](const PackedTensor& t) { return t.name == name; });
-  }
   static std::filesystem::path temporary_path() {
     return std::filesystem::temp_directory_path() /
            moe_tests::path_of("moe-abi-Größe-重み-" + std::to_string(moe_tests::process_id()) +
                               (GetParam() ? "r" : "v"));
   }
-  // All of a tensor from memory: what tests bend.
-  moe_tensor_source good(const char* name) const {
-    moe_tensor_source source = MOE_INIT(moe_tensor_source);
-    const PackedTensor& t = tensor(name);
-    source.name = t.name.c_str();
-    source.dtype = t.dtype;
-    source.memory = t.bytes.data();
-    source.bytes = t.bytes.size();
-    return source;
-  }
-  void add(const moe_tensor_source& source) { EXPECT_WORKS(api().add_tensor(upload_, &source, &error)); }
-  void add_all_but(const char* left_out) {
-    for (const PackedTensor& t : tensors_) {
-      if (t.name != left_out) add(good(t.name.c_str()));
-    }
-  }
-  // Commits, and checks that the layer computes the right thing.
-  void commit_and_check() {
-    moe_layer* layer = nullptr;
-    EXPECT_WORKS(api().commit_weights(upload_, &layer, &error));
-    ASSERT_NE(layer, nullptr);
-    upload_ = nullptr;
-    layers_.push_back(layer);
-    std::vector<float> y(5 * 8);
-    const moe_view x_view = view(small_.inputs.x.data()), y_view = view(y.data());
-    moe_call_args args = MOE_INIT(moe_call_args);
-    args.tokens = 5;
-    args.x = &x_view;
-    args.y = &y_view;
-    moe_context* context = make_context();
-    uint64_t value = 0;
-    EXPECT_WORKS(api().forward(context, layer, &args, &error));
-    EXPECT_WORKS(api().flush(context, &value, &error));
-    EXPECT_WORKS(api().wait(context, value, UINT64_MAX, &error));
-    expect_right(y);
-  }
-  static moe_view view(const float* data) {
-    moe_view result = MOE_INIT(moe_view);
-    result.rows = 5;
-    result.columns = 8;
-    result.host = const_cast<float*>(data);
-    return result;
-  }
-
-  moe_upload* upload_ = nullptr;
-  moe_statistics before_{};
-  std::vector<PackedTensor> tensors_ = moe_conformance::pack_tensors(small_);
 };
 MOE_ON_BOTH_DEVICES(WeightsTest);
 
@@ -183,7 +106,7 @@ TEST_P(WeightsTest, BadSources) {
   EXPECT_FAILS(INVALID_ARGUMENT, "upload", "NULL", api().commit_weights(nullptr, &layer, &error));
   EXPECT_FAILS(INVALID_ARGUMENT, "out", "NULL", api().commit_weights(upload_, nullptr, &error));
   // None of it did harm.
-  add_all_but("");
+  add_all();
   commit_and_check();
 }
 
@@ -299,7 +222,7 @@ TEST_P(WeightsTest, ProgressAndCancel) {
     return done >= s.stop_at ? 1 : 0;
   };
   begin(&desc);
-  add_all_but("");
+  add_all();
   commit_and_check();
   EXPECT_GT(state.calls, 0u);
   EXPECT_TRUE(state.rising);

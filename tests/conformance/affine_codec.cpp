@@ -149,14 +149,14 @@ std::vector<std::byte> draw_affine(Random& random, const moe_weight_format& f, c
   const uint32_t bits = bits_of(f);
   const size_t groups = affine_groups(f, s.columns);
   std::vector<std::byte> codes(s.experts * s.rows * s.columns * bits / 8);
+  // Of fp8 most have one of a few neighbouring exponents, some any below: else few large weights are all there is.
+  const bool e4m3 = f.element == MOE_ELEMENT_FP8_E4M3;
+  const uint32_t mantissa_bits = e4m3 ? 3 : 2, top = e4m3 ? 8 : 18;
   for (std::byte& byte : codes) {
     uint32_t code = static_cast<uint32_t>(random.next() >> 32) & 255u;
-    if (is_fp8(
-            f)) {  // most of a few neighbouring exponents, some of any below: else few large weights are all there is
-      const uint32_t shift = f.element == MOE_ELEMENT_FP8_E4M3 ? 3 : 2,
-                     top = f.element == MOE_ELEMENT_FP8_E4M3 ? 8 : 18;
+    if (is_fp8(f)) {
       const uint32_t exponent = random.chance(0.9) ? top - random.below(4) : random.below(top + 1);
-      code = (code & 128u) | exponent << shift | (code & ((1u << shift) - 1));
+      code = (code & 128u) | exponent << mantissa_bits | (code & ((1u << mantissa_bits) - 1));
     }
     byte = static_cast<std::byte>(code);
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Matrices in affine formats (integers, fp8 or fp4, with scales and zero points as tensors of their own): random ones of a
-// given size, and their values by the formats' definition in float64. Shares no code with the library.
+// Matrices in affine formats (integers, fp8 or fp4, with scales and zero points as tensors of their own): random ones
+// of a given size, and their values by the formats' definition in float64. Shares no code with the library.
 #ifndef MOE_TESTS_CONFORMANCE_AFFINE_CODEC_H_
 #define MOE_TESTS_CONFORMANCE_AFFINE_CODEC_H_
 

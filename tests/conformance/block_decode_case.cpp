@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// Decoding of each block format and each affine one on a device, bit for bit. The rows of x are plus and minus one in one column, there is
-// one expert, up has the format, down is the identity and the activation is relu: y is then up itself, part by part,
-// without any rounding. Compared with the reference, whose decoding a unit test compares with ggml's. Scales are random
-// halves, subnormal ones among them.
+// Decoding of each block format and each affine one on a device, bit for bit. The rows of x are plus and minus one in
+// one column, there is one expert, up has the format, down is the identity and the activation is relu: y is then up
+// itself, part by part, without any rounding. Compared with the reference, whose decoding a unit test compares with
+// ggml's. Scales are random halves, subnormal ones among them.
 #include "tests/conformance/block_decode_case.h"
 
 #include <algorithm>

@@ -49,6 +49,8 @@ inline uint16_t encode_bf16(float value) {
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+inline double sigmoid(double v) { return 1 / (1 + std::exp(-v)); }
+
 inline size_t dtype_bytes(uint32_t dtype) { return dtype == MOE_DTYPE_F16 || dtype == MOE_DTYPE_BF16 ? 2 : 4; }
 
 inline const char* dtype_name(uint32_t dtype) {

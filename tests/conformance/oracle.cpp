@@ -12,6 +12,8 @@
 #include <limits>
 #include <numeric>
 
+#include "tests/conformance/numbers.h"
+
 namespace moe_conformance {
 namespace {
 
@@ -19,7 +21,6 @@ constexpr double kUnit = 0x1p-24;       // half an ulp of float32
 constexpr double kSmallest = 0x1p-125;  // devices may flush float32 subnormals
 
 double gamma(double roundings) { return roundings * kUnit / (1 - roundings * kUnit); }
-double sigmoid(double v) { return 1 / (1 + std::exp(-v)); }
 
 // Each row divided by its root mean square, and multiplied by `factor`.
 void normalise_rows(const LayerCase& c, double factor, std::vector<double>& x) {

@@ -6,13 +6,12 @@
 #include <limits>
 #include <numbers>
 
+#include "tests/conformance/numbers.h"
 #include "tests/conformance/oracle.h"
 #include "tests/conformance/rounded_row.h"
 
 namespace moe_conformance {
 namespace {
-
-double sigmoid(double v) { return 1 / (1 + std::exp(-v)); }
 
 double activate(const moe_layer_desc& d, double g) {
   switch (d.activation) {

@@ -7,12 +7,11 @@
 #include <limits>
 #include <numeric>
 
+#include "tests/conformance/numbers.h"
 #include "tests/conformance/oracle.h"
 
 namespace moe_conformance {
 namespace {
-
-double sigmoid(double v) { return 1 / (1 + std::exp(-v)); }
 
 // A NaN is near to all.
 bool near_enough(double most, double s, double eps) { return !(most - s > 2 * eps * std::max(std::fabs(s), most)); }

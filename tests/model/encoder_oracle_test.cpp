@@ -2,33 +2,28 @@
 //
 // Our encoders of block types against ggml's own, bit for bit: random rows of many sizes, equal weights, zeros, ties,
 // outliers. ggml's library is loaded while the test runs (see tests/unit/ggml_oracle_test.cpp); without it: skipped.
-#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "tests/support/ggml_base.h"
 #include "tools/model/block_encoder.h"
 #include "tools/model/ggml_type.h"
 
 namespace moevk::model {
 namespace {
 
-using Quantise = size_t (*)(int, const float*, void*, int64_t, int64_t, int64_t, const float*);
-
 class EncoderOracle : public testing::TestWithParam<uint32_t> {
  protected:
   void SetUp() override {
-    const char* path = std::getenv("MOEVK_GGML_LIBRARY");
-    if (path == nullptr || *path == '\0') GTEST_SKIP() << "MOEVK_GGML_LIBRARY does not name a libggml-base.so";
-    void* const library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    ASSERT_NE(library, nullptr) << dlerror();
-    quantise_ = reinterpret_cast<Quantise>(dlsym(library, "ggml_quantize_chunk"));
-    ASSERT_NE(quantise_, nullptr);
+    const std::optional<moe_tests::SharedLibrary> ggml = moe_tests::ggml_base();
+    if (!ggml) GTEST_SKIP() << moe_tests::kNoGgmlBase;
+    quantise_ = ggml->find("ggml_quantize_chunk");
     type_ = find_ggml_type(GetParam());
     ASSERT_NE(type_, nullptr);
     random_.seed(GetParam());
@@ -44,7 +39,7 @@ class EncoderOracle : public testing::TestWithParam<uint32_t> {
     EXPECT_EQ(differs, ours.end()) << what << ": byte " << differs - ours.begin() << " of " << bytes;
   }
 
-  Quantise quantise_ = nullptr;
+  moe_tests::GgmlQuantise quantise_ = nullptr;
   const GgmlType* type_ = nullptr;
   std::mt19937 random_;
 };

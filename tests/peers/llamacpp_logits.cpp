@@ -5,7 +5,6 @@
 //      normalised mean squared error against it, and how many MoE blocks ran as one layer on our device.
 // Why: what a host's user gets is judged against a process that never heard of us.
 #include <CLI/CLI.hpp>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -17,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/normalized_error.h"
 #include "tests/peers/llama_library.h"
 
 namespace {
@@ -109,13 +109,8 @@ bool run_model(const LlamaLibrary& llama, const fs::path& folder, const Options&
   if (options.reference.empty()) return true;
   const std::vector<float> expected = read_floats(options.reference + "/" + name + ".logits");
   if (expected.size() != logits.size()) throw std::runtime_error("the reference has other logits");
-  double error = 0, sum = 0;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    error += (double{logits[i]} - expected[i]) * (double{logits[i]} - expected[i]);
-    sum += double{expected[i]} * expected[i];
-  }
-  const double nmse = error / sum;
-  const bool good = std::isfinite(nmse) && nmse <= kMostError;  // false for NaN
+  const double nmse = moevk::bench::normalized_error(logits, expected);
+  const bool good = nmse <= kMostError;
   std::cout << (good ? "pass: " : "FAIL: ") << name << ": NMSE " << nmse << ", " << trace.fused.size()
             << " MoE blocks as one layer\n";
   for (const std::string& line : trace.told) std::cout << "      " << line << "\n";

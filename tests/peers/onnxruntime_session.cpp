@@ -5,12 +5,11 @@
 // Why: a session without any provider named runs on the CPU provider alone.
 #include "tests/peers/onnxruntime_session.h"
 
-#include <dlfcn.h>
-
 #include <cstring>
 #include <stdexcept>
 
 #include "onnxruntime_c_api.h"
+#include "tests/support/shared_library.h"
 
 namespace moevk::peers {
 namespace {
@@ -21,12 +20,7 @@ using Owner = std::unique_ptr<T, void(ORT_API_CALL*)(T*)>;
 }  // namespace
 
 OnnxRuntime::OnnxRuntime(const std::string& path) {
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);  // stays loaded: it keeps threads
-  if (library == nullptr) throw std::runtime_error(dlerror());
-  void* symbol = dlsym(library, "OrtGetApiBase");
-  if (symbol == nullptr) throw std::runtime_error(path + " has no OrtGetApiBase");
-  const OrtApiBase*(ORT_API_CALL * get_base)() = nullptr;
-  std::memcpy(&get_base, &symbol, sizeof symbol);
+  const OrtApiBase*(ORT_API_CALL * get_base)() = moe_tests::SharedLibrary(path).find("OrtGetApiBase");
   version_ = get_base()->GetVersionString();
   api_ = get_base()->GetApi(ORT_API_VERSION);
   if (api_ == nullptr) throw std::runtime_error(path + ", version " + version_ + ", is older than its headers");

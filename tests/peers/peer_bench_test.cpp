@@ -11,6 +11,7 @@
 #include <limits>
 #include <memory>
 
+#include "bench/normalized_error.h"
 #include "bench/peer_inputs.h"
 #include "bench/peer_rows.h"
 #include "tools/model/json_reader.h"

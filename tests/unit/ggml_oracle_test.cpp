@@ -4,16 +4,16 @@
 // scale of 16 bits, every code of every codebook, and blocks from ggml's own quantiser. ggml's library is loaded while
 // the test runs (MOEVK_GGML_LIBRARY; scripts/test takes that of scripts/lab hosts), so that nothing here needs it to
 // build; without it the tests are skipped.
-#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include <bit>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <random>
 
 #include "runtime/block_format.h"
+#include "tests/support/ggml_base.h"
 
 namespace moevk::unit {
 namespace {
@@ -29,30 +29,16 @@ struct GgmlTraits {
   void (*from_float)(const float*, void*, int64_t);
 };
 
-struct Ggml {
-  const GgmlTraits* (*traits)(int) = nullptr;
-  size_t (*quantise)(int, const float*, void*, int64_t, int64_t, int64_t, const float*) = nullptr;
-
-  bool load() {
-    const char* path = std::getenv("MOEVK_GGML_LIBRARY");
-    if (path == nullptr || *path == '\0') return false;
-    void* const library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) ADD_FAILURE() << dlerror();
-    if (library == nullptr) return false;
-    traits = reinterpret_cast<decltype(traits)>(dlsym(library, "ggml_get_type_traits"));
-    quantise = reinterpret_cast<decltype(quantise)>(dlsym(library, "ggml_quantize_chunk"));
-    if (traits == nullptr || quantise == nullptr) ADD_FAILURE() << path << " lacks a function of ggml's";
-    return traits != nullptr && quantise != nullptr;
-  }
-};
-
 class GgmlOracle : public testing::TestWithParam<uint32_t> {
  protected:
   void SetUp() override {
-    if (!ggml_.load()) GTEST_SKIP() << "MOEVK_GGML_LIBRARY does not name a libggml-base.so (scripts/lab hosts has one)";
+    const std::optional<moe_tests::SharedLibrary> ggml = moe_tests::ggml_base();
+    if (!ggml) GTEST_SKIP() << moe_tests::kNoGgmlBase;
+    const GgmlTraits* (*const traits)(int) = ggml->find("ggml_get_type_traits");
+    quantise_ = ggml->find("ggml_quantize_chunk");
     format_ = find_block_format(static_cast<WeightFormat>(GetParam()));
     ASSERT_NE(format_, nullptr);
-    traits_ = ggml_.traits(static_cast<int>(format_->ggml_type));
+    traits_ = traits(static_cast<int>(format_->ggml_type));
     ASSERT_NE(traits_->to_float, nullptr);
     ASSERT_EQ(traits_->block_elements, format_->elements);
     ASSERT_EQ(traits_->block_bytes, format_->bytes);
@@ -84,7 +70,7 @@ class GgmlOracle : public testing::TestWithParam<uint32_t> {
     return true;
   }
 
-  Ggml ggml_;
+  moe_tests::GgmlQuantise quantise_ = nullptr;
   const BlockFormat* format_ = nullptr;
   const GgmlTraits* traits_ = nullptr;
   std::mt19937 random_;
@@ -142,8 +128,8 @@ TEST_P(GgmlOracle, BlocksOfItsOwnQuantiser) {
   std::vector<float> values(kRows * kColumns), importance(kColumns, 1.0f);
   for (float& v : values) v = normal(random_);
   std::vector<std::byte> data(kRows * row_bytes(format_->format, kColumns));
-  const size_t bytes = ggml_.quantise(static_cast<int>(format_->ggml_type), values.data(), data.data(), 0, kRows,
-                                      kColumns, importance.data());
+  const size_t bytes = quantise_(static_cast<int>(format_->ggml_type), values.data(), data.data(), 0, kRows, kColumns,
+                                 importance.data());
   ASSERT_EQ(bytes, data.size());
   double error = 0, power = 0;
   for (int64_t row = 0; row < kRows; ++row) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// One function a type, over a block of 32 weights (see block_encoder.h).
+// One row a type, with a function over a block of 32 weights (see block_encoder.h).
 #include "tools/model/block_encoder.h"
 
 #include <algorithm>
@@ -72,36 +72,29 @@ std::array<uint32_t, kBlock> ranged_codes(const float* x, int32_t most, float* s
   return codes;
 }
 
-void encode_q4_0(const float* x, std::byte* to) {
-  float d = 0;
-  const auto codes = centred_codes(x, 8, &d);
-  put16(to, float_to_half(d));
-  put_nibbles(to + 2, codes);
+template <uint32_t kBits>
+void put_codes(std::byte* to, const std::array<uint32_t, kBlock>& codes) {
+  if (kBits == 5) put_fifth_bits(to, codes);
+  put_nibbles(to + (kBits == 5 ? 4 : 0), codes);
 }
 
-void encode_q5_0(const float* x, std::byte* to) {
+// Q4_0, Q5_0
+template <uint32_t kBits>
+void encode_centred(const float* x, std::byte* to) {
   float d = 0;
-  const auto codes = centred_codes(x, 16, &d);
+  const auto codes = centred_codes(x, 1 << (kBits - 1), &d);
   put16(to, float_to_half(d));
-  put_fifth_bits(to + 2, codes);
-  put_nibbles(to + 6, codes);
+  put_codes<kBits>(to + 2, codes);
 }
 
-void encode_q4_1(const float* x, std::byte* to) {
+// Q4_1, Q5_1
+template <uint32_t kBits>
+void encode_ranged(const float* x, std::byte* to) {
   float d = 0, least = 0;
-  const auto codes = ranged_codes(x, 15, &d, &least);
+  const auto codes = ranged_codes(x, (1 << kBits) - 1, &d, &least);
   put16(to, float_to_half(d));
   put16(to + 2, float_to_half(least));
-  put_nibbles(to + 4, codes);
-}
-
-void encode_q5_1(const float* x, std::byte* to) {
-  float d = 0, least = 0;
-  const auto codes = ranged_codes(x, 31, &d, &least);
-  put16(to, float_to_half(d));
-  put16(to + 2, float_to_half(least));
-  put_fifth_bits(to + 4, codes);
-  put_nibbles(to + 8, codes);
+  put_codes<kBits>(to + 4, codes);
 }
 
 void encode_q8_0(const float* x, std::byte* to) {
@@ -136,13 +129,19 @@ void encode_mxfp4(const float* x, std::byte* to) {
 struct Encoder {
   uint32_t type;
   const char* name;
+  uint32_t file_type;                       // LLAMA_FTYPE_* of llama.h
   void (*block)(const float*, std::byte*);  // NULL: numbers by themselves
 };
 
-constexpr Encoder kEncoders[] = {
-    {kGgmlF32, "F32", nullptr},       {kGgmlF16, "F16", nullptr},       {kGgmlBf16, "BF16", nullptr},
-    {kGgmlQ4_0, "Q4_0", encode_q4_0}, {kGgmlQ4_1, "Q4_1", encode_q4_1}, {kGgmlQ5_0, "Q5_0", encode_q5_0},
-    {kGgmlQ5_1, "Q5_1", encode_q5_1}, {kGgmlQ8_0, "Q8_0", encode_q8_0}, {kGgmlMxfp4, "MXFP4", encode_mxfp4}};
+constexpr Encoder kEncoders[] = {{kGgmlF32, "F32", 0, nullptr},
+                                 {kGgmlF16, "F16", 1, nullptr},
+                                 {kGgmlBf16, "BF16", 32, nullptr},
+                                 {kGgmlQ4_0, "Q4_0", 2, encode_centred<4>},
+                                 {kGgmlQ4_1, "Q4_1", 3, encode_ranged<4>},
+                                 {kGgmlQ5_0, "Q5_0", 8, encode_centred<5>},
+                                 {kGgmlQ5_1, "Q5_1", 9, encode_ranged<5>},
+                                 {kGgmlQ8_0, "Q8_0", 7, encode_q8_0},
+                                 {kGgmlMxfp4, "MXFP4", 38, encode_mxfp4}};
 
 const Encoder* find_encoder(uint32_t type) {
   const auto* found =
@@ -168,6 +167,8 @@ uint32_t encodable_type(const std::string& name) {
   }
   return UINT32_MAX;
 }
+
+uint32_t file_type_of(uint32_t ggml_type) { return find_encoder(ggml_type)->file_type; }
 
 void encode_row(uint32_t ggml_type, const float* from, uint64_t count, std::byte* to) {
   const Encoder* encoder = find_encoder(ggml_type);

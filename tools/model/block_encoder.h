@@ -2,8 +2,8 @@
 //
 // In:  rows of f32 weights.
 // Out: the same in a plain type, or in one of GGUF's block types whose codes follow from the block alone.
-// Why: `moevk quantize`. The formulas are ggml's (its quantize_row_*_ref), bit for bit: tests/model/encoder_oracle_test.cpp.
-//      Types whose scales are searched for, or want an importance matrix, are llama-quantize's business.
+// Why: `moevk quantize`. The formulas are ggml's (its quantize_row_*_ref), bit for bit, as
+//      tests/model/encoder_oracle_test.cpp shows. Types whose scales are searched for, or want an importance matrix, are llama-quantize's business.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +20,8 @@ bool can_encode(uint32_t ggml_type);
 std::string encodable_types();
 // The number of a type by its name, in any case; UINT32_MAX if it is none of them.
 uint32_t encodable_type(const std::string& name);
+// What general.file_type says of a file most of whose weights have a type that can be encoded.
+uint32_t file_type_of(uint32_t ggml_type);
 
 // `count` weights, whole blocks of a type that can be encoded; `to` has room for them. All are finite, and none is
 // larger than f16 allows where that has to hold it or a block's scale.

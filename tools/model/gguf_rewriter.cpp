@@ -24,21 +24,6 @@ namespace {
 constexpr uint64_t kPieceNumbers = 1u << 18;  // weights at a time, about
 constexpr char kFileType[] = "general.file_type";
 
-// What llama.cpp's general.file_type says of a file most of whose weights have a type.
-uint32_t file_type(uint32_t ggml_type) {
-  switch (ggml_type) {
-    case kGgmlF32: return 0;
-    case kGgmlF16: return 1;
-    case kGgmlQ4_0: return 2;
-    case kGgmlQ4_1: return 3;
-    case kGgmlQ8_0: return 7;
-    case kGgmlQ5_0: return 8;
-    case kGgmlQ5_1: return 9;
-    case kGgmlBf16: return 32;
-    default: return 38;  // MXFP4 in experts
-  }
-}
-
 float number_at(uint32_t type, const std::byte* from, uint64_t i) {
   if (type == kGgmlF32) {
     float value;
@@ -143,7 +128,7 @@ class Rewriter {
     const std::span<const std::byte> bytes = file_.bytes();
     const GgufValue* value = file_.find_value(kFileType);
     if (value == nullptr || value->type != ValueType::u32) return put(bytes.data(), end);
-    return put(bytes.data(), value->offset) && put_number(file_type(rewrite_.type)) &&
+    return put(bytes.data(), value->offset) && put_number(file_type_of(rewrite_.type)) &&
            put(bytes.data() + value->offset + 4, end - value->offset - 4);
   }
 

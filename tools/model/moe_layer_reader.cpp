@@ -22,7 +22,7 @@ constexpr char kTokenTable[] = "ffn_gate_tid2eid.weight";
 
 bool is_matrix(const std::string& abi_name) {
   return (abi_name.starts_with("experts.") && !abi_name.ends_with(".bias")) ||
-         (abi_name.starts_with("shared.") && abi_name != "shared.router") || abi_name == "latent.down" ||
+         (abi_name.starts_with("shared.") && !is_router(abi_name)) || abi_name == "latent.down" ||
          abi_name == "latent.up";
 }
 
@@ -30,29 +30,8 @@ bool is_matrix(const std::string& abi_name) {
 std::string type_refusal(const std::string& abi_name, uint32_t ggml_type) {
   if (abi_name == "router.token_table") return ggml_type == kGgmlI32 ? "" : "; i32 is read";
   if (is_plain_float(ggml_type)) return "";
-  const bool router = abi_name == "router.weight" || abi_name == "shared.router";
-  if (!is_matrix(abi_name) && !router) return "; vectors are read as f32, f16 and bf16";
+  if (!is_matrix(abi_name) && !is_router(abi_name)) return "; vectors are read as f32, f16 and bf16";
   return is_block_format(ggml_type) ? "" : "; that is no type of weights";
-}
-
-uint32_t abi_dtype(uint32_t ggml_type) {
-  return ggml_type == kGgmlF16        ? MOE_DTYPE_F16
-         : ggml_type == kGgmlBf16     ? MOE_DTYPE_BF16
-         : ggml_type == kGgmlI32      ? MOE_DTYPE_I32
-         : is_block_format(ggml_type) ? MOE_DTYPE_BLOCKS
-                                      : MOE_DTYPE_F32;
-}
-
-moe_weight_format abi_format(uint32_t ggml_type) {
-  moe_weight_format format = {};
-  if (is_plain_float(ggml_type)) {
-    format.element = ggml_type == kGgmlF16    ? MOE_ELEMENT_F16
-                     : ggml_type == kGgmlBf16 ? MOE_ELEMENT_BF16
-                                              : MOE_ELEMENT_F32;
-  } else {
-    format.preset = 1 + ggml_type;
-  }
-  return format;
 }
 
 }  // namespace
@@ -95,7 +74,7 @@ bool MoeLayerReader::add(MoeLayer& layer, const char* abi_name, const std::strin
     layer.refusal = full + " is " + tensor->type->name + refusal;
   }
   used_.push_back(tensor);
-  layer.tensors.push_back({abi_name, tensor, expert_first, expert_count, abi_dtype(tensor->type->id)});
+  layer.tensors.push_back({abi_name, tensor, expert_first, expert_count, dtype_of_type(tensor->type->id)});
   return true;
 }
 
@@ -166,7 +145,7 @@ bool MoeLayerReader::add_experts(MoeLayer& layer, const std::string& abi_name, c
                       head->type->name + "; the experts of a layer must have one type");
     }
   }
-  format = abi_format(head->type->id);
+  format = format_of_type(head->type->id);
   return (layer.desc.flags & MOE_LAYER_EXPERT_BIAS) == 0 ||
          add(layer, (abi_name + ".bias").c_str(), stem + "_exps.bias", {out, experts, 1, 1}, 2, 0, experts);
 }
@@ -176,7 +155,7 @@ bool MoeLayerReader::add_matrix(MoeLayer& layer, const char* abi_name, const cha
   if (!add(layer, abi_name, suffix, {in, out, 1, 1}, 2)) {
     return false;
   }
-  format = abi_format(layer.tensors.back().tensor->type->id);
+  format = format_of_type(layer.tensors.back().tensor->type->id);
   return true;
 }
 
@@ -225,8 +204,24 @@ bool MoeLayerReader::add_shared_experts(MoeLayer& layer) {
          add_matrix(layer, "shared.down", "ffn_down_shexp.weight", s, h, desc.shared_down_format);
 }
 
-uint32_t dtype_of_type(uint32_t type) { return abi_dtype(type); }
+uint32_t dtype_of_type(uint32_t type) {
+  return type == kGgmlF16        ? MOE_DTYPE_F16
+         : type == kGgmlBf16     ? MOE_DTYPE_BF16
+         : type == kGgmlI32      ? MOE_DTYPE_I32
+         : is_block_format(type) ? MOE_DTYPE_BLOCKS
+                                 : MOE_DTYPE_F32;
+}
 
-moe_weight_format format_of_type(uint32_t type) { return abi_format(type); }
+moe_weight_format format_of_type(uint32_t type) {
+  moe_weight_format format = {};
+  if (is_plain_float(type)) {
+    format.element = type == kGgmlF16 ? MOE_ELEMENT_F16 : type == kGgmlBf16 ? MOE_ELEMENT_BF16 : MOE_ELEMENT_F32;
+  } else {
+    format.preset = 1 + type;
+  }
+  return format;
+}
+
+bool is_router(const std::string& abi_name) { return abi_name == "router.weight" || abi_name == "shared.router"; }
 
 }  // namespace moevk::model

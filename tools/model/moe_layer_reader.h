@@ -20,6 +20,8 @@ namespace moevk::model {
 // What the ABI calls a type of the files: the dtype of a source, and the format of a descriptor's matrix.
 uint32_t dtype_of_type(uint32_t type);
 moe_weight_format format_of_type(uint32_t type);
+// Of tensors that may come in blocks whose format the source names, not the descriptor.
+bool is_router(const std::string& abi_name);
 
 // Each step returns false after it has set error_.
 class MoeLayerReader {

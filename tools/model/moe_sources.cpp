@@ -15,8 +15,8 @@ moe_tensor_source memory_source(const TensorStore& store, const TensorSource& so
   result.expert_count = source.expert_count;
   result.source = MOE_SOURCE_MEMORY;
   result.dtype = source.dtype;
-  const bool router = source.name == "router.weight" || source.name == "shared.router";
-  if (router && source.dtype == MOE_DTYPE_BLOCKS) result.format = format_of_type(source.tensor->type->id);
+  if (is_router(source.name) && source.dtype == MOE_DTYPE_BLOCKS)
+    result.format = format_of_type(source.tensor->type->id);
   result.memory = store.tensor_bytes(*source.tensor).data();
   result.bytes = source.tensor->bytes;
   return result;

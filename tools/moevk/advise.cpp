@@ -4,7 +4,6 @@
 // for a token, tokens a second at most, llama.cpp's flags.
 // Why: the questions before a model is loaded. What is measured, told by a driver or assumed is said beside each figure.
 #include <cstdio>
-#include <memory>
 
 #include "tools/model/device_kind_name.h"
 #include "tools/moevk/advice.h"
@@ -17,14 +16,6 @@ namespace {
 
 constexpr double kGiga = 1e9;
 constexpr double kExampleBandwidth = 100 * kGiga;  // to scale from where none is given
-
-struct AdviseOptions {
-  std::string file;
-  std::string device;          // empty: all that can be used
-  double bandwidth = 0;        // GB/s
-  double host_bandwidth = 0;   // GB/s
-  uint64_t reserve_mib = 512;  // a few thousand tokens of context and llama.cpp's compute buffers
-};
 
 std::string bytes_of(double bytes) { return bytes_text(bytes); }
 std::string bytes_of(uint64_t bytes) { return bytes_text(static_cast<double>(bytes)); }
@@ -96,7 +87,9 @@ void print_device(uint32_t index, const moe_device_info& info, const ModelFile& 
   line("speed", speed_text(advice, options, facts));
 }
 
-void run_advise(const GlobalOptions& globals, const AdviseOptions& options) {
+}  // namespace
+
+int advise(const GlobalOptions& globals, const AdviseOptions& options) {
   const ModelFile file(options.file);
   const ModelFacts facts = model_facts(file.model);
   const Host host(globals);
@@ -115,33 +108,7 @@ void run_advise(const GlobalOptions& globals, const AdviseOptions& options) {
                        "sheet's and say so.")
                     .c_str());
   }
-}
-
-}  // namespace
-
-void register_advise(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
-  CLI::App* command = app.add_subcommand("advise", "what of a model fits where, how fast it can be, llama.cpp's flags");
-  command->footer(
-      "Examples:\n"
-      "  moevk advise models/tiny-moe-f16.gguf\n"
-      "  moevk advise MODEL.gguf --bandwidth 936 --host-bandwidth 60\n"
-      "  moevk advise CHECKPOINT_FOLDER --device radeon --reserve 2048\n"
-      "The speed is a bound for one token at a time: weights read / bandwidth. Attention over a long context,\n"
-      "dispatches and synchronisation come on top.");
-  auto options = std::make_shared<AdviseOptions>();
-  command->add_option("FILE", options->file, "a GGUF file, or a checkpoint's folder, with MoE layers")->required();
-  command->add_option("--device", options->device, "index or part of a name (default: every one that can be used)");
-  command->add_option("--bandwidth", options->bandwidth, "of the device's memory, in GB/s")
-      ->check(CLI::Range(0.001, 1e6));
-  command->add_option("--host-bandwidth", options->host_bandwidth, "of the host's memory, in GB/s")
-      ->check(CLI::Range(0.001, 1e6));
-  command->add_option("--reserve", options->reserve_mib, "MiB of the device that weights must leave free")
-      ->check(CLI::Range(uint64_t{0}, uint64_t{1} << 24))
-      ->capture_default_str();
-  command->callback([options, &globals, &exit_code] {
-    run_advise(globals, *options);
-    exit_code = kExitOk;
-  });
+  return kExitOk;
 }
 
 }  // namespace moevk::cli

@@ -29,21 +29,6 @@ namespace {
 
 constexpr uint32_t kProfiledCalls = 5;  // after those that are timed
 
-struct BenchOptions {
-  LayerOptions layer;
-  std::vector<uint64_t> tokens = {1, 8, 64};
-  std::vector<std::string> formats = {"f16"};
-  std::string device;
-  uint32_t repeat = 0;  // 0: for about a second, 5 to 200 times
-  std::vector<uint32_t> per_submit = {1};
-  std::string routing = "uniform";
-  uint64_t seed = 1;
-  std::string json;  // "-": stdout
-  std::string html;
-  bool steps = false;
-  std::string peak;  // a file of device_peak's, or "none"; empty: it is run
-};
-
 // Added to the logits, whose spread is 1: nothing, the logarithm of Zipf's law, or k experts for
 // all.
 std::vector<float> routing_bias(const moe_layer_desc& desc, const std::string& routing) {
@@ -71,8 +56,11 @@ BenchRow measure(BenchCase& bench, const BenchOptions& options, const moe_layer_
   constexpr size_t kLeast = 5;
   constexpr size_t kMost = 200;
   BenchRow row;
-  row.format = format, row.tokens = tokens, row.routing = options.routing;
-  row.layer = layer_text(desc), row.shared = options.layer.shared;
+  row.format = format;
+  row.tokens = tokens;
+  row.routing = options.routing;
+  row.layer = layer_text(desc);
+  row.shared = options.layer.shared;
   std::optional<double> distinct;
   if (options.routing != "uniform") distinct = bench.count_experts();
   bench.time(calls);  // warm-up
@@ -89,8 +77,10 @@ BenchRow measure(BenchCase& bench, const BenchOptions& options, const moe_layer_
     progress.update(samples.size(), options.repeat > 0 ? options.repeat : kMost);
   }
   row.work = roofline(desc, tokens, bits_of_format(format), distinct);
-  row.median_ms = quantile(samples, 0.5), row.p95_ms = quantile(samples, 0.95);
-  row.repeats = samples.size(), row.calls = calls;
+  row.median_ms = quantile(samples, 0.5);
+  row.p95_ms = quantile(samples, 0.95);
+  row.repeats = samples.size();
+  row.calls = calls;
   return row;
 }
 
@@ -146,6 +136,8 @@ std::string today() {
   return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%d", std::gmtime(&now)));
 }
 
+}  // namespace
+
 int bench(const GlobalOptions& globals, const BenchOptions& options) {
   const std::vector<LayerOptions> layers = layers_of(options);
   const File json_file = create("--json", options.json), html_file = create("--html", options.html);
@@ -196,55 +188,6 @@ int bench(const GlobalOptions& globals, const BenchOptions& options) {
   write("--html", html_file.get(), bench_page(rows, info, peak, host.api().build, today()));
   if (table_wanted) print_bench_table(rows);
   return kExitOk;
-}
-
-}  // namespace
-
-void register_bench(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
-  CLI::App* command = app.add_subcommand("bench", "the time of a whole layer with random weights");
-  command->footer(
-      "Examples:\n"
-      "  moevk bench --shape 512,256,32,4 --tokens 1,9,64 --format f16,bf16,f32\n"
-      "  moevk bench --shape 2048,768,128,8 --tokens 1 --json | jq '.[0].median_ms'\n"
-      "  moevk bench --shape 2048,1408,60,4 --shared 5632 --routing zipf --json rows.json\n"
-      "  moevk bench --shape 512,256,32,4/2048,768,128,8 --tokens 1,8,64 --html report.html\n"
-      "MB and GFLOP are what the layer needs (each weight of each expert that is used read once), not what a plan "
-      "does;\n"
-      "GB/s and GFLOP/s come from them. The floor is the time that they take at what the device does at most, which "
-      "is\n"
-      "measured first. With --json alone the array goes to stdout in place of the table.");
-  auto options = std::make_shared<BenchOptions>();
-  add_layer_options(*command, options->layer);
-  add_token_list(*command, options->tokens);
-  command->get_option("--tokens")->capture_default_str();
-  command->add_option("--format", options->formats, "of the experts' matrices, with commas between them")
-      ->delimiter(',')
-      ->check(CLI::IsMember(format_names()))
-      ->capture_default_str();
-  command->add_option("--device", options->device, "index, part of a name, or reference (default: the best)");
-  command->add_option("--repeat", options->repeat, "measurements of each row (0: for about a second)")
-      ->capture_default_str();
-  command
-      ->add_option("--per-submit", options->per_submit,
-                   "calls in one submit, whose time is divided by it; fewer where it would last half a second")
-      ->delimiter(',')
-      ->check(CLI::Range(1u, 1000u))
-      ->capture_default_str();
-  command->add_option("--routing", options->routing, "how tokens spread over experts (onehot: all on the same k)")
-      ->check(CLI::IsMember({"uniform", "zipf", "onehot"}))
-      ->capture_default_str();
-  command->add_option("--seed", options->seed, "of weights and tokens")->capture_default_str();
-  command->add_option("--json", options->json, "write rows as JSON, to FILE or stdout")
-      ->type_name("[FILE]")
-      ->expected(0, 1)
-      ->default_str("-");
-  command->add_flag("--steps", options->steps, "the device's time of each step too, of further calls");
-  command->add_option("--html", options->html, "write a page with plots to FILE")->type_name("FILE");
-  command
-      ->add_option("--peak", options->peak,
-                   "a file of what device_peak printed, or none (default: device_peak beside this program is run)")
-      ->type_name("FILE");
-  command->callback([options, &globals, &exit_code] { exit_code = bench(globals, *options); });
 }
 
 }  // namespace moevk::cli

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// In:  see bench_case.h.
-// Out: see bench_case.h.
-// Why: see bench_case.h.
+// Buffers on the device, a context, and the clock around encode, submit and wait (see bench_case.h).
 #include "tools/moevk/bench_case.h"
 
 #include <algorithm>

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// In:  see bench_rows.h.
-// Out: see bench_rows.h.
-// Why: see bench_rows.h.
+// The columns of the table and the keys of the JSON (see bench_rows.h); what is not known is "-", or not there.
 #include "tools/moevk/bench_rows.h"
 
 #include <algorithm>

@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <fstream>
 #include <iostream>
-#include <memory>
 #include <streambuf>
 
 #include "tests/conformance/conformance.h"
@@ -17,20 +16,6 @@
 
 namespace moevk::cli {
 namespace {
-
-struct CheckOptions {
-  uint32_t count = 500;
-  uint64_t seed = 1;
-  int64_t index = -1;
-  std::string case_name;
-  std::string without;
-  std::string device;
-  std::string report;
-  bool list = false;
-  bool long_run = false;
-  bool validation = false;
-  bool verbose = false;
-};
 
 // stdout, but the progress line on stderr is cleared before anything is printed.
 class ClearingBuffer : public std::streambuf {
@@ -62,6 +47,8 @@ uint32_t device_to_check(const Host& host, const std::string& which) {
   throw UsageError("--device", "there is no Vulkan device to check" + (why.empty() ? "" : " (" + why + ")") +
                                    "; to check the CPU reference itself: --device reference");
 }
+
+}  // namespace
 
 int check(const GlobalOptions& globals, const CheckOptions& options) {
   if (options.list) {
@@ -117,33 +104,6 @@ int check(const GlobalOptions& globals, const CheckOptions& options) {
   std::printf("%llu passed, %llu failed, %llu skipped\n", static_cast<unsigned long long>(report.succeeded()),
               static_cast<unsigned long long>(report.failed()), static_cast<unsigned long long>(report.skipped()));
   return report.passed() ? kExitOk : kExitDisagrees;
-}
-
-}  // namespace
-
-void register_check(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
-  CLI::App* command = app.add_subcommand("check", "the conformance suite on this machine's device");
-  command->footer(
-      "Examples:\n"
-      "  moevk check --report report.json     the JSON is made to be pasted into an issue\n"
-      "  moevk check --index 17 --seed 1      one random layer again\n"
-      "  moevk check --case NAME              one fixed case again (names: --list)");
-  auto options = std::make_shared<CheckOptions>();
-  command->add_option("--count", options->count, "random layers, after the fixed cases")->capture_default_str();
-  command->add_option("--seed", options->seed, "of the random layers")->capture_default_str();
-  CLI::Option* index =
-      command->add_option("--index", options->index, "this random layer alone")->check(CLI::Range(0u, 0xfffffffeu));
-  command->add_option("--case", options->case_name, "this fixed case alone")->type_name("NAME")->excludes(index);
-  command->add_option("--without", options->without,
-                      "leave out fixed cases with this in their name; several: with commas between");
-  command->add_option("--device", options->device,
-                      "index, part of a name, or reference (default: the best Vulkan device)");
-  command->add_option("--report", options->report, "write a report there")->type_name("FILE.json");
-  command->add_flag("--long", options->long_run, "larger layers, and the cases that take long");
-  command->add_flag("--validation", options->validation, "with Vulkan validation layers; a message fails");
-  command->add_flag("--verbose", options->verbose, "a line for every case");
-  command->add_flag("--list", options->list, "print the names of the fixed cases");
-  command->callback([options, &globals, &exit_code] { exit_code = check(globals, *options); });
 }
 
 }  // namespace moevk::cli

@@ -4,7 +4,6 @@
 // one device's caps text. Why: the first question of everyone: does the library see my GPU, and if
 // not, why?
 #include <cstdio>
-#include <memory>
 
 #include "tools/model/device_kind_name.h"
 #include "tools/moevk/commands.h"
@@ -32,27 +31,15 @@ void print_devices(const Host& host) {
 
 }  // namespace
 
-void register_devices(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
-  CLI::App* command =
-      app.add_subcommand("devices", "the devices that the library offers, and which one it would choose");
-  command->footer(
-      "Examples:\n"
-      "  moevk devices\n"
-      "  moevk devices --caps 0 > my-gpu.caps     what planning knows of device 0, for moevk plan "
-      "--caps\n"
-      "MOEVK_DEVICE (an index or a part of a name) changes the choice.");
-  auto caps = std::make_shared<std::string>();
-  command->add_option("--caps", *caps, "print this device's caps text instead")->type_name("INDEX|NAME");
-  command->callback([caps, &globals, &exit_code] {
-    const Host host(globals);
-    if (caps->empty()) {
-      print_devices(host);
-    } else {
-      const moe::Device device = host.open(host.find(*caps));
-      std::fputs(host.caps_text(device).c_str(), stdout);
-    }
-    exit_code = kExitOk;
-  });
+int list_devices(const GlobalOptions& globals, const DevicesOptions& options) {
+  const Host host(globals);
+  if (options.caps.empty()) {
+    print_devices(host);
+  } else {
+    const moe::Device device = host.open(host.find(options.caps));
+    std::fputs(host.caps_text(device).c_str(), stdout);
+  }
+  return kExitOk;
 }
 
 }  // namespace moevk::cli

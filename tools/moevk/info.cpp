@@ -4,7 +4,6 @@
 // active parameters, bytes resident and bytes read per token; a preset's descriptor.
 // Why: these numbers decide whether a model fits a machine, and how fast it can be there.
 #include <cstdio>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -101,33 +100,17 @@ void print_info(const ModelFile& file) {
 
 }  // namespace
 
-void register_info(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
-  CLI::App* command = app.add_subcommand("info", "what a model file holds: layers, experts, parameters, bytes");
-  command->footer(
-      "Examples:\n  moevk info models/tiny-moe-f16.gguf\n  moevk info CHECKPOINT_FOLDER\n  moevk info --preset "
-      "mixtral");
-  auto path = std::make_shared<std::string>();
-  auto preset = std::make_shared<std::string>();
-  auto tokens = std::make_shared<uint64_t>(512);
-  CLI::Option* file = command->add_option("FILE", *path, "a GGUF file, or a checkpoint's folder, with MoE layers");
-  command->add_option("--preset", *preset, "what a model family's layer is, and its figures (list: the names)")
-      ->type_name("NAME")
-      ->excludes(file);
-  command->add_option("--tokens", *tokens, "of one call at most, for the workspace on devices")
-      ->check(CLI::Range(uint64_t{1}, kMostTokens))
-      ->capture_default_str();
-  command->callback([path, preset, tokens, &globals, &exit_code] {
-    if (!preset->empty()) {
-      print_preset(*preset);
-    } else if (path->empty()) {
-      throw UsageError("FILE", "is missing: moevk info FILE, or moevk info --preset NAME");
-    } else {
-      const ModelFile model(*path);
-      print_info(model);
-      print_device_memory(globals, model, *tokens);
-    }
-    exit_code = kExitOk;
-  });
+int show_info(const GlobalOptions& globals, const InfoOptions& options) {
+  if (!options.preset.empty()) {
+    print_preset(options.preset);
+  } else if (options.file.empty()) {
+    throw UsageError("FILE", "is missing: moevk info FILE, or moevk info --preset NAME");
+  } else {
+    const ModelFile model(options.file);
+    print_info(model);
+    print_device_memory(globals, model, options.tokens);
+  }
+  return kExitOk;
 }
 
 }  // namespace moevk::cli

@@ -80,11 +80,6 @@ std::vector<std::string> texts(std::span<const Word> words) {
   return list;
 }
 
-void add_choice(CLI::App& command, const char* name, std::string& value, std::span<const Word> words,
-                const char* help) {
-  command.add_option(name, value, help)->check(CLI::IsMember(texts(words)))->capture_default_str();
-}
-
 void parse_shape(const std::string& text, moe_layer_desc& desc) {
   uint32_t* const fields[] = {&desc.hidden, &desc.intermediate, &desc.experts, &desc.top_k};
   const char* at = text.data();
@@ -109,18 +104,13 @@ void parse_shape(const std::string& text, moe_layer_desc& desc) {
 
 }  // namespace
 
-void add_layer_options(CLI::App& command, LayerOptions& options) {
-  command.add_option("--shape", options.shape, "H,F,E,k: hidden, intermediate, experts, experts per token")->required();
-  command.add_option("--shared", options.shared, "width of all shared experts together (0: none)");
-  command.add_option("--latent", options.latent, "width of the routed experts' latent space (0: none)");
-  add_choice(command, "--score", options.score, kScores, "score of the router's logits");
-  add_choice(command, "--normalize", options.normalize, kNormalizations, "how the k weights are renormalised");
-  add_choice(command, "--activation", options.activation, kActivations, "of the experts");
-  add_choice(command, "--gate-up", options.gate_up, kGateUps, "how gate and up are stored");
-  add_choice(command, "--precision", options.precision, kPrecisions, "of activations");
-  add_choice(command, "--route", options.route, kRoutes, "where routes come from");
-  command.add_flag("--ungated", options.ungated, "experts without a gate matrix");
-  command.add_flag("--bias", options.expert_bias, "experts with biases");
+std::vector<LayerChoice> layer_choices() {
+  return {{"--score", &LayerOptions::score, texts(kScores), "score of the router's logits"},
+          {"--normalize", &LayerOptions::normalize, texts(kNormalizations), "how the k weights are renormalised"},
+          {"--activation", &LayerOptions::activation, texts(kActivations), "of the experts"},
+          {"--gate-up", &LayerOptions::gate_up, texts(kGateUps), "how gate and up are stored"},
+          {"--precision", &LayerOptions::precision, texts(kPrecisions), "of activations"},
+          {"--route", &LayerOptions::route, texts(kRoutes), "where routes come from"}};
 }
 
 moe_layer_desc describe_layer(const LayerOptions& options, const std::string& format) {
@@ -158,12 +148,6 @@ moe_layer_desc describe_layer(const LayerOptions& options, const std::string& fo
     desc.shared_up_format = desc.shared_down_format = all;
   }
   return desc;
-}
-
-void add_token_list(CLI::App& command, std::vector<uint64_t>& tokens) {
-  command.add_option("--tokens", tokens, "numbers of tokens T in a call, with commas between them")
-      ->delimiter(',')
-      ->check(CLI::Range(uint64_t{1}, kMostTokens));
 }
 
 std::vector<std::string> format_names() {

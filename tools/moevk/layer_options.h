@@ -5,7 +5,6 @@
 // Why: `plan` and `bench` describe layers in the same words.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -28,13 +27,18 @@ struct LayerOptions {
   bool expert_bias = false;
 };
 
-// Declares the options; values are checked while the command line is read.
-void add_layer_options(CLI::App& command, LayerOptions& options);
+// An option that takes one of a few words.
+struct LayerChoice {
+  const char* option;
+  std::string LayerOptions::*value;
+  std::vector<std::string> words;
+  const char* help;
+};
+std::vector<LayerChoice> layer_choices();
+
 // The descriptor with all matrices in `format` (see format_names). Throws UsageError for a bad
 // shape.
 moe_layer_desc describe_layer(const LayerOptions& options, const std::string& format);
-// Adds --tokens as a list of positive numbers.
-void add_token_list(CLI::App& command, std::vector<uint64_t>& tokens);
 
 std::vector<std::string> format_names();         // "f32", "f16", "bf16", "Q4_0", ...
 double bits_of_format(const std::string& name);  // Of a weight, scales included.

@@ -3,7 +3,6 @@
 // moevk quantize. In: a GGUF file in f32, f16 or bf16. Out: one whose experts are in another type.
 // Why: experts are where the memory goes, and some hosts have no other tool at hand.
 #include <cstdio>
-#include <memory>
 
 #include "tools/model/block_encoder.h"
 #include "tools/model/gguf_rewriter.h"
@@ -14,13 +13,11 @@
 namespace moevk::cli {
 namespace {
 
-struct QuantizeOptions {
-  std::string in, out, type;
-};
-
 bool is_expert_matrix(const std::string& name) { return name.starts_with("experts.") && !name.ends_with(".bias"); }
 
-void run_quantize(const QuantizeOptions& options) {
+}  // namespace
+
+int quantize(const QuantizeOptions& options) {
   model::Rewrite rewrite;
   rewrite.type = model::encodable_type(options.type);
   if (rewrite.type == UINT32_MAX) {
@@ -52,24 +49,7 @@ void run_quantize(const QuantizeOptions& options) {
               bytes_text(static_cast<double>(*written)).c_str(), rewrite.tensors.size(),
               bytes_text(static_cast<double>(before)).c_str(), model::find_ggml_type(rewrite.type)->name,
               bytes_text(static_cast<double>(saved)).c_str(), options.in.c_str());
-}
-
-}  // namespace
-
-void register_quantize(CLI::App& app, const GlobalOptions&, int& exit_code) {
-  CLI::App* command = app.add_subcommand("quantize", "a GGUF file whose experts have another type");
-  command->footer(
-      "Examples:\n"
-      "  moevk quantize models/tiny-moe-f16.gguf tiny-moe-q8.gguf --type Q8_0\n"
-      "Routers, attention and all else stay as they are. Nothing is overwritten.");
-  auto options = std::make_shared<QuantizeOptions>();
-  command->add_option("IN", options->in, "a GGUF file with MoE layers in f32, f16 or bf16")->required();
-  command->add_option("OUT", options->out, "the new file")->required();
-  command->add_option("--type", options->type, "of the experts: " + model::encodable_types())->required();
-  command->callback([options, &exit_code] {
-    run_quantize(*options);
-    exit_code = kExitOk;
-  });
+  return kExitOk;
 }
 
 }  // namespace moevk::cli

@@ -2,15 +2,14 @@
 //
 // In:  (seed, position).
 // Out: random words by splitmix64, made into tokens or weights.
-// Why: a weight is looked up in a table of 4096 evenly spaced values in its format: one word makes
-// four
+// Why: a weight is looked up in a table of 4096 evenly spaced values in its format: one word makes four
 //      weights, so making them does not hide the speed of the upload.
 #include "tools/moevk/random_data.h"
 
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <optional>
+#include <variant>
 
 #include "tools/model/half.h"
 #include "tools/moevk/random_blocks.h"
@@ -127,23 +126,26 @@ int32_t MOE_CALL draw_upload(void* user, uint64_t done_bytes, uint64_t total_byt
 }
 
 struct RandomSource::State {
-  RandomTensor plain;
-  std::optional<RandomBlocks> blocks;
+  std::variant<RandomTensor, RandomBlocks> values;
 };
 
 RandomSource::RandomSource(const moe_tensor_info& tensor, const moe_layer_desc& desc, uint64_t seed) {
   const float amplitude = amplitude_of(tensor, desc);
-  state_ = std::make_unique<State>(State{RandomTensor(tensor.dtype, amplitude, seed), std::nullopt});
   if (tensor.dtype == MOE_DTYPE_BLOCKS) {
-    state_->blocks.emplace(format_of(tensor.name, desc).preset - 1, amplitude / std::sqrt(3.0), seed);
+    const RandomBlocks blocks(format_of(tensor.name, desc).preset - 1, amplitude / std::sqrt(3.0), seed);
+    state_ = std::make_unique<State>(State{blocks});
+  } else {
+    state_ = std::make_unique<State>(State{RandomTensor(tensor.dtype, amplitude, seed)});
   }
 }
 
 RandomSource::~RandomSource() = default;
 
 bool RandomSource::read(uint64_t offset, void* destination, uint64_t bytes) const {
-  return state_->blocks ? read_blocks(*state_->blocks, offset, destination, bytes)
-                        : state_->plain.read(offset, destination, bytes);
+  if (const auto* blocks = std::get_if<RandomBlocks>(&state_->values)) {
+    return read_blocks(*blocks, offset, destination, bytes);
+  }
+  return std::get<RandomTensor>(state_->values).read(offset, destination, bytes);
 }
 
 void RandomSource::lend_to(moe_tensor_source& source) const {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// In:  see roofline_plot.h.
-// Out: see roofline_plot.h.
-// Why: colours are classes, so that the page alone decides them, for light and for dark. A point's title is read by a
-//      pointer that rests on it and by a screen reader.
+// Axes, grid, limits, a line a format, a point a row (see roofline_plot.h). Colours are classes, so that the page
+// alone decides them, for light and for dark. A point's title is read by a pointer that rests on it and by a screen
+// reader.
 #include "tools/moevk/roofline_plot.h"
 
 #include <algorithm>
@@ -56,10 +55,6 @@ std::string number_text(double value) {
   return formatted("%g", value);
 }
 
-size_t series_of(const std::vector<std::string>& formats, const BenchRow& row) {
-  return static_cast<size_t>(std::find(formats.begin(), formats.end(), row.format) - formats.begin()) % kSeries;
-}
-
 std::string point(double x, double y, size_t series, const std::string& title) {
   return formatted("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" class=\"s%zu\"><title>", x, y, series) +
          markup_text(title) + "</title></circle>\n";
@@ -72,20 +67,22 @@ std::string title_of(const BenchRow& row) {
   return words;
 }
 
-// Rows of one format as a line through their points.
+// Rows of one format as a line, and each row as a point on it.
 template <class Place>
-std::string polylines(const std::vector<BenchRow>& rows, const std::vector<std::string>& formats, const Place& place) {
-  std::string out;
+std::string curves(const std::vector<BenchRow>& rows, const Place& place) {
+  const std::vector<std::string> formats = formats_of(rows);
+  std::string lines, points;
   for (size_t i = 0; i < formats.size(); ++i) {
-    std::string points;
+    std::string corners;
     for (const BenchRow& row : rows) {
       if (row.format != formats[i]) continue;
       const auto [x, y] = place(row);
-      points += formatted("%s%.1f,%.1f", points.empty() ? "" : " ", x, y);
+      corners += formatted("%s%.1f,%.1f", corners.empty() ? "" : " ", x, y);
+      points += point(x, y, i % kSeries, title_of(row));
     }
-    out += formatted("<polyline class=\"path s%zu\" points=\"%s\"/>\n", i % kSeries, points.c_str());
+    lines += formatted("<polyline class=\"path s%zu\" points=\"%s\"/>\n", i % kSeries, corners.c_str());
   }
-  return out;
+  return lines + points;  // points lie on the lines
 }
 
 }  // namespace
@@ -139,16 +136,10 @@ std::string roofline_svg(const std::vector<BenchRow>& rows, const DevicePeak& pe
   const double middle = std::sqrt(start * ridge);  // of the slope; the label stands under it
   out += text(x.at(middle) + 10, y.at(middle * peak.bandwidth_gbps) + 14, "start",
               formatted("%.4g GB/s", peak.bandwidth_gbps));
-  const std::vector<std::string> formats = formats_of(rows);
   const auto place = [&](const BenchRow& row) {
     return std::pair(x.at(row.work.flops / row.work.bytes), y.at(row.gflops()));
   };
-  out += polylines(rows, formats, place);
-  for (const BenchRow& row : rows) {
-    const auto [at_x, at_y] = place(row);
-    out += point(at_x, at_y, series_of(formats, row), title_of(row));
-  }
-  return out + axis_titles("FLOP per byte that the layer needs", "GFLOP/s") + "</svg>\n";
+  return out + curves(rows, place) + axis_titles("FLOP per byte that the layer needs", "GFLOP/s") + "</svg>\n";
 }
 
 std::string share_svg(const std::vector<BenchRow>& rows) {
@@ -178,16 +169,10 @@ std::string share_svg(const std::vector<BenchRow>& rows) {
     last = at;
     out += text(at, y.from + 16, "middle", std::to_string(tokens));
   }
-  const std::vector<std::string> formats = formats_of(rows);
   const auto place = [&](const BenchRow& row) {
     return std::pair(x.at(static_cast<double>(row.tokens)), y.at(row.percent_of_floor()));
   };
-  out += polylines(rows, formats, place);
-  for (const BenchRow& row : rows) {
-    const auto [at_x, at_y] = place(row);
-    out += point(at_x, at_y, series_of(formats, row), title_of(row));
-  }
-  return out + axis_titles("tokens in a call", "floor / median") + "</svg>\n";
+  return out + curves(rows, place) + axis_titles("tokens in a call", "floor / median") + "</svg>\n";
 }
 
 }  // namespace moevk::cli

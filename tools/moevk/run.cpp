@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <memory>
 #include <optional>
 
 #include "tools/model/utf8_path.h"
@@ -22,17 +21,6 @@
 
 namespace moevk::cli {
 namespace {
-
-struct RunOptions {
-  std::string file;
-  std::string layer = "all";
-  std::string input;
-  uint64_t tokens = 0;  // 0: as many as the oracle has, or 64
-  uint64_t seed = 1;
-  std::string device;
-  uint32_t repeat = 1;
-  std::string oracle;  // empty: oracle/ beside the file, if it is there; "none": do not look
-};
 
 // Tokens of one layer, and what is known of the right answer.
 struct Question {
@@ -168,7 +156,9 @@ std::optional<bool> run_layer(const Host& host, moe_device* device, bool is_refe
   return verdicts.empty() ? std::nullopt : std::optional<bool>(agrees);
 }
 
-int run(const GlobalOptions& globals, const RunOptions& options) {
+}  // namespace
+
+int run_model(const GlobalOptions& globals, const RunOptions& options) {
   const ModelFile file(options.file);
   const auto layers = choose_layers(file, options.layer);
   if (options.tokens > 0 && !options.input.empty()) {
@@ -206,36 +196,6 @@ int run(const GlobalOptions& globals, const RunOptions& options) {
   }
   std::printf("\n%s: %zu of %zu layers disagree\n", bad("FAIL").c_str(), static_cast<size_t>(disagree), layers.size());
   return kExitDisagrees;
-}
-
-}  // namespace
-
-void register_run(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
-  CLI::App* command = app.add_subcommand("run", "run a model file's MoE layers and compare with the CPU reference");
-  command->footer(
-      "Examples:\n"
-      "  moevk run models/tiny-moe-f16.gguf                      every layer, on the best device\n"
-      "  moevk run MODEL.gguf --layer 3 --tokens 512 --repeat 10\n"
-      "  moevk run CHECKPOINT_FOLDER --layer 0                   config.json and .safetensors files\n"
-      "  moevk run MODEL.gguf --input x.npy --device reference\n"
-      "Without --input and --tokens the tokens come from oracle/lN.moe_in.npy beside the file (in "
-      "the folder), if it is\n"
-      "there, and the results are compared with lN.moe_out.npy and lN.selected.npy, too.\n"
-      "Exit code 1 if experts differ where no near-tie excuses it, or a relative RMS error is "
-      "above 1e-5.");
-  auto options = std::make_shared<RunOptions>();
-  command->add_option("FILE", options->file, "a GGUF file, or a checkpoint's folder, with MoE layers")->required();
-  command->add_option("--layer", options->layer, "number of one block, or all")->capture_default_str();
-  command->add_option("--input", options->input, "tokens [T, H] (f4, f2 or f8)")->type_name("FILE.npy");
-  command->add_option("--tokens", options->tokens, "so many random tokens (default: the oracle's, or 64)")
-      ->check(CLI::Range(uint64_t{1}, kMostTokens));
-  command->add_option("--seed", options->seed, "of random tokens")->capture_default_str();
-  command->add_option("--device", options->device, "index, part of a name, or reference (default: the best)");
-  command->add_option("--repeat", options->repeat, "times the median of so many runs")
-      ->check(CLI::Range(1u, 100000u))
-      ->capture_default_str();
-  command->add_option("--oracle", options->oracle, "folder with lN.moe_in.npy, ..., or none")->type_name("DIR");
-  command->callback([options, &globals, &exit_code] { exit_code = run(globals, *options); });
 }
 
 }  // namespace moevk::cli

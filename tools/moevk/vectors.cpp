@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <memory>
 #include <sstream>
 
 #include "tools/model/utf8_path.h"
@@ -16,14 +15,6 @@
 
 namespace moevk::cli {
 namespace {
-
-struct VectorOptions {
-  std::vector<std::string> paths;
-  std::string device;
-  std::string results;
-  bool require_all = false;
-  bool verbose = false;
-};
 
 struct Vector {
   std::string name;  // of the file, without its ending
@@ -125,6 +116,8 @@ std::string result_line(const Vector& vector, const VectorResult& result, const 
   return line + "\t" + detail + "\n";
 }
 
+}  // namespace
+
 int run_vectors(const GlobalOptions& globals, const VectorOptions& options) {
   const std::vector<Vector> vectors = read_all(options.paths);
   const Host host(globals);
@@ -155,27 +148,6 @@ int run_vectors(const GlobalOptions& globals, const VectorOptions& options) {
   std::printf("%llu passed, %llu failed, %llu skipped\n", count(Outcome::kPass), count(Outcome::kFail),
               count(Outcome::kSkip));
   return count(Outcome::kFail) == 0 && count(Outcome::kPass) > 0 ? kExitOk : kExitDisagrees;
-}
-
-}  // namespace
-
-void register_vectors(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
-  CLI::App* command = app.add_subcommand("vectors", "hand-checked vectors of model families, on any library");
-  command->footer(
-      "Examples:\n"
-      "  moevk vectors tests/vectors                       all of them, on the best device\n"
-      "  moevk vectors --library ./libother.so --device 0 share/moevk/vectors\n"
-      "  moevk vectors --device reference tests/vectors/mixtral.vec\n"
-      "Exit code 1 if a vector fails, or none passes. A layer that the library refuses is skipped, with its reason.");
-  auto options = std::make_shared<VectorOptions>();
-  command->add_option("PATH", options->paths, "files, or folders of .vec files (default: ../share/moevk/vectors)");
-  command->add_option("--device", options->device, "index, part of a name, or reference (default: the best)");
-  command->add_option("--results", options->results, "append a line for each vector there, for a table of results")
-      ->type_name("FILE");
-  command->add_flag("--require-all", options->require_all,
-                    "a refused layer fails, unless the vector says that a library may lack what it needs");
-  command->add_flag("--verbose", options->verbose, "errors of what passed, too");
-  command->callback([options, &globals, &exit_code] { exit_code = run_vectors(globals, *options); });
 }
 
 }  // namespace moevk::cli
