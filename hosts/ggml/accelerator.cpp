@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "hosts/ggml/record_routes.h"
 #include "hosts/ggml/weight_types.h"
 
 namespace moevk::ggml {
@@ -159,8 +160,11 @@ void Accelerator::forward(Stream& stream, moe_layer* layer, const LayerMatch& ma
   const moe_view y = copy ? moe::host_view(stream.y.data(), MOE_DTYPE_F32, tokens, hidden)
                           : rows_view(match.y->data, MOE_DTYPE_F32, tokens, hidden, match.y->nb[1]);
   args.y = &y;
+  RouteTap tap(recorded_routes(), stream.routes, match);
+  tap.ask(args);
   moe::check([&](moe_error* error) { return library_->forward(context, layer, &args, error); });
   moe::wait(library_, context, moe::flush(library_, context));
+  tap.write();
   if (!copy) return;
   for (uint64_t row = 0; row < tokens; ++row) {
     std::memcpy(static_cast<char*>(match.y->data) + row * match.y->nb[1], stream.y.data() + row * hidden,

@@ -14,6 +14,7 @@
 
 #include "hosts/ggml/match_layer.h"
 #include "plugin_api/moe_plugin.hpp"
+#include "plugin_api/moe_routes.hpp"
 
 namespace moevk::ggml {
 
@@ -34,6 +35,7 @@ class Accelerator {
     moe::Context context;
     uint64_t max_tokens = 0;
     std::vector<float> y;  // where the host's own y overlaps what is read
+    moe::RouteStream routes;
   };
   // Runs the layer, and returns when y is written. `keep`: its weights stay as they are until forget().
   void run(Stream& stream, const LayerMatch& match, bool keep);

@@ -97,7 +97,8 @@ const std::set<std::string> kSystemHeaders = {"dlfcn.h",     "fcntl.h",        "
 const std::vector<std::string> kAbi = {"moe_plugin.h", "plugin_api/moe_plugin.h",
                                        "plugin_api/moe_plugin_introspection.h", "plugin_api/moe_plugin_memory.h"};
 const std::vector<std::string> kVulkanAbi = {"plugin_api/moe_plugin_vulkan.h"};
-const std::vector<std::string> kLoader = {"moe_loader.h", "plugin_api/moe_loader.h", "plugin_api/moe_plugin.hpp"};
+const std::vector<std::string> kLoader = {"moe_loader.h", "plugin_api/moe_loader.h", "plugin_api/moe_plugin.hpp",
+                                          "plugin_api/moe_routes.hpp"};
 const std::vector<std::string> kKernelTable = {"kernel_table.h", "push_constants.h"};
 const std::vector<std::string> kVulkan = {"vulkan/", "volk.h", "vk_mem_alloc.h"};
 
@@ -126,6 +127,7 @@ const std::vector<Rule>& rules() {
       {"plugin_api/moe_plugin_vulkan.h", false, false, false, {"vulkan/vulkan_core.h", "moe_plugin.h"}},
       {"plugin_api/moe_loader.h", true, false, true, kAbi},
       {"plugin_api/moe_plugin.hpp", true, true, true, together({kAbi, kLoader})},
+      {"plugin_api/moe_routes.hpp", true, true, true, {}},  // a file format, for hosts that write it
       // The plugin: all below.
       {"plugin_api/", true, true, true,
        together({kAbi, kKernelTable, kVulkan, {"plugin_api/", "runtime/", "backend/"}})},
@@ -142,7 +144,7 @@ const std::vector<Rule>& rules() {
       {"examples/", true, true, false, together({kAbi, kLoader})},
       {"examples/vulkan_host", true, true, false,
        together({kAbi, kVulkanAbi, kLoader, kVulkan, {"vulkan_host_comp.h"}})},
-      {"tools/model/", true, true, true, {"plugin_api/moe_plugin.h", "nlohmann/", "tools/model/"}},
+      {"tools/model/", true, true, true, {"plugin_api/moe_plugin.h", "plugin_api/moe_routes.hpp", "nlohmann/", "tools/model/"}},
       {"tools/", true, true, true, together({host, {"tools/", "tests/conformance/conformance.h"}})},
       {"tools/moevk/device_peak", true, true, true, together({host, {"tools/", "nlohmann/"}})},  // reads JSON
       // Adapters for unmodified hosts: the host's own headers are not there to be included.

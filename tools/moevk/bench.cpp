@@ -21,6 +21,7 @@
 #include "tools/moevk/forward.h"
 #include "tools/moevk/layer_options.h"
 #include "tools/moevk/random_data.h"
+#include "tools/moevk/recorded_routes.h"
 #include "tools/moevk/roofline.h"
 #include "tools/moevk/terminal.h"
 
@@ -28,6 +29,8 @@ namespace moevk::cli {
 namespace {
 
 constexpr uint32_t kProfiledCalls = 5;  // after those that are timed
+constexpr size_t kMostReplayed = 16;    // different calls of a row
+constexpr uint64_t kMostReplayedBytes = uint64_t{64} << 20;
 
 struct BenchOptions {
   LayerOptions layer;
@@ -37,6 +40,7 @@ struct BenchOptions {
   uint32_t repeat = 0;  // 0: for about a second, 5 to 200 times
   std::vector<uint32_t> per_submit = {1};
   std::string routing = "uniform";
+  std::string routes;  // a file of recorded ones, instead of `routing`
   uint64_t seed = 1;
   std::string json;  // "-": stdout
   std::string html;
@@ -54,6 +58,33 @@ std::vector<float> routing_bias(const moe_layer_desc& desc, const std::string& r
     bias.push_back(routing == "zipf" ? zipf : expert < desc.top_k ? 1000.0f : 0.0f);
   }
   return bias;
+}
+
+// The layer that was recorded, where none is named.
+void take_shape(BenchOptions& options, const RecordedRoutes& recorded) {
+  const model::LayerLoad& layer = recorded.loads.layers().begin()->second;
+  const std::string routed = "," + std::to_string(layer.experts) + "," + std::to_string(layer.top_k);
+  if (layer.identity_experts > 0) throw UsageError(options.routes, "has identity experts, which bench has not");
+  if (options.layer.shape.empty()) {
+    if (layer.hidden == 0 || layer.intermediate == 0) throw UsageError("--shape", "is missing, and not in the file");
+    options.layer.shape = std::to_string(layer.hidden) + "," + std::to_string(layer.intermediate) + routed;
+  } else if (!options.layer.shape.ends_with(routed) || options.layer.shape.find('/') != std::string::npos) {
+    throw UsageError("--shape", options.layer.shape + " is not one of H,F" + routed + ", as in " + options.routes);
+  }
+}
+
+// Calls with recorded routes; what the device then chooses is held against the file.
+std::unique_ptr<BenchCase> replay(const Host& host, moe_device* device, moe_layer* layer, const moe_layer_desc& desc,
+                                  const RecordedRoutes& recorded, uint64_t tokens, uint64_t seed) {
+  const uint64_t bytes = tokens * desc.hidden * sizeof(float);
+  const size_t most = std::clamp<size_t>(kMostReplayedBytes / bytes, 1, kMostReplayed);
+  const auto calls = calls_to_replay(recorded, tokens, most);
+  auto bench_case =
+      std::make_unique<BenchCase>(host, device, layer, desc, replayed_tokens(calls, desc, seed), calls.size());
+  for (const std::vector<int32_t>& call : calls) {
+    if (bench_case->chosen_experts() != call) throw std::runtime_error("the device did not take the recorded routes");
+  }
+  return bench_case;
 }
 
 // So many calls in a submit that it does not last half a second: some systems end longer ones.
@@ -106,7 +137,7 @@ std::vector<LayerOptions> layers_of(const BenchOptions& options) {
       throw UsageError("--route", "bench measures whole layers: router or dense");
     }
   }
-  if (layers.empty()) throw UsageError("--shape", "is empty");
+  if (layers.empty()) throw UsageError("--shape", "is missing: H,F,E,k");
   return layers;
 }
 
@@ -146,7 +177,16 @@ std::string today() {
   return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%d", std::gmtime(&now)));
 }
 
-int bench(const GlobalOptions& globals, const BenchOptions& options) {
+int bench(const GlobalOptions& globals, BenchOptions options) {
+  std::optional<RecordedRoutes> recorded;
+  if (!options.routes.empty()) {
+    recorded.emplace(options.routes);
+    if (recorded->report.damaged > 0) {
+      std::fprintf(stderr, "moevk: %s: %s\n", options.routes.c_str(), damage_text(recorded->report).c_str());
+    }
+    take_shape(options, *recorded);
+    options.routing = "recorded";
+  }
   const std::vector<LayerOptions> layers = layers_of(options);
   const File json_file = create("--json", options.json), html_file = create("--html", options.html);
   const Host host(globals);
@@ -174,11 +214,21 @@ int bench(const GlobalOptions& globals, const BenchOptions& options) {
   for (const LayerOptions& shape : layers) {
     for (const std::string& format : options.formats) {
       moe_layer_desc desc = describe_layer(shape, format);
-      const std::vector<float> bias = routing_bias(desc, options.routing);
+      const std::vector<float> bias = recorded ? std::vector<float>() : routing_bias(desc, options.routing);
+      std::vector<float> router;
+      if (recorded) {
+        if (desc.route_source != MOE_ROUTE_FROM_ROUTER) throw UsageError("--routes", "needs --route router");
+        if (desc.hidden < desc.experts) throw UsageError("--routes", "needs H of at least E");
+        router = replaying_router(desc);
+      }
       if (!bias.empty() && desc.route_source == MOE_ROUTE_FROM_ROUTER) desc.flags |= MOE_LAYER_ROUTER_BIAS;
-      const moe::Layer layer = upload_random_layer(host, device, desc, options.seed, bias, format + ": random weights");
+      const moe::Layer layer = upload_random_layer(host, device, desc, options.seed, bias, format + ": random weights", router);
       for (const uint64_t tokens : options.tokens) {
-        BenchCase bench_case(host, device, layer, desc, random_tokens(tokens, desc.hidden, options.seed));
+        const std::unique_ptr<BenchCase> made =
+            recorded ? replay(host, device, layer, desc, *recorded, tokens, options.seed)
+                     : std::make_unique<BenchCase>(host, device, layer, desc,
+                                                   random_tokens(tokens, desc.hidden, options.seed));
+        BenchCase& bench_case = *made;
         uint32_t last = 0;
         for (const uint32_t wanted : options.per_submit) {
           const uint32_t calls = fitting_calls(bench_case, wanted);
@@ -208,6 +258,7 @@ void register_bench(CLI::App& app, const GlobalOptions& globals, int& exit_code)
       "  moevk bench --shape 2048,768,128,8 --tokens 1 --json | jq '.[0].median_ms'\n"
       "  moevk bench --shape 2048,1408,60,4 --shared 5632 --routing zipf --json rows.json\n"
       "  moevk bench --shape 512,256,32,4/2048,768,128,8 --tokens 1,8,64 --html report.html\n"
+      "  moevk bench --routes run.routes --tokens 1,64 --format Q4_K\n"
       "MB and GFLOP are what the layer needs (each weight of each expert that is used read once), not what a plan "
       "does;\n"
       "GB/s and GFLOP/s come from them. The floor is the time that they take at what the device does at most, which "
@@ -233,6 +284,13 @@ void register_bench(CLI::App& app, const GlobalOptions& globals, int& exit_code)
   command->add_option("--routing", options->routing, "how tokens spread over experts (onehot: all on the same k)")
       ->check(CLI::IsMember({"uniform", "zipf", "onehot"}))
       ->capture_default_str();
+  command
+      ->add_option("--routes", options->routes,
+                   "replay what MOEVK_ROUTES recorded, in place of --routing; the layer is the file's where --shape is "
+                   "not given")
+      ->type_name("FILE")
+      ->excludes("--routing");
+  command->get_option("--shape")->required(false);
   command->add_option("--seed", options->seed, "of weights and tokens")->capture_default_str();
   command->add_option("--json", options->json, "write rows as JSON, to FILE or stdout")
       ->type_name("[FILE]")

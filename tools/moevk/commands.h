@@ -20,6 +20,7 @@ void register_plan(CLI::App& app, const GlobalOptions& globals, int& exit_code);
 void register_check(CLI::App& app, const GlobalOptions& globals, int& exit_code);
 void register_bench(CLI::App& app, const GlobalOptions& globals, int& exit_code);
 void register_quantize(CLI::App& app, const GlobalOptions& globals, int& exit_code);
+void register_routes(CLI::App& app, const GlobalOptions& globals, int& exit_code);
 void register_vectors(CLI::App& app, const GlobalOptions& globals, int& exit_code);
 
 }  // namespace moevk::cli

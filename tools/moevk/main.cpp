@@ -42,12 +42,13 @@ int main(int argc, char** argv) {
   register_check(app, globals, exit_code);
   register_bench(app, globals, exit_code);
   register_quantize(app, globals, exit_code);
+  register_routes(app, globals, exit_code);
   register_vectors(app, globals, exit_code);
   try {
     app.parse(arguments.count(), arguments.values());
     if (app.get_subcommands().empty()) {
       throw UsageError("COMMAND",
-                       "is missing: devices, info, advise, run, plan, check, bench, quantize or vectors (see: moevk --help)");
+                       "is missing: devices, info, advise, run, plan, check, bench, quantize, routes or vectors (see: moevk --help)");
     }
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitOk : kExitCannot;
