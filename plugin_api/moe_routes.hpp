@@ -104,8 +104,8 @@ struct RouteStream {
 struct Routes {
   uint32_t layer = 0, experts = 0, identity_experts = 0, top_k = 0, hidden = 0, intermediate = 0;
   uint64_t tokens = 0;
-  const void* ids = nullptr;      // i32, a row of top_k for each token
-  const void* weights = nullptr;  // f32 likewise
+  const void* ids = nullptr;                        // i32, a row of top_k for each token
+  const void* weights = nullptr;                    // f32 likewise
   size_t ids_row_bytes = 0, weights_row_bytes = 0;  // 0: packed
 };
 
@@ -146,7 +146,8 @@ class RouteFile {
   std::string append_all(RouteStream& stream, const Routes& routes) {
     const uint64_t route_bytes = uint64_t{routes.top_k} * (sizeof(int32_t) + sizeof(float));
     const uint64_t room = kMostRouteBytes - sizeof(RoutesHeader) - kChecksumBytes;
-    if (routes.top_k == 0 || routes.experts == 0 || route_bytes > room) return "a layer without experts, or with too many";
+    if (routes.top_k == 0 || routes.experts == 0 || route_bytes > room)
+      return "a layer without experts, or with too many";
     if (file_ < 0) {
       const std::string why = open();
       if (!why.empty()) return why;

@@ -3,6 +3,8 @@
 # Unmodified hosts that load our adapters (docs/llama.cpp.md). Sourced by scripts/test, whose begin, end, expect and
 # variables the parts use, and by scripts/demo, which uses llamacpp alone.
 
+. "$(dirname "${BASH_SOURCE[0]}")/hosts_routes.sh"
+
 hosts_dir=build/hosts
 plugin=build/release/lib/libggml-moevk.so
 
@@ -140,6 +142,7 @@ host_llamacpp() {
   expect "a prompt in pieces of 7 tokens" same_text_in_pieces
   expect "beside ggml's Vulkan backend, --cpu-moe" beside_vulkan --cpu-moe
   expect "beside ggml's Vulkan backend, -ot exps=MoEVK0" beside_vulkan -ot exps=MoEVK0
+  host_routes
   expect "test-backend-ops, MUL_MAT_ID of each type" every_type
   if [ -d build/peers/captures ]; then
     expect "logits of each architecture, as without us" same_logits

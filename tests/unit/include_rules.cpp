@@ -144,7 +144,11 @@ const std::vector<Rule>& rules() {
       {"examples/", true, true, false, together({kAbi, kLoader})},
       {"examples/vulkan_host", true, true, false,
        together({kAbi, kVulkanAbi, kLoader, kVulkan, {"vulkan_host_comp.h"}})},
-      {"tools/model/", true, true, true, {"plugin_api/moe_plugin.h", "plugin_api/moe_routes.hpp", "nlohmann/", "tools/model/"}},
+      {"tools/model/",
+       true,
+       true,
+       true,
+       {"plugin_api/moe_plugin.h", "plugin_api/moe_routes.hpp", "nlohmann/", "tools/model/"}},
       {"tools/", true, true, true, together({host, {"tools/", "tests/conformance/conformance.h"}})},
       {"tools/moevk/device_peak", true, true, true, together({host, {"tools/", "nlohmann/"}})},  // reads JSON
       // Adapters for unmodified hosts: the host's own headers are not there to be included.

@@ -59,11 +59,11 @@ std::optional<std::string> RouteLoads::add(const RouteRecord& record) {
   LayerLoad& layer = layers_[header.layer];
   if (layer.experts != header.experts || layer.identity_experts != header.identity_experts ||
       layer.top_k != header.top_k || layer.hidden != header.hidden || layer.intermediate != header.intermediate) {
-    return "holds routes of different models: layer " + std::to_string(header.layer) + " has E=" +
-           std::to_string(layer.experts) + " k=" + std::to_string(layer.top_k) + " H=" + std::to_string(layer.hidden) +
-           " F=" + std::to_string(layer.intermediate) + " and E=" + std::to_string(header.experts) +
-           " k=" + std::to_string(header.top_k) + " H=" + std::to_string(header.hidden) +
-           " F=" + std::to_string(header.intermediate);
+    return "holds routes of different models: layer " + std::to_string(header.layer) +
+           " has E=" + std::to_string(layer.experts) + " k=" + std::to_string(layer.top_k) +
+           " H=" + std::to_string(layer.hidden) + " F=" + std::to_string(layer.intermediate) +
+           " and E=" + std::to_string(header.experts) + " k=" + std::to_string(header.top_k) +
+           " H=" + std::to_string(header.hidden) + " F=" + std::to_string(header.intermediate);
   }
   streams_.insert(header.stream);
   layer.tokens += header.tokens;

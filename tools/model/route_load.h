@@ -27,15 +27,15 @@ struct LayerLoad {
 
 // Of the routed experts of one layer; n_e routes of expert e, N their sum, p_e = n_e / N.
 struct Balance {
-  double mean = 0;                // N / E
-  uint64_t most = 0;              // max n_e
-  uint32_t busiest = 0;           // the first expert that has it
-  double max_over_mean = 0;       // the load imbalance factor; 1: even; MaxVio is this less 1
-  double variation = 0;           // coefficient of variation: standard deviation / mean
-  double entropy = 0;             // -sum p ln p, divided by ln E: 1: even, 0: one expert alone
-  double effective_experts = 0;   // exp(-sum p ln p), the perplexity of p
-  double top_tenth_share = 0;     // of N, of the ceil(E / 10) busiest experts
-  uint32_t unused = 0;            // experts without a route
+  double mean = 0;               // N / E
+  uint64_t most = 0;             // max n_e
+  uint32_t busiest = 0;          // the first expert that has it
+  double max_over_mean = 0;      // the load imbalance factor; 1: even; MaxVio is this less 1
+  double variation = 0;          // coefficient of variation: standard deviation / mean
+  double entropy = 0;            // -sum p ln p, divided by ln E: 1: even, 0: one expert alone
+  double effective_experts = 0;  // exp(-sum p ln p), the perplexity of p
+  double top_tenth_share = 0;    // of N, of the ceil(E / 10) busiest experts
+  uint32_t unused = 0;           // experts without a route
 };
 
 // Of the first `experts` loads; all zero without a route.

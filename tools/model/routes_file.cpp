@@ -54,8 +54,9 @@ Result<RoutesReport> read_routes(std::span<const std::byte> bytes,
     if (!why.empty()) {
       const bool another_version = at == 0 && why.starts_with("a record of version");
       if (another_version) {
-        return ParseError{8, "version", "is " + std::to_string(record.header.version) + "; this program reads " +
-                                            std::to_string(moe::kRoutesVersion)};
+        return ParseError{8, "version",
+                          "is " + std::to_string(record.header.version) + "; this program reads " +
+                              std::to_string(moe::kRoutesVersion)};
       }
       if (report.damaged == 0) report.first_damage = at, report.why = why;
       if (++report.damaged > kMostDamage) return ParseError{at, "file", "is damaged in more than 1000 places"};

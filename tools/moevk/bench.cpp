@@ -185,6 +185,7 @@ int bench(const GlobalOptions& globals, BenchOptions options) {
       std::fprintf(stderr, "moevk: %s: %s\n", options.routes.c_str(), damage_text(recorded->report).c_str());
     }
     take_shape(options, *recorded);
+    for (const uint64_t tokens : options.tokens) calls_to_replay(*recorded, tokens, 1);  // refuses now, not after hours
     options.routing = "recorded";
   }
   const std::vector<LayerOptions> layers = layers_of(options);
@@ -222,7 +223,8 @@ int bench(const GlobalOptions& globals, BenchOptions options) {
         router = replaying_router(desc);
       }
       if (!bias.empty() && desc.route_source == MOE_ROUTE_FROM_ROUTER) desc.flags |= MOE_LAYER_ROUTER_BIAS;
-      const moe::Layer layer = upload_random_layer(host, device, desc, options.seed, bias, format + ": random weights", router);
+      const moe::Layer layer =
+          upload_random_layer(host, device, desc, options.seed, bias, format + ": random weights", router);
       for (const uint64_t tokens : options.tokens) {
         const std::unique_ptr<BenchCase> made =
             recorded ? replay(host, device, layer, desc, *recorded, tokens, options.seed)

@@ -64,7 +64,9 @@ std::string legend(double y) {
   for (int step = -kSteps; step <= kSteps; ++step, x += kCell) {
     const double ratio = std::exp2(step / 2.0);
     const std::string kind = step == 0 ? "e" : (step < 0 ? "l" : "m") + std::to_string(std::abs(step));
-    const std::string label = step == 0 ? "even" : step < 0 ? formatted("1/%.0f", 1 / ratio) : formatted("%.0fx", ratio);
+    const std::string label = step == 0  ? "even"
+                              : step < 0 ? formatted("1/%.0f", 1 / ratio)
+                                         : formatted("%.0fx", ratio);
     out += rect(x, y, kCell, 12, kind, formatted("%.2f of an even load", ratio));
     if (step % 2 == 0) out += text(x + kCell / 2, y + 26, "middle", label);
   }
@@ -90,9 +92,10 @@ std::string route_map_svg(const std::map<uint32_t, model::LayerLoad>& layers) {
       "aria-label=\"load of each expert in each layer\">\n<style>%s</style>\n",
       width, bottom + kBottom, width, bottom + kBottom, kStyle);
   out += text(kLeft, 22, "start", "Load of each expert, against an even load", "h");
-  out += text(kLeft, 42, "start", formatted("%zu layers, %llu tokens in the busiest, k = %u of E = %u", layers.size(),
-                                            static_cast<unsigned long long>(tokens), layers.begin()->second.top_k,
-                                            layers.begin()->second.experts));
+  out += text(
+      kLeft, 42, "start",
+      formatted("%zu layers, %llu tokens in the busiest, k = %u of E = %u", layers.size(),
+                static_cast<unsigned long long>(tokens), layers.begin()->second.top_k, layers.begin()->second.experts));
   const size_t rows_between = label_step(height, 14);
   size_t row = 0;
   for (const auto& [number, layer] : layers) {
@@ -102,9 +105,10 @@ std::string route_map_svg(const std::map<uint32_t, model::LayerLoad>& layers) {
     for (size_t expert = 0; expert < layer.routes.size(); ++expert) {
       const uint64_t load = layer.routes[expert];
       const double ratio = balance.mean > 0 ? static_cast<double>(load) / balance.mean : 0;
-      out += rect(kLeft + cell * static_cast<double>(expert), y, cell - gap, height - gap, colour(load, balance.mean),
-                  formatted("layer %u, e%zu%s: %llu routes, %.2f of an even load", number, expert,
-                            expert >= layer.experts ? " (identity)" : "", static_cast<unsigned long long>(load), ratio));
+      out +=
+          rect(kLeft + cell * static_cast<double>(expert), y, cell - gap, height - gap, colour(load, balance.mean),
+               formatted("layer %u, e%zu%s: %llu routes, %.2f of an even load", number, expert,
+                         expert >= layer.experts ? " (identity)" : "", static_cast<unsigned long long>(load), ratio));
     }
   }
   const size_t between = label_step(cell, 26);

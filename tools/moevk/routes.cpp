@@ -38,10 +38,12 @@ void write_file(const char* option, const std::string& path, const std::string& 
   if (!wrote || !closed) throw UsageError(option, path + " could not be written");
 }
 
-std::string csv_of(const std::vector<model::RouteRecord>& records) {
+// Of `layers` alone.
+std::string csv_of(const std::vector<model::RouteRecord>& records, const std::map<uint32_t, LayerLoad>& layers) {
   std::string out = "stream,layer,token,slot,expert,weight\n";
   for (const model::RouteRecord& record : records) {
     const moe::RoutesHeader& header = record.header;
+    if (layers.count(header.layer) == 0) continue;
     for (size_t i = 0; i < record.ids.size(); ++i) {
       out += formatted("%016llx,%u,%llu,%zu,%d,%.9g\n", static_cast<unsigned long long>(header.stream), header.layer,
                        static_cast<unsigned long long>(header.first_token + i / header.top_k), i % header.top_k,
@@ -132,12 +134,12 @@ int routes(const RoutesOptions& options) {
     std::fprintf(stderr, "moevk: %s: %s\n", options.file.c_str(), damage_text(file.report).c_str());
   }
   if (!options.svg.empty()) write_file("--svg", options.svg, route_map_svg(layers));
-  if (!options.csv.empty()) write_file("--csv", options.csv, csv_of(file.records));
+  if (!options.csv.empty()) write_file("--csv", options.csv, csv_of(file.records, layers));
   if (!options.json.empty()) write_file("--json", options.json, json_of(layers));
   if (options.svg == "-" || options.csv == "-" || options.json == "-") return kExitOk;
 
   const LayerLoad& first = layers.begin()->second;
-  std::printf("routes  %s  %llu records of %zu streams, %zu layers\n", options.file.c_str(),
+  std::printf("routes  %s  %llu records, %zu streams, %zu layers\n", options.file.c_str(),
               static_cast<unsigned long long>(file.report.records), file.loads.streams(), layers.size());
   std::printf("layer   E=%u k=%u; an even load is %.1f %% of the routes, %.1f %% of the tokens\n", first.experts,
               first.top_k, 100.0 / first.experts, 100.0 * first.top_k / first.experts);
@@ -164,7 +166,8 @@ void register_routes(CLI::App& app, const GlobalOptions&, int& exit_code) {
       "  moevk routes run.routes --layer 3                      a bar with figures for each expert\n"
       "  moevk routes run.routes --csv - | head\n"
       "max/mean is the load imbalance factor (1: even), CV the coefficient of variation of the loads, entropy that of\n"
-      "the loads over ln E, effective experts e to their entropy; top tenth is the share of the routes on the tenth of\n"
+      "the loads over ln E, effective experts e to their entropy; top tenth is the share of the routes on the tenth "
+      "of\n"
       "the experts with most. A file that ends within a record is used as far as it is whole, and stderr says so.");
   auto options = std::make_shared<RoutesOptions>();
   command->add_option("FILE", options->file, "what MOEVK_ROUTES named")->required();
