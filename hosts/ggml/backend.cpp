@@ -22,7 +22,9 @@ constexpr size_t kAlignment = 64;  // of tensors in a buffer
 struct OurDevice {
   std::string name, description;
   std::unique_ptr<Accelerator> accelerator;
-  BufferType buffer_type{};
+  BufferType2 type2{};
+  BufferType3 type3{};
+  BufferType* buffer_type = nullptr;  // the one that this ggml knows
   Device device{};
 };
 
@@ -37,6 +39,7 @@ struct Adapter {
 Adapter* adapter = nullptr;  // lives as long as the process: ggml keeps pointers into it
 
 OurDevice& of(Device* device) { return *static_cast<OurDevice*>(device->context); }
+OurDevice& of(BufferType* type) { return of(adapter->host.buft_get_device(type)); }
 
 // Runs `call`; what it throws becomes a line in the log and `failed`.
 template <class Call, class Value>
@@ -54,13 +57,11 @@ Value fenced(Value failed, Call&& call) noexcept {
 // ---- buffers: host memory --------------------------------------------------------------------------------------
 
 void free_buffer(Buffer* buffer) {
-  of(buffer->type->device).accelerator->forget(buffer->context, buffer->bytes);
+  of(buffer->type).accelerator->forget(buffer->context, buffer->bytes);
   ::operator delete (buffer->context, std::align_val_t{kAlignment});
 }
 
-void written(Buffer* buffer, const void* begin, size_t bytes) {
-  of(buffer->type->device).accelerator->forget(begin, bytes);
-}
+void written(Buffer* buffer, const void* begin, size_t bytes) { of(buffer->type).accelerator->forget(begin, bytes); }
 
 void memset_tensor(Buffer* buffer, Tensor* tensor, uint8_t value, size_t offset, size_t bytes) {
   char* begin = static_cast<char*>(tensor->data) + offset;
@@ -144,7 +145,7 @@ bool supports_op(Device* device, const Tensor* op) {
         host.ops,
         [&](const Tensor& tensor) {
           Buffer* buffer = tensor.view_src != nullptr ? tensor.view_src->buffer : tensor.buffer;
-          return buffer == nullptr || host.buffer_get_type(buffer) == &ours.buffer_type;
+          return buffer == nullptr || host.buffer_get_type(buffer) == ours.buffer_type;
         },
         [&](const Tensor& product, std::string& why) { return ours.accelerator->supports_product(product, why); }};
     std::string why;
@@ -172,7 +173,18 @@ void get_props(Device* device, DeviceProps* props) {
   props->mmap_support = true;
 }
 
-void fill(OurDevice& ours) {
+template <class Type>
+BufferType* fill(Type& type, OurDevice& ours) {
+  type.device = &ours.device;
+  type.context = &ours;
+  type.table.get_name = [](BufferType* self) { return of(self).name.c_str(); };
+  type.table.alloc_buffer = alloc_buffer;
+  type.table.get_alignment = [](BufferType*) { return kAlignment; };
+  type.table.is_host = [](BufferType*) { return true; };
+  return reinterpret_cast<BufferType*>(&type);
+}
+
+void fill(OurDevice& ours, int32_t api) {
   ours.device.registry = &adapter->registry;
   ours.device.context = &ours;
   DeviceTable& table = ours.device.table;
@@ -182,18 +194,12 @@ void fill(OurDevice& ours) {
   table.get_type = [](Device*) { return kDeviceAccel; };
   table.get_props = get_props;
   table.init_backend = init_backend;
-  table.get_buffer_type = [](Device* device) { return &of(device).buffer_type; };
+  table.get_buffer_type = [](Device* device) { return of(device).buffer_type; };
   table.supports_op = supports_op;
   table.supports_buft = [](Device* device, BufferType* type) {
-    return type == &of(device).buffer_type || adapter->host.buft_is_host(type);
+    return type == of(device).buffer_type || adapter->host.buft_is_host(type);
   };
-  ours.buffer_type.device = &ours.device;
-  ours.buffer_type.context = &ours;
-  BufferTypeTable& type = ours.buffer_type.table;
-  type.get_name = [](BufferType* self) { return static_cast<OurDevice*>(self->context)->name.c_str(); };
-  type.alloc_buffer = alloc_buffer;
-  type.get_alignment = [](BufferType*) { return kAlignment; };
-  type.is_host = [](BufferType*) { return true; };
+  ours.buffer_type = api == 2 ? fill(ours.type2, ours) : fill(ours.type3, ours);
 }
 
 // The devices to offer: GPUs; with MOEVK_DEVICE, the one that it names, which may be a software driver.
@@ -224,8 +230,8 @@ void check_layout() {
     Backend backend{};
     backend.device = &ours->device;
     if (host.dev_backend_reg(&ours->device) != &adapter->registry ||
-        host.buft_get_device(&ours->buffer_type) != &ours->device ||
-        host.backend_get_device(&backend) != &ours->device || !host.buft_is_host(&ours->buffer_type)) {
+        host.buft_get_device(ours->buffer_type) != &ours->device ||
+        host.backend_get_device(&backend) != &ours->device || !host.buft_is_host(ours->buffer_type)) {
       throw std::runtime_error(std::string("the backend tables of ggml ") + host.version() +
                                " are not laid out as this adapter knows them");
     }
@@ -246,7 +252,7 @@ void fill(int32_t version) {
     ours->accelerator = std::make_unique<Accelerator>(adapter->host, adapter->library, adapter->instance, index);
     ours->name = "MoEVK" + std::to_string(adapter->devices.size());
     ours->description = ours->accelerator->info().name;
-    fill(*ours);
+    fill(*ours, version);
     adapter->devices.push_back(std::move(ours));
   }
   if (adapter->devices.empty()) {

@@ -24,7 +24,7 @@ using ggml::LayerMatch;
 using ggml::RouteTap;
 using ggml::Tensor;
 
-TEST(RecordRoutes, ReadsTheBlockOfAName) {
+TEST(BlockOf, ReadsTheNameOfATensor) {
   EXPECT_EQ(block_of("blk.0.ffn_gate_exps.weight"), 0u);
   EXPECT_EQ(block_of("blk.61.ffn_up_exps.weight"), 61u);
   for (const char* name : {"", "blk", "blk.", "blk.x.ffn", "blk.5", "blk.-1.ffn", "blk.99999999999.ffn", "a.blk.1.b"}) {

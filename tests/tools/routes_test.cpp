@@ -103,7 +103,7 @@ TEST(Routes, OfACutFileAreUsedAndOfAnotherRefused) {
   EXPECT_TRUE(contains(output.out, "1 records")) << output.out;
   EXPECT_TRUE(contains(output.err, "99 bytes in 1 place are no whole record, first at 100: it ends within a record"))
       << output.err;
-  expect_refused("routes '" + kModels + "tiny-moe-f16.gguf'", "damaged in more than 1000 places");
+  expect_refused("routes '" + kModels + "tiny-moe-f16.gguf'", "holds no whole record of routes: no record begins here");
   expect_refused("routes '" + path + "-nowhere'", "cut.routes-nowhere");
   std::filesystem::resize_file(path, 50);
   expect_refused("routes '" + path + "'", "holds no whole record of routes: it ends within a record");

@@ -89,10 +89,10 @@ const std::set<std::string> kCppHeaders = {"algorithm",
                                            "variant",
                                            "vector",
                                            "version"};
-const std::set<std::string> kSystemHeaders = {"dlfcn.h",     "fcntl.h",        "io.h",         "malloc.h",
-                                              "process.h",   "shellapi.h",     "signal.h",     "sys/ioctl.h",
-                                              "sys/mman.h",  "sys/resource.h", "sys/socket.h", "sys/stat.h",
-                                              "sys/types.h", "sys/wait.h",     "unistd.h",     "windows.h"};
+const std::set<std::string> kSystemHeaders = {
+    "dlfcn.h",    "fcntl.h",     "io.h",        "link.h",     "malloc.h",       "process.h",
+    "shellapi.h", "signal.h",    "sys/ioctl.h", "sys/mman.h", "sys/resource.h", "sys/socket.h",
+    "sys/stat.h", "sys/types.h", "sys/wait.h",  "unistd.h",   "windows.h"};
 
 const std::vector<std::string> kAbi = {"moe_plugin.h", "plugin_api/moe_plugin.h",
                                        "plugin_api/moe_plugin_introspection.h", "plugin_api/moe_plugin_memory.h"};
