@@ -4,6 +4,7 @@
 # variables the parts use, and by scripts/demo, which uses llamacpp alone.
 
 . "$(dirname "${BASH_SOURCE[0]}")/hosts_routes.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/hosts_node.sh"
 
 hosts_dir=build/hosts
 plugin=build/release/lib/libggml-moevk.so
