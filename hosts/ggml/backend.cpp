@@ -12,6 +12,7 @@
 
 #include "hosts/ggml/claims.h"
 #include "hosts/ggml/run_graph.h"
+#include "hosts/ggml/tree_tables.h"
 #include "hosts/ggml/vtables.h"
 
 namespace moevk::ggml {
@@ -22,9 +23,8 @@ constexpr size_t kAlignment = 64;  // of tensors in a buffer
 struct OurDevice {
   std::string name, description;
   std::unique_ptr<Accelerator> accelerator;
-  BufferType2 type2{};
-  BufferType3 type3{};
-  BufferType* buffer_type = nullptr;  // the one that this ggml knows
+  std::vector<void*> type_words;
+  BufferType* buffer_type = nullptr;  // they, laid out as this ggml has it
   Device device{};
 };
 
@@ -173,15 +173,25 @@ void get_props(Device* device, DeviceProps* props) {
   props->mmap_support = true;
 }
 
-template <class Type>
-BufferType* fill(Type& type, OurDevice& ours) {
-  type.device = &ours.device;
-  type.context = &ours;
-  type.table.get_name = [](BufferType* self) { return of(self).name.c_str(); };
-  type.table.alloc_buffer = alloc_buffer;
-  type.table.get_alignment = [](BufferType*) { return kAlignment; };
-  type.table.is_host = [](BufferType*) { return true; };
-  return reinterpret_cast<BufferType*>(&type);
+BufferTypePlaces places_for(int32_t api) {
+#if defined(MOEVK_GGML_VERSION)
+  if (api == tree_api_version()) return tree_buffer_type();
+#endif
+  return api == 2 ? places_of<BufferType2>() : places_of<BufferType3>();
+}
+
+void fill_buffer_type(OurDevice& ours, const BufferTypePlaces& places) {
+  const char* (*const get_name)(BufferType*) = [](BufferType* self) { return of(self).name.c_str(); };
+  size_t (*const get_alignment)(BufferType*) = [](BufferType*) { return kAlignment; };
+  bool (*const is_host)(BufferType*) = [](BufferType*) { return true; };
+  ours.type_words.assign(places.words, nullptr);
+  ours.type_words[places.get_name] = reinterpret_cast<void*>(get_name);
+  ours.type_words[places.alloc_buffer] = reinterpret_cast<void*>(&alloc_buffer);
+  ours.type_words[places.get_alignment] = reinterpret_cast<void*>(get_alignment);
+  ours.type_words[places.is_host] = reinterpret_cast<void*>(is_host);
+  ours.type_words[places.device] = &ours.device;
+  ours.type_words[places.context] = &ours;
+  ours.buffer_type = reinterpret_cast<BufferType*>(ours.type_words.data());
 }
 
 void fill(OurDevice& ours, int32_t api) {
@@ -199,7 +209,7 @@ void fill(OurDevice& ours, int32_t api) {
   table.supports_buft = [](Device* device, BufferType* type) {
     return type == of(device).buffer_type || adapter->host.buft_is_host(type);
   };
-  ours.buffer_type = api == 2 ? fill(ours.type2, ours) : fill(ours.type3, ours);
+  fill_buffer_type(ours, places_for(api));
 }
 
 // The devices to offer: GPUs; with MOEVK_DEVICE, the one that it names, which may be a software driver.

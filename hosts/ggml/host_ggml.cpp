@@ -5,6 +5,7 @@
 // Why: ggml may be in the process's global scope (llama.cpp's programs) or opened privately by a binding, so both are
 //      looked through.
 #include "hosts/ggml/host_ggml.h"
+#include "hosts/ggml/tree_tables.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -81,10 +82,16 @@ int32_t known_api_version(const std::string& ggml_version, std::string& why) {
     why = "ggml's version \"" + ggml_version + "\" is not a version number";
     return 0;
   }
+#if defined(MOEVK_GGML_VERSION)
+  if (ggml_version == MOEVK_GGML_VERSION || ggml_version.starts_with(MOEVK_GGML_VERSION "-")) return tree_api_version();
+  why = "this build of the adapter is for ggml " MOEVK_GGML_VERSION " alone, and this is ggml " + ggml_version;
+  return 0;
+#else
   if (major == 0 && minor == 25) return 2;
   if (major == 0 && minor == 27) return 3;
   why = "this adapter knows the backend tables of ggml 0.25 and 0.27, and this is ggml " + ggml_version;
   return 0;
+#endif
 }
 
 bool find_host_ggml(HostGgml& out, std::string& why) {

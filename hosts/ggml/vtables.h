@@ -34,7 +34,7 @@ struct BufferTypeTable3 {
   bool (*is_host)(BufferType*);
 };
 
-// BufferType is what ggml has a pointer to: one of these.
+// BufferType is what ggml has a pointer to: one of these, or that of a tree (tree_tables.h).
 struct BufferType2 {
   BufferTypeTable2 table;
   Device* device;
@@ -46,6 +46,23 @@ struct BufferType3 {
   Device* device;
   void* context;
 };
+
+// In a struct of `words` pointers, where those lie that this backend fills; all others stay NULL.
+struct BufferTypePlaces {
+  size_t words, get_name, alloc_buffer, get_alignment, is_host, device, context;
+};
+
+template <class Type>
+constexpr BufferTypePlaces places_of() {
+  constexpr size_t kWord = sizeof(void*);
+  return {sizeof(Type) / kWord,
+          offsetof(Type, table.get_name) / kWord,
+          offsetof(Type, table.alloc_buffer) / kWord,
+          offsetof(Type, table.get_alignment) / kWord,
+          offsetof(Type, table.is_host) / kWord,
+          offsetof(Type, device) / kWord,
+          offsetof(Type, context) / kWord};
+}
 
 struct BufferTable {
   void (*free_buffer)(Buffer*);

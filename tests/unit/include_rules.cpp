@@ -153,6 +153,8 @@ const std::vector<Rule>& rules() {
       {"tools/moevk/device_peak", true, true, true, together({host, {"tools/", "nlohmann/"}})},  // reads JSON
       // Adapters for unmodified hosts: the host's own headers are not there to be included.
       {"hosts/", true, true, true, together({kAbi, kLoader, {"hosts/"}})},
+      // But where the user names a tree of ggml, to check the tables against (MOEVK_GGML_SOURCE_DIR).
+      {"hosts/ggml/tree_tables.cpp", true, true, true, {"hosts/", "ggml.h", "ggml-backend.h", "ggml-backend-impl.h"}},
       {"bench/", true, true, true, together({host, {"bench/", "tools/"}})},
       // A peer's public C headers; its libraries are opened at run time.
       {"bench/ggml_", true, true, true, together({host, {"bench/", "ggml.h", "ggml-alloc.h", "ggml-backend.h"}})},
