@@ -10,9 +10,9 @@
 #include <new>
 #include <stdexcept>
 
+#include "hosts/ggml/buffer_type.h"
 #include "hosts/ggml/claims.h"
 #include "hosts/ggml/run_graph.h"
-#include "hosts/ggml/tree_tables.h"
 #include "hosts/ggml/vtables.h"
 
 namespace moevk::ggml {
@@ -23,8 +23,7 @@ constexpr size_t kAlignment = 64;  // of tensors in a buffer
 struct OurDevice {
   std::string name, description;
   std::unique_ptr<Accelerator> accelerator;
-  std::vector<void*> type_words;
-  BufferType* buffer_type = nullptr;  // they, laid out as this ggml has it
+  BufferTypeObject buffer_type;
   Device device{};
 };
 
@@ -145,7 +144,7 @@ bool supports_op(Device* device, const Tensor* op) {
         host.ops,
         [&](const Tensor& tensor) {
           Buffer* buffer = tensor.view_src != nullptr ? tensor.view_src->buffer : tensor.buffer;
-          return buffer == nullptr || host.buffer_get_type(buffer) == ours.buffer_type;
+          return buffer == nullptr || host.buffer_get_type(buffer) == ours.buffer_type.get();
         },
         [&](const Tensor& product, std::string& why) { return ours.accelerator->supports_product(product, why); }};
     std::string why;
@@ -173,27 +172,6 @@ void get_props(Device* device, DeviceProps* props) {
   props->mmap_support = true;
 }
 
-BufferTypePlaces places_for(int32_t api) {
-#if defined(MOEVK_GGML_VERSION)
-  if (api == tree_api_version()) return tree_buffer_type();
-#endif
-  return api == 2 ? places_of<BufferType2>() : places_of<BufferType3>();
-}
-
-void fill_buffer_type(OurDevice& ours, const BufferTypePlaces& places) {
-  const char* (*const get_name)(BufferType*) = [](BufferType* self) { return of(self).name.c_str(); };
-  size_t (*const get_alignment)(BufferType*) = [](BufferType*) { return kAlignment; };
-  bool (*const is_host)(BufferType*) = [](BufferType*) { return true; };
-  ours.type_words.assign(places.words, nullptr);
-  ours.type_words[places.get_name] = reinterpret_cast<void*>(get_name);
-  ours.type_words[places.alloc_buffer] = reinterpret_cast<void*>(&alloc_buffer);
-  ours.type_words[places.get_alignment] = reinterpret_cast<void*>(get_alignment);
-  ours.type_words[places.is_host] = reinterpret_cast<void*>(is_host);
-  ours.type_words[places.device] = &ours.device;
-  ours.type_words[places.context] = &ours;
-  ours.buffer_type = reinterpret_cast<BufferType*>(ours.type_words.data());
-}
-
 void fill(OurDevice& ours, int32_t api) {
   ours.device.registry = &adapter->registry;
   ours.device.context = &ours;
@@ -204,12 +182,14 @@ void fill(OurDevice& ours, int32_t api) {
   table.get_type = [](Device*) { return kDeviceAccel; };
   table.get_props = get_props;
   table.init_backend = init_backend;
-  table.get_buffer_type = [](Device* device) { return of(device).buffer_type; };
+  table.get_buffer_type = [](Device* device) { return of(device).buffer_type.get(); };
   table.supports_op = supports_op;
   table.supports_buft = [](Device* device, BufferType* type) {
-    return type == of(device).buffer_type || adapter->host.buft_is_host(type);
+    return type == of(device).buffer_type.get() || adapter->host.buft_is_host(type);
   };
-  fill_buffer_type(ours, places_for(api));
+  const BufferTypeCalls calls{[](BufferType* self) { return of(self).name.c_str(); }, alloc_buffer,
+                              [](BufferType*) { return kAlignment; }, [](BufferType*) { return true; }};
+  ours.buffer_type.fill(api, calls, &ours.device);
 }
 
 // The devices to offer: GPUs; with MOEVK_DEVICE, the one that it names, which may be a software driver.
@@ -240,8 +220,8 @@ void check_layout() {
     Backend backend{};
     backend.device = &ours->device;
     if (host.dev_backend_reg(&ours->device) != &adapter->registry ||
-        host.buft_get_device(ours->buffer_type) != &ours->device ||
-        host.backend_get_device(&backend) != &ours->device || !host.buft_is_host(ours->buffer_type)) {
+        host.buft_get_device(ours->buffer_type.get()) != &ours->device ||
+        host.backend_get_device(&backend) != &ours->device || !host.buft_is_host(ours->buffer_type.get())) {
       throw std::runtime_error(std::string("the backend tables of ggml ") + host.version() +
                                " are not laid out as this adapter knows them");
     }
