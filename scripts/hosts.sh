@@ -18,7 +18,7 @@ llamacpp() {
   mkdir -p "$hosts_dir/backends"
   ln -sfn "$libraries/ggml/backends0/libggml-cpu-x64.so" "$hosts_dir/backends/"
   [ "$with" = without ] || variables+=("GGML_BACKEND_PATH=$repo/$plugin" MOEVK_DEVICE=llvmpipe)
-  (cd "$hosts_dir/backends" && timeout -k 10 600 env "MESA_SHADER_CACHE_DIR=$repo/build/hosts" "${environment[@]}" "${variables[@]}" "${loader[@]}" "$@")
+  (cd "$hosts_dir/backends" && timeout -k 10 "${host_seconds:-600}" env "MESA_SHADER_CACHE_DIR=$repo/build/hosts" "${environment[@]}" "${variables[@]}" "${loader[@]}" "$@")
 }
 llamacpp_program() { echo "$lab/hosts/usr/bin/$1"; }
 

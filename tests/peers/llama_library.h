@@ -33,6 +33,9 @@ struct LlamaLibrary {
   decltype(&::llama_batch_free) batch_free;
   decltype(&::llama_decode) decode;
   decltype(&::llama_get_logits_ith) get_logits_ith;
+  decltype(&::llama_get_memory) get_memory;
+  decltype(&::llama_memory_clear) memory_clear;
+  decltype(&::llama_tokenize) tokenize;
   decltype(&::llama_model_get_vocab) model_get_vocab;
   decltype(&::llama_vocab_n_tokens) vocab_n_tokens;
   decltype(&::ggml_backend_load) backend_load;
