@@ -54,6 +54,8 @@ LlamaLibrary::LlamaLibrary(const std::string& folder, const std::string& cpu_bac
   find(library, "llama_model_get_vocab", model_get_vocab);
   find(library, "llama_vocab_n_tokens", vocab_n_tokens);
   find(library, "ggml_backend_load", backend_load);
+  find(library, "ggml_backend_dev_by_name", dev_by_name);
+  find(library, "ggml_backend_dev_memory", dev_memory);
   find(library, "ggml_op_name", op_name);
   find(library, "ggml_backend_tensor_set", tensor_set);
   find(library, "gguf_init_empty", gguf_init_empty);

@@ -39,6 +39,8 @@ struct LlamaLibrary {
   decltype(&::llama_model_get_vocab) model_get_vocab;
   decltype(&::llama_vocab_n_tokens) vocab_n_tokens;
   decltype(&::ggml_backend_load) backend_load;
+  decltype(&::ggml_backend_dev_by_name) dev_by_name;
+  decltype(&::ggml_backend_dev_memory) dev_memory;
   decltype(&::ggml_op_name) op_name;
   decltype(&::ggml_backend_tensor_set) tensor_set;
   decltype(&::gguf_init_empty) gguf_init_empty;

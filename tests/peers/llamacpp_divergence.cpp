@@ -2,15 +2,18 @@
 //
 // In:  llama.cpp's libraries, a model, texts, and, or not, one more backend to load.
 // Out: the logits of every token of the texts, as a file; where a file of another run is given, the mean
-//      Kullback-Leibler divergence from it. With --repeat, whether a run gives the same bits each time.
+//      Kullback-Leibler divergence from it. With --repeat, whether a run gives the same bits each time; with --memory,
+//      what the model takes.
 // Why: texts that are equal say little about numbers, and texts that differ may hang on a tie.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iostream>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -24,15 +27,53 @@ using moevk::peers::LlamaLibrary;
 struct Options {
   std::string libraries, cpu_backend, backend, model, out, reference;
   std::vector<std::string> texts;
+  int blocks = -1;  // MoE blocks that must run as one layer on our device
   int tokens = 256, single = 0, micro_batch = 512, gpu_layers = 0, repeat = 1;
   double most = -1;
-  bool no_flash_attention = false;
+  bool no_flash_attention = false, memory = false;
 };
+
+// What our plugin traced: blocks that ran as one layer, and whatever it warned of.
+struct Trace {
+  std::set<std::string> fused, told;
+} trace;
+
+void on_log(ggml_log_level level, const char* text, void*) {
+  const std::string line(text, std::strcspn(text, "\n"));
+  if (line.rfind("moevk: ", 0) != 0) {
+    if (level == GGML_LOG_LEVEL_ERROR) std::cerr << text;
+  } else if (line.find(" nodes, ") != std::string::npos) {
+    trace.fused.insert(line.substr(0, line.rfind(':', line.find(" nodes, "))));
+  } else if (line.find(": taken") == std::string::npos && line.find(": declined") == std::string::npos) {
+    if (trace.told.insert(line).second) std::cout << line << "\n";
+  }
+}
 
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw std::runtime_error(path + " cannot be read");
   return {(std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>()};
+}
+
+// MiB of memory that this process alone has: mapped files are not counted, a software driver's memory is.
+double own_memory() {
+  std::ifstream status("/proc/self/status");
+  double kilobytes = 0;
+  for (std::string line; std::getline(status, line);) {
+    for (const char* field : {"RssAnon:", "RssShmem:"}) {
+      if (line.rfind(field, 0) == 0) kilobytes += std::stod(line.substr(std::strlen(field)));
+    }
+  }
+  return kilobytes / 1024;
+}
+
+// MiB that our device says are free; 0 without it.
+double free_on_device(const LlamaLibrary& llama) {
+  size_t free = 0, total = 0;
+  if (ggml_backend_dev_t device = llama.dev_by_name("MoEVK0"); device != nullptr) {
+    llama.dev_memory(device, &free, &total);
+  }
+  return static_cast<double>(free) / (1 << 20);
 }
 
 class Runner {
@@ -190,18 +231,28 @@ int main(int argc, char** argv) {
   app.add_option("--micro-batch", options.micro_batch, "as llama.cpp's -ub")->check(CLI::PositiveNumber);
   app.add_flag("--no-flash-attention", options.no_flash_attention, "as llama.cpp's -fa off");
   app.add_option("--repeat", options.repeat, "runs, which must agree bit for bit")->check(CLI::PositiveNumber);
+  app.add_option("--blocks", options.blocks, "MoE blocks of the model, which must each run as one layer of ours");
+  app.add_flag("--memory", options.memory, "print what memory the model takes");
   app.add_option("--out", options.out, "file to write the logits to");
   app.add_option("--reference", options.reference, "file that another run wrote");
   app.add_option("--most", options.most, "the largest mean divergence that passes");
   CLI11_PARSE(app, argc, argv);
   try {
     if (options.single >= options.tokens) throw std::runtime_error("--single must be less than --tokens");
+    setenv("MOEVK_TRACE", "ggml", 1);
     const LlamaLibrary llama(options.libraries, options.cpu_backend);
+    llama.log_set(on_log, nullptr);
     if (!options.backend.empty() && llama.backend_load(options.backend.c_str()) == nullptr) {
       throw std::runtime_error(options.backend + " does not load");
     }
+    const double own = own_memory(), free = free_on_device(llama);
     Runner runner(llama, options);
+    const double own_loaded = own_memory(), free_loaded = free_on_device(llama);
     const std::vector<float> logits = runner.run();
+    if (options.memory) {
+      std::printf("MiB: loading took %.0f, the first run %.0f; the device reports %.0f and %.0f less\n",
+                  own_loaded - own, own_memory() - own_loaded, free - free_loaded, free_loaded - free_on_device(llama));
+    }
     bool good = repeats(runner, logits, options);
     if (!options.out.empty()) {
       std::ofstream file(options.out, std::ios::binary);
@@ -214,6 +265,10 @@ int main(int argc, char** argv) {
       std::vector<float> expected(bytes.size() / sizeof(float));
       std::memcpy(expected.data(), bytes.data(), expected.size() * sizeof(float));
       good = compare(expected, logits, runner.words(), options) && good;
+    }
+    if (options.blocks >= 0) {
+      std::cout << trace.fused.size() << " MoE blocks as one layer\n";
+      good = good && trace.fused.size() == static_cast<size_t>(options.blocks);
     }
     return good ? 0 : 1;
   } catch (const std::exception& error) {
