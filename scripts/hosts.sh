@@ -107,7 +107,7 @@ every_type() {
 
 # every_case: whatever ggml's own test has for operations that we claim. Some 950 cases, for scripts/test --long.
 every_case() {
-  host_seconds=3000 llamacpp with "$lab/hosts/usr/libexec/x86_64-linux-gnu/llama.cpp-tests/test-backend-ops" test -b MoEVK0 \
+  host_seconds=3000 llamacpp with OMP_WAIT_POLICY=passive "$lab/hosts/usr/libexec/x86_64-linux-gnu/llama.cpp-tests/test-backend-ops" test -b MoEVK0 \
     >"$logs/host-backend-ops-all.log" 2>&1 </dev/null || { tail -n 5 "$logs/host-backend-ops-all.log"; return 1; }
   echo "$(grep -c '): .*OK' "$logs/host-backend-ops-all.log") cases"
   ! grep -q 'FAIL' "$logs/host-backend-ops-all.log" && [ "$(grep -c '): .*OK' "$logs/host-backend-ops-all.log")" -ge 900 ]

@@ -69,6 +69,7 @@ bool Accelerator::is_packed(const Tensor& tensor) const {
 }
 
 bool Accelerator::supports(LayerMatch& match, std::string& why) const {
+  bool rounds = true;
   for (const auto& [name, tensor] : match.weights) {
     moe_weight_format format;
     uint32_t dtype;
@@ -80,9 +81,17 @@ bool Accelerator::supports(LayerMatch& match, std::string& why) const {
       why = std::string(tensor->name) + " is not packed";
       return false;
     }
+    const bool matrix = name.rfind("experts.", 0) == 0 && name.find(".bias") == std::string::npos;
+    if (matrix && !cpu_rounds_to_q8(host_.type_name(tensor->type))) rounds = false;
     if (name == "experts.gate" || name == "experts.gate_up") match.desc.gate_format = format;
     if (name == "experts.up" || name == "experts.gate_up") match.desc.up_format = format;
     if (name == "experts.down") match.desc.down_format = format;
+  }
+  // As near to the host's own CPU backend as can be: where that rounds activations to 8 bits in blocks of 32, so do we.
+  if (rounds) {
+    match.desc.precision = MOE_PRECISION_INT8;
+    if (why_not(match.desc).empty()) return true;
+    match.desc.precision = MOE_PRECISION_EXACT;
   }
   why = why_not(match.desc);
   return why.empty();
