@@ -160,6 +160,14 @@ runs_whole() {
   divergence with "$@" --model "$model" --text "$repo/LICENSE" --tokens 24 --reference "$model.logits" --blocks "$layers" \
     --most 1e-6 --memory | tee "$logs/host-memory.log"
 }
+# All 128 experts of each token, as in a warm-up run: more than a layer can have, and the CPU backend's bits.
+warms_up() {
+  local model=$repo/$hosts_dir/random128.gguf arguments
+  arguments=(--model "$model" --text "$repo/LICENSE" --tokens 2 --all-experts)
+  divergence without "${arguments[@]}" --out "$model.all" &&
+    divergence with "${arguments[@]}" --reference "$model.all" --blocks 0 --most 0 --memory | tee "$logs/host-memory.log" &&
+    grep -q 'the device reports 192 and' "$logs/host-memory.log"
+}
 # The experts of random128 take 192 MiB, which are not to be held twice, nor to be missing in what the device reports.
 held_once() {
   runs_whole random128 2 >/dev/null || return 1
@@ -209,13 +217,15 @@ host_llamacpp() {
   done
   expect "a random model with 128 experts" random_model random128
   expect "its experts are held once" held_once
+  expect "node by node, its products on the device" runs_whole random128 0 --each-node
+  expect "a warm-up run, on the CPU, which reads copies of what the device holds" warms_up
   expect "it runs where a storage buffer has 4 MiB" runs_whole random128 2 MOEVK_LIMITS=max_storage_buffer_range=4194304
   expect "and without device addresses" runs_whole random128 2 MOEVK_LIMITS=max_storage_buffer_range=4194304 \
     MOEVK_DISABLE=bda
   expect "a random model with stacked experts of 136 MiB" random_model random136 --experts 136 --hidden 1024 --width 512 \
     --layers 1
   expect "it runs, on a device whose storage buffers end at 128 MiB" runs_whole random136 1 MOEVK_DISABLE=bda
-  rm -f "$hosts_dir"/random1*.gguf*
+  rm -f "$hosts_dir"/random*.gguf*
   if [ -d build/peers/captures ]; then
     expect "logits of each architecture, as without us" same_logits
   else

@@ -50,6 +50,7 @@ LlamaLibrary::LlamaLibrary(const std::string& folder, const std::string& cpu_bac
   find(library, "llama_get_logits_ith", get_logits_ith);
   find(library, "llama_get_memory", get_memory);
   find(library, "llama_memory_clear", memory_clear);
+  find(library, "llama_set_warmup", set_warmup);
   find(library, "llama_tokenize", tokenize);
   find(library, "llama_model_get_vocab", model_get_vocab);
   find(library, "llama_vocab_n_tokens", vocab_n_tokens);

@@ -35,6 +35,7 @@ struct LlamaLibrary {
   decltype(&::llama_get_logits_ith) get_logits_ith;
   decltype(&::llama_get_memory) get_memory;
   decltype(&::llama_memory_clear) memory_clear;
+  void (*set_warmup)(llama_context*, bool);  // deprecated in the header, and what its programs use
   decltype(&::llama_tokenize) tokenize;
   decltype(&::llama_model_get_vocab) model_get_vocab;
   decltype(&::llama_vocab_n_tokens) vocab_n_tokens;

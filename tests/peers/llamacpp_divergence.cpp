@@ -30,7 +30,7 @@ struct Options {
   int blocks = -1;  // MoE blocks that must run as one layer on our device
   int tokens = 256, single = 0, micro_batch = 512, gpu_layers = 0, repeat = 1;
   double most = -1;
-  bool no_flash_attention = false, memory = false;
+  bool no_flash_attention = false, memory = false, each_node = false, all_experts = false;
 };
 
 // What our plugin traced: blocks that ran as one layer, and whatever it warned of.
@@ -88,8 +88,10 @@ class Runner {
     params.n_ubatch = static_cast<uint32_t>(options.micro_batch);
     params.n_threads = params.n_threads_batch = 2;
     if (options.no_flash_attention) params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    if (options.each_node) params.cb_eval = [](ggml_tensor*, bool, void*) { return true; };
     context_ = llama.init_from_model(model_, params);
     if (context_ == nullptr) throw std::runtime_error("llama.cpp makes no context for " + options.model);
+    llama.set_warmup(context_, options.all_experts);
     vocab_ = llama.model_get_vocab(model_);
     for (const std::string& path : options.texts) texts_.push_back(tokens_of(path));
   }
@@ -232,6 +234,8 @@ int main(int argc, char** argv) {
   app.add_flag("--no-flash-attention", options.no_flash_attention, "as llama.cpp's -fa off");
   app.add_option("--repeat", options.repeat, "runs, which must agree bit for bit")->check(CLI::PositiveNumber);
   app.add_option("--blocks", options.blocks, "MoE blocks of the model, which must each run as one layer of ours");
+  app.add_flag("--each-node", options.each_node, "compute each node of a graph by itself, so that no block is known");
+  app.add_flag("--all-experts", options.all_experts, "for each token, as in llama.cpp's warm-up run");
   app.add_flag("--memory", options.memory, "print what memory the model takes");
   app.add_option("--out", options.out, "file to write the logits to");
   app.add_option("--reference", options.reference, "file that another run wrote");
