@@ -67,7 +67,7 @@ constexpr BufferTypePlaces places_of() {
 struct BufferTable {
   void (*free_buffer)(Buffer*);
   void* (*get_base)(Buffer*);
-  Absent init_tensor;
+  int32_t (*init_tensor)(Buffer*, Tensor*);  // a ggml_status
   void (*memset_tensor)(Buffer*, Tensor*, uint8_t value, size_t offset, size_t bytes);
   void (*set_tensor)(Buffer*, Tensor*, const void* data, size_t offset, size_t bytes);
   void (*get_tensor)(Buffer*, const Tensor*, void* data, size_t offset, size_t bytes);

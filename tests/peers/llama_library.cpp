@@ -48,9 +48,15 @@ LlamaLibrary::LlamaLibrary(const std::string& folder, const std::string& cpu_bac
   find(library, "llama_batch_free", batch_free);
   find(library, "llama_decode", decode);
   find(library, "llama_get_logits_ith", get_logits_ith);
+  find(library, "llama_get_memory", get_memory);
+  find(library, "llama_memory_clear", memory_clear);
+  find(library, "llama_set_warmup", set_warmup);
+  find(library, "llama_tokenize", tokenize);
   find(library, "llama_model_get_vocab", model_get_vocab);
   find(library, "llama_vocab_n_tokens", vocab_n_tokens);
   find(library, "ggml_backend_load", backend_load);
+  find(library, "ggml_backend_dev_by_name", dev_by_name);
+  find(library, "ggml_backend_dev_memory", dev_memory);
   find(library, "ggml_op_name", op_name);
   find(library, "ggml_backend_tensor_set", tensor_set);
   find(library, "gguf_init_empty", gguf_init_empty);

@@ -33,9 +33,15 @@ struct LlamaLibrary {
   decltype(&::llama_batch_free) batch_free;
   decltype(&::llama_decode) decode;
   decltype(&::llama_get_logits_ith) get_logits_ith;
+  decltype(&::llama_get_memory) get_memory;
+  decltype(&::llama_memory_clear) memory_clear;
+  void (*set_warmup)(llama_context*, bool);  // deprecated in the header, and what its programs use
+  decltype(&::llama_tokenize) tokenize;
   decltype(&::llama_model_get_vocab) model_get_vocab;
   decltype(&::llama_vocab_n_tokens) vocab_n_tokens;
   decltype(&::ggml_backend_load) backend_load;
+  decltype(&::ggml_backend_dev_by_name) dev_by_name;
+  decltype(&::ggml_backend_dev_memory) dev_memory;
   decltype(&::ggml_op_name) op_name;
   decltype(&::ggml_backend_tensor_set) tensor_set;
   decltype(&::gguf_init_empty) gguf_init_empty;

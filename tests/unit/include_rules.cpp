@@ -95,7 +95,8 @@ const std::set<std::string> kSystemHeaders = {
     "sys/stat.h", "sys/types.h", "sys/wait.h",  "unistd.h",   "windows.h"};
 
 const std::vector<std::string> kAbi = {"moe_plugin.h", "plugin_api/moe_plugin.h",
-                                       "plugin_api/moe_plugin_introspection.h", "plugin_api/moe_plugin_memory.h"};
+                                       "plugin_api/moe_plugin_introspection.h", "plugin_api/moe_plugin_memory.h",
+                                       "plugin_api/moe_plugin_packed.h"};
 const std::vector<std::string> kVulkanAbi = {"plugin_api/moe_plugin_vulkan.h"};
 const std::vector<std::string> kLoader = {"moe_loader.h", "plugin_api/moe_loader.h", "plugin_api/moe_plugin.hpp",
                                           "plugin_api/moe_routes.hpp"};
@@ -123,6 +124,7 @@ const std::vector<Rule>& rules() {
       {"plugin_api/moe_plugin.h", false, false, false, {"stdint.h", "stddef.h"}},
       {"plugin_api/moe_plugin_introspection.h", false, false, false, {"stdint.h", "stddef.h", "moe_plugin.h"}},
       {"plugin_api/moe_plugin_memory.h", false, false, false, {"stdint.h", "stddef.h", "moe_plugin.h"}},
+      {"plugin_api/moe_plugin_packed.h", false, false, false, {"stdint.h", "stddef.h", "moe_plugin.h"}},
       // The one header of the ABI that needs another's.
       {"plugin_api/moe_plugin_vulkan.h", false, false, false, {"vulkan/vulkan_core.h", "moe_plugin.h"}},
       {"plugin_api/moe_loader.h", true, false, true, kAbi},
