@@ -153,6 +153,18 @@ no_further_than_vulkan() {
   awk -v ours="${figures[0]}" -v theirs="${figures[1]}" 'BEGIN { exit !(ours != "" && theirs != "" && ours + 0 <= theirs + 0) }'
 }
 
+# The same bits each time, whatever fresh memory holds and however many threads the driver has; next to the CPU backend's.
+same_bits() {
+  local arguments=(--model "$repo/models/tiny-moe-f16.gguf" --text "$repo/docs/semantics.md" --tokens 600 --single 12
+    --no-flash-attention) logits=$repo/$hosts_dir/same-bits
+  divergence without "${arguments[@]}" --out "$logits.cpu" &&
+    divergence with "${arguments[@]}" --blocks 4 --reference "$logits.cpu" --most 1e-6 --out "$logits.ours" &&
+    divergence with MALLOC_PERTURB_=165 LP_NUM_THREADS=1 "${arguments[@]}" --blocks 4 --reference "$logits.ours" --most 0 \
+      --repeat 2 &&
+    divergence with MALLOC_PERTURB_=90 LP_NUM_THREADS=7 "${arguments[@]}" --blocks 4 --reference "$logits.ours" --most 0 \
+      --repeat 2
+}
+
 # random_model NAME ARGUMENT...: a large model, whose logits are the CPU backend's.
 random_model() {
   local model=$repo/$hosts_dir/$1.gguf
@@ -215,6 +227,7 @@ host_llamacpp() {
     expect "f16, greedy, as without us: $prompt" same_text models/tiny-moe-f16.gguf "$prompt"
   done
   expect "a prompt in pieces of 7 tokens" same_text_in_pieces
+  expect "f16, the same bits each time" same_bits
   expect "beside ggml's Vulkan backend, --cpu-moe" beside_vulkan --cpu-moe
   expect "beside ggml's Vulkan backend, -ot exps=MoEVK0" beside_vulkan -ot exps=MoEVK0
   host_routes

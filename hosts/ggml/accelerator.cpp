@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "hosts/ggml/record_routes.h"
 #include "hosts/ggml/weight_types.h"
@@ -70,7 +71,7 @@ bool Accelerator::is_packed(const Tensor& tensor) const {
 }
 
 bool Accelerator::supports(LayerMatch& match, std::string& why) const {
-  bool rounds = true;
+  std::optional<uint32_t> precision;  // which all of the experts' matrices have
   for (const auto& [name, tensor] : match.weights) {
     moe_weight_format format;
     uint32_t dtype;
@@ -83,14 +84,17 @@ bool Accelerator::supports(LayerMatch& match, std::string& why) const {
       return false;
     }
     const bool matrix = name.rfind("experts.", 0) == 0 && name.find(".bias") == std::string::npos;
-    if (matrix && !cpu_rounds_to_q8(host_.type_name(tensor->type))) rounds = false;
+    if (matrix) {
+      const uint32_t one = cpu_precision(host_.type_name(tensor->type));
+      precision = precision.value_or(one) == one ? one : MOE_PRECISION_EXACT;
+    }
     if (name == "experts.gate" || name == "experts.gate_up") match.desc.gate_format = format;
     if (name == "experts.up" || name == "experts.gate_up") match.desc.up_format = format;
     if (name == "experts.down") match.desc.down_format = format;
   }
-  // As near to the host's own CPU backend as can be: where that rounds activations to 8 bits in blocks of 32, so do we.
-  if (rounds) {
-    match.desc.precision = MOE_PRECISION_INT8;
+  // As near to the host's own CPU backend as can be.
+  if (precision.value_or(MOE_PRECISION_EXACT) != MOE_PRECISION_EXACT) {
+    match.desc.precision = *precision;
     if (why_not(match.desc).empty()) return true;
     match.desc.precision = MOE_PRECISION_EXACT;
   }
