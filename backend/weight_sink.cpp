@@ -10,8 +10,8 @@
 #include "backend/vulkan_buffer.h"
 #include "backend/vulkan_layer.h"
 #include "kernel_table.h"
-#include "runtime/block_format.h"
 #include "runtime/codebooks.h"
+#include "runtime/packed_rows.h"
 
 namespace moevk {
 namespace {
@@ -66,8 +66,7 @@ class VulkanSink final : public WeightSink {
   Status store_rows(uint32_t segment, MatrixKind kind, uint32_t expert, uint32_t first_row, uint32_t rows,
                     const std::byte* source, uint64_t stride) override {
     const MatrixLayout& m = layout_.at(segment, kind);
-    const uint64_t used = row_bytes(m.format, m.columns);
-    const BlockFormat* const blocks = find_block_format(m.format);
+    const PackedRow row = packed_row(m.format, m.columns);
     while (rows != 0) {
       const uint32_t piece = first_row / m.rows_per_piece;
       const uint32_t in_piece = first_row % m.rows_per_piece;
@@ -79,14 +78,7 @@ class VulkanSink final : public WeightSink {
       const uint64_t room = (kUploadSlotBytes - slot->used) / m.row_bytes;
       const auto run = static_cast<uint32_t>(std::min<uint64_t>({rows, room, m.rows_per_piece - in_piece}));
       std::byte* to = slot->staging.mapped() + slot->used;
-      for (uint32_t i = 0; i < run; ++i) {
-        if (blocks != nullptr) {
-          pack_row(*blocks, m.columns, source + i * stride, to + i * m.row_bytes);
-        } else {
-          std::memcpy(to + i * m.row_bytes, source + i * stride, used);
-        }
-        std::memset(to + i * m.row_bytes + used, 0, m.row_bytes - used);
-      }
+      for (uint32_t i = 0; i < run; ++i) row.pack(source + i * stride, to + i * m.row_bytes);
       const PiecePlace& place = m.places[expert * m.pieces + piece];
       copy(memory_.windows[place.window].handle, place.offset_bytes + in_piece * m.row_bytes, run * m.row_bytes);
       source += run * stride;

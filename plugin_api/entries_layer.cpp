@@ -80,10 +80,11 @@ static Result<std::vector<TensorBinding>> read_bindings(const moe_upload_desc& u
     moe_tensor_binding b;
     MOE_RETURN_IF_ERROR(read_struct(at, path.c_str(), &b));
     if (b.tensor == nullptr) return invalid(path + ".tensor", "is NULL");
-    if ((b.flags & ~MOE_BINDING_MUST_NOT_COPY) != 0) return invalid(path + ".flags", "has unknown bits");
+    if ((b.flags & ~(MOE_BINDING_MUST_NOT_COPY | MOE_BINDING_PACKED)) != 0)
+      return invalid(path + ".flags", "has unknown bits");
     if (b.reserved != 0) return invalid(path + ".reserved", "is not 0");
     MOE_RETURN_IF_ERROR(check_handle(b.buffer, (path + ".buffer").c_str()));
-    bindings.push_back({b.tensor, b.buffer->object, b.offset_bytes, (b.flags & MOE_BINDING_MUST_NOT_COPY) == 0});
+    bindings.push_back({b.tensor, b.buffer->object, b.offset_bytes, b.flags == 0, (b.flags & MOE_BINDING_PACKED) != 0});
   }
   return bindings;
 }

@@ -9,6 +9,7 @@
 #include <new>
 
 #include "backend/vulkan_backend.h"
+#include "plugin_api/moe_plugin_packed.h"
 #include "runtime/device.h"
 #include "runtime/weight_upload.h"
 
@@ -205,6 +206,7 @@ Result<Call> read_call(Stage stage, moe_layer* layer, const moe_call_args* args,
 
 const moe_introspection* introspection_table();
 const moe_external_memory* external_memory_table();
+const moe_packed_rows* packed_rows_table();
 const void* vulkan_interop_table();  // its type needs Vulkan's headers
 
 }  // namespace moevk

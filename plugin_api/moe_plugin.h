@@ -430,6 +430,9 @@ typedef struct moe_tensor_binding {
 } moe_tensor_binding;
 
 #define MOE_BINDING_MUST_NOT_COPY 1u /* refuse, with the reason, instead of copying */
+/* The buffer has rows as the device keeps them (moe_plugin_packed.h), of any format but affine ones and any number of
+ * columns: [experts, rows of the tensor]. Never copied. */
+#define MOE_BINDING_PACKED 2u
 
 typedef struct moe_upload_desc {
   uint64_t struct_size;

@@ -12,6 +12,7 @@ namespace {
 const void* MOE_CALL get_extension(const char* name) {
   if (name != nullptr && std::strcmp(name, MOE_EXTENSION_INTROSPECTION) == 0) return introspection_table();
   if (name != nullptr && std::strcmp(name, MOE_EXTENSION_EXTERNAL_MEMORY) == 0) return external_memory_table();
+  if (name != nullptr && std::strcmp(name, MOE_EXTENSION_PACKED_ROWS) == 0) return packed_rows_table();
   if (name != nullptr && std::strcmp(name, MOE_EXTENSION_VULKAN_INTEROP) == 0) return vulkan_interop_table();
   return nullptr;
 }

@@ -6,8 +6,18 @@
 #include <algorithm>
 
 #include "runtime/affine_format.h"
+#include "runtime/packed_rows.h"
 
 namespace moevk {
+
+uint64_t TensorBinding::expert_bytes(const TensorSpec& tensor) const {
+  if (!packed || !tensor.is_matrix() || is_affine(tensor.format)) return tensor.bytes_per_expert(tensor.dtype);
+  return tensor.rows * packed_row(tensor.format, tensor.columns).bytes;
+}
+
+uint64_t TensorBinding::bytes(const TensorSpec& tensor) const {
+  return std::max(tensor.experts, 1u) * expert_bytes(tensor);
+}
 
 Status check_in_place(const LayerSpec& spec, const TensorSpec& tensor, const TensorBinding& binding,
                       const DeviceCaps& caps) {
@@ -21,11 +31,11 @@ Status check_in_place(const LayerSpec& spec, const TensorSpec& tensor, const Ten
     return no("gate and up are interleaved");
   }
   if (tensor.shared && spec.segments == 1) return no("shared experts join the routed ones here");
-  if (!is_plain(tensor.format)) {
+  if (is_affine(tensor.format) || (!is_plain(tensor.format) && !binding.packed)) {
     return no((is_affine(tensor.format) ? "weights of " : "blocks of ") + format_name(tensor.format) +
               " are packed for the kernels");
   }
-  if (tensor.columns % kNumberPadColumns != 0) {
+  if (tensor.columns % kNumberPadColumns != 0 && !binding.packed) {
     return no("a row has " + std::to_string(tensor.columns) + " columns, no multiple of " +
               std::to_string(kNumberPadColumns));
   }
@@ -45,7 +55,7 @@ std::vector<InPlaceMatrix> matrices_in_place(const LayerSpec& spec, const Tensor
   matrix.experts = std::max(tensor.experts, 1u);
   matrix.host_buffer = host_buffer;
   matrix.offset_bytes = binding.buffer->place().offset_bytes + binding.offset_bytes;
-  matrix.expert_bytes = tensor.bytes_per_expert(tensor.dtype);
+  matrix.expert_bytes = binding.expert_bytes(tensor);
   if (tensor.role == TensorSpec::Role::kMatrix) return {matrix};
   InPlaceMatrix second = matrix;
   second.offset_bytes += matrix.expert_bytes / 2;

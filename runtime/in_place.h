@@ -14,6 +14,10 @@ struct TensorBinding {
   std::shared_ptr<Buffer> buffer;
   uint64_t offset_bytes = 0;
   bool may_copy = true;
+  bool packed = false;  // rows as the device keeps them (packed_rows.h)
+
+  uint64_t expert_bytes(const TensorSpec& tensor) const;  // from one expert to the next
+  uint64_t bytes(const TensorSpec& tensor) const;
 };
 
 // Why kernels cannot read `tensor` where it lies; success if they can.

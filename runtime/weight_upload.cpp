@@ -56,7 +56,7 @@ Result<std::shared_ptr<WeightUpload>> WeightUpload::begin(std::shared_ptr<Device
       in_place.matrices.push_back(matrix);
     }
     in_place.buffers.push_back(binding->buffer);
-    in_place.bytes += tensor->spec.total_bytes();
+    in_place.bytes += binding->bytes(tensor->spec);
   }
   Result<std::unique_ptr<WeightSink>> sink = device->begin_weights(spec, in_place);
   const bool may_copy = std::all_of(kept.begin(), kept.end(), [](const TensorBinding* b) { return b->may_copy; });
@@ -92,7 +92,7 @@ Result<WeightUpload::Tensor*> WeightUpload::find_tensor(const std::string& name,
 }
 
 Status WeightUpload::check_binding(const TensorBinding& binding, const Tensor& tensor, const Device* device) {
-  const uint64_t bytes = tensor.spec.total_bytes();
+  const uint64_t bytes = binding.bytes(tensor.spec);
   if (tensor.present[0]) return invalid("upload.bindings.tensor", binding.tensor + " is bound twice");
   if (binding.buffer->device() != device) {
     return invalid("upload.bindings.buffer", "belongs to another device than the layer");

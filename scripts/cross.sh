@@ -63,12 +63,35 @@ conformance() {
 offers_the_reference() { "$@" devices | tr -d '\r' | grep -E '^no GPU: no Vulkan loader'; }
 runs_a_model() { "$@" run models/tiny-moe-f16.gguf --layer 0 --device reference | tr -d '\r' | grep -E '^ok: 1 of 1'; }
 
-# platform NAME PRESET LIBRARY EXE COMMAND...: builds for it and runs its tests by COMMAND.
+# platform NAME PRESET LIBRARY EXE COMMAND...: builds for it and runs its tests by COMMAND, which take one core: they run
+# in the background, beside the next platform's build. finish_platforms tells of them, in order.
+platforms=()
 platform() {
-  local name=$1 preset=$2 library=$3 exe=$4 suite
-  shift 4
+  local name=$1 preset=$2
   build "$preset" || return 0
-  begin "$name"
+  platforms+=("$preset")
+  rm -f "$logs/platform-$preset.counts"
+  (
+    begin "$name"
+    test_platform "${@:2}"
+    echo "$passed $failed $skipped $((SECONDS - part_start))" >"$logs/platform-$preset.counts"
+  ) >"$logs/platform-$preset.log" 2>&1 &
+}
+
+finish_platforms() {
+  local preset
+  wait
+  for preset in "${platforms[@]}"; do
+    cat "$logs/platform-$preset.log"
+    begin "$(sed -n 's/^== //p' "$logs/platform-$preset.log" | head -n 1)" >/dev/null
+    read -r passed failed skipped part_seconds <"$logs/platform-$preset.counts" || failed=1
+    end
+  done
+}
+
+test_platform() {
+  local preset=$1 library=$2 exe=$3 suite
+  shift 3
   for suite in unit_tests abi_tests thread_tests model_tests; do
     gtest "$preset" "$suite" "$@" "build/$preset/bin/$suite$exe"
   done
@@ -77,7 +100,6 @@ platform() {
   expect "the command runs a model's layer on the reference" runs_a_model "$@" "build/$preset/bin/moevk$exe"
   expect "the example in C" "$@" "build/$preset/bin/c_host$exe" "build/$preset/$library"
   "${preset}_checks" "build/$preset/$library"
-  end
 }
 
 skip_platform() {
@@ -109,7 +131,7 @@ needs_no_dlls() {
 }
 
 other_platforms() {
-  local missing wine
+  local missing wine environment=()
   missing=$(missing_for aarch64-linux-gnu-g++ qemu-aarch64)
   if [ -n "$missing" ]; then
     skip_platform "aarch64 Linux under qemu-user" "$missing"
@@ -123,9 +145,10 @@ other_platforms() {
     skip_platform "Windows under wine" "$missing"
   else
     # Its own prefix, no display, no dialogs, and no vulkan-1.dll: Wine's own one needs a display.
-    local environment=("WINEPREFIX=$repo/build/wine" WINEDEBUG=-all LC_ALL=C.UTF-8
+    environment=("WINEPREFIX=$repo/build/wine" WINEDEBUG=-all LC_ALL=C.UTF-8
       'WINEDLLOVERRIDES=vulkan-1=;mscoree=;mshtml=' "WINESERVER=$(wine_server)")
     platform "Windows under wine" mingw bin/moevk.dll .exe env -u DISPLAY "${environment[@]}" "$wine"
-    env "${environment[@]}" "$(wine_server)" -k 2>/dev/null || true
   fi
+  finish_platforms
+  [ -n "$missing" ] || env "${environment[@]}" "$(wine_server)" -k 2>/dev/null || true
 }

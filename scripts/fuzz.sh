@@ -3,29 +3,30 @@
 # The part of scripts/test that looks for files which break a promise of the readers, with libFuzzer under the address
 # and undefined-behaviour sanitizers. Sourced by scripts/test, whose begin, expect, end and variables it uses.
 
-# fuzz_readers SECONDS: both readers side by side, from the seeds in tests/corpus. What breaks is kept in build/fuzz.
+# fuzz_readers SECONDS: the readers side by side, from the seeds in tests/corpus. What breaks is kept in build/fuzz.
 fuzz_readers() {
   local log=$logs/build-fuzz.log reader rc options
-  local -A limits=([gguf]='-max_len=4096 -malloc_limit_mb=16' [safetensors]='-max_len=16384 -malloc_limit_mb=64')
+  local -A limits=([gguf]='-max_len=4096 -malloc_limit_mb=16' [safetensors]='-max_len=16384 -malloc_limit_mb=64'
+    [routes]='-max_len=4096 -malloc_limit_mb=64')
   begin "readers under the fuzzer, $1 s each"
   if ! printf 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }\n' |
     clang++ -fsanitize=fuzzer -x c++ - -o build/fuzz-probe >"$log" 2>&1; then
     echo "   skipped: no clang with libFuzzer here; add it with: scripts/setup --fuzz"
-    skipped=2
+    skipped=3
     end
     return
   fi
   rm -f build/fuzz-probe
   if ! { cmake -G Ninja -S . -B build/fuzz -D CMAKE_C_COMPILER=clang -D CMAKE_CXX_COMPILER=clang++ \
     -D CMAKE_BUILD_TYPE=RelWithDebInfo -D MOEVK_FUZZ=ON -D "MOEVK_LAB_DIR=$lab" &&
-    cmake --build build/fuzz -j "$jobs" --target fuzz_gguf fuzz_safetensors; } >"$log" 2>&1 </dev/null; then
+    cmake --build build/fuzz -j "$jobs" --target fuzz_gguf fuzz_safetensors fuzz_routes; } >"$log" 2>&1 </dev/null; then
     failed=1
     tail -n 40 "$log"
     echo "   the whole log: $log"
     end
     return
   fi
-  for reader in gguf safetensors; do
+  for reader in gguf safetensors routes; do
     mkdir -p "build/fuzz/found-$reader"
     read -ra options <<<"${limits[$reader]}"
     (
@@ -37,7 +38,7 @@ fuzz_readers() {
     ) &
   done
   wait
-  for reader in gguf safetensors; do
+  for reader in gguf safetensors routes; do
     expect "$reader" fuzz_verdict "$reader"
   done
   end

@@ -3,6 +3,9 @@
 # Unmodified hosts that load our adapters (docs/llama.cpp.md). Sourced by scripts/test, whose begin, end, expect and
 # variables the parts use, and by scripts/demo, which uses llamacpp alone.
 
+. "$(dirname "${BASH_SOURCE[0]}")/hosts_routes.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/hosts_node.sh"
+
 hosts_dir=build/hosts
 plugin=build/release/lib/libggml-moevk.so
 
@@ -18,20 +21,24 @@ llamacpp() {
   mkdir -p "$hosts_dir/backends"
   ln -sfn "$libraries/ggml/backends0/libggml-cpu-x64.so" "$hosts_dir/backends/"
   [ "$with" = without ] || variables+=("GGML_BACKEND_PATH=$repo/$plugin" MOEVK_DEVICE=llvmpipe)
-  (cd "$hosts_dir/backends" && timeout -k 10 600 env "MESA_SHADER_CACHE_DIR=$repo/build/hosts" "${environment[@]}" "${variables[@]}" "${loader[@]}" "$@")
+  (cd "$hosts_dir/backends" && timeout -k 10 "${host_seconds:-600}" env "MESA_SHADER_CACHE_DIR=$repo/build/hosts" "${environment[@]}" "${variables[@]}" "${loader[@]}" "$@")
 }
 llamacpp_program() { echo "$lab/hosts/usr/bin/$1"; }
 
-# generate with|without MODEL PROMPT TOKENS: greedy text.
+# generate with|without MODEL PROMPT TOKENS: greedy text, without the last two bytes: about one run in forty of
+# llama-completion 0.7.0 (Debian, November 2026) ends before its last token is printed, without our plugin too. To retest:
+# run it a hundred times and count the bytes.
 generate() {
-  llamacpp "$1" "$(llamacpp_program llama-completion)" -m "$(realpath "$2")" -p "$3" -n "$4" --temp 0 --seed 1 -no-cnv -t 2 \
-    --ignore-eos 2>>"$logs/host-llamacpp.log" </dev/null
+  local text
+  text=$(llamacpp "$1" "$(llamacpp_program llama-completion)" -m "$(realpath "$2")" -p "$3" -n "$4" --temp 0 --seed 1 -no-cnv \
+    -t 2 --ignore-eos 2>>"$logs/host-llamacpp.log" </dev/null) || return 1
+  printf '%s' "$text" | head -c $(($(printf '%s' "$3" | wc -c) + $4 - 2))
 }
 
 same_text() {
   local ours theirs
   ours=$(generate with "$1" "$2" 200) && theirs=$(generate without "$1" "$2" 200) || return 1
-  [ ${#ours} -ge 200 ] || { echo "no text"; return 1; }
+  [ ${#ours} -ge 190 ] || { echo "no text"; return 1; }
   [ "$ours" = "$theirs" ] || { printf 'with: %s\nwithout: %s\n' "$ours" "$theirs"; return 1; }
   echo "${#ours} characters"
 }
@@ -105,6 +112,88 @@ every_type() {
   ! grep -q 'FAIL\|not supported' "$logs/host-backend-ops.log" && [ "$(grep -c 'MUL_MAT_ID(.*OK' "$logs/host-backend-ops.log")" -ge 20 ]
 }
 
+# every_case: whatever ggml's own test has for operations that we claim. Some 950 cases, for scripts/test --long.
+every_case() {
+  host_seconds=3000 llamacpp with OMP_WAIT_POLICY=passive "$lab/hosts/usr/libexec/x86_64-linux-gnu/llama.cpp-tests/test-backend-ops" test -b MoEVK0 \
+    >"$logs/host-backend-ops-all.log" 2>&1 </dev/null || { tail -n 5 "$logs/host-backend-ops-all.log"; return 1; }
+  echo "$(grep -c '): .*OK' "$logs/host-backend-ops-all.log") cases"
+  ! grep -q 'FAIL' "$logs/host-backend-ops-all.log" && [ "$(grep -c '): .*OK' "$logs/host-backend-ops-all.log")" -ge 900 ]
+}
+
+# divergence with|without|vulkan ARGUMENT...: how far a model's predictions are from those of another run; "with" is our
+# plugin, "vulkan" ggml's own backend for the whole model. Its cooperative matrices are left out: on lavapipe 26.1 (2026-11)
+# its results with them are wrong by nats, with any of these files.
+divergence() {
+  local with=$1 libraries=$lab/hosts/usr/lib/x86_64-linux-gnu variables=() arguments=()
+  shift
+  case $with in
+    with) variables=(MOEVK_DEVICE=llvmpipe) arguments=(--backend "$repo/$plugin") ;;
+    vulkan) variables=(GGML_VK_VISIBLE_DEVICES=0 GGML_VK_DISABLE_COOPMAT=1 GGML_VK_DISABLE_COOPMAT2=1)
+      arguments=(--backend "$libraries/ggml/backends0/libggml-vulkan.so" --gpu-layers 99) ;;
+  esac
+  while [[ ${1:-} == *=* ]]; do variables+=("$1"); shift; done
+  llamacpp without "${variables[@]}" "$repo/build/release/bin/llamacpp_divergence" --libraries "$libraries" \
+    --cpu-backend "$libraries/ggml/backends0/libggml-cpu-x64.so" "${arguments[@]}" "$@"
+}
+
+# As near to the CPU backend as ggml's Vulkan backend is, or nearer: 768 tokens of three texts.
+no_further_than_vulkan() {
+  local model=$repo/$hosts_dir/$1.gguf figures=() run text arguments=()
+  llamacpp without "$(llamacpp_program llama-quantize)" "$repo/models/tiny-moe-f16.gguf" "$model" "$1" \
+    >>"$logs/host-llamacpp.log" 2>&1 || return 1
+  for text in LICENSE plugin_api/moe_plugin.h docs/semantics.md; do arguments+=(--text "$repo/$text"); done
+  arguments+=(--model "$model" --tokens 256)
+  divergence without "${arguments[@]}" --out "$model.logits" || return 1
+  for run in with vulkan; do
+    figures+=("$(divergence "$run" "${arguments[@]}" --reference "$model.logits" 2>>"$logs/host-llamacpp.log" |
+      sed -n 's/^divergence \([^ ]*\) .*/\1/p')")
+  done
+  rm -f "$model" "$model.logits"
+  echo "${figures[0]} nats a token, ggml-vulkan ${figures[1]}"
+  awk -v ours="${figures[0]}" -v theirs="${figures[1]}" 'BEGIN { exit !(ours != "" && theirs != "" && ours + 0 <= theirs + 0) }'
+}
+
+# The same bits each time, whatever fresh memory holds and however many threads the driver has; next to the CPU backend's.
+same_bits() {
+  local arguments=(--model "$repo/models/tiny-moe-f16.gguf" --text "$repo/docs/semantics.md" --tokens 600 --single 12
+    --no-flash-attention) logits=$repo/$hosts_dir/same-bits
+  divergence without "${arguments[@]}" --out "$logits.cpu" &&
+    divergence with "${arguments[@]}" --blocks 4 --reference "$logits.cpu" --most 1e-6 --out "$logits.ours" &&
+    divergence with MALLOC_PERTURB_=165 LP_NUM_THREADS=1 "${arguments[@]}" --blocks 4 --reference "$logits.ours" --most 0 \
+      --repeat 2 &&
+    divergence with MALLOC_PERTURB_=90 LP_NUM_THREADS=7 "${arguments[@]}" --blocks 4 --reference "$logits.ours" --most 0 \
+      --repeat 2
+}
+
+# random_model NAME ARGUMENT...: a large model, whose logits are the CPU backend's.
+random_model() {
+  local model=$repo/$hosts_dir/$1.gguf
+  shift
+  python3 bench/random_model.py models/tiny-moe-f16.gguf "$model" "$@" &&
+    divergence without --model "$model" --text "$repo/LICENSE" --tokens 24 --out "$model.logits"
+}
+# runs_whole NAME LAYERS VARIABLE=VALUE...: all its layers run on our device.
+runs_whole() {
+  local model=$repo/$hosts_dir/$1.gguf layers=$2
+  shift 2
+  divergence with "$@" --model "$model" --text "$repo/LICENSE" --tokens 24 --reference "$model.logits" --blocks "$layers" \
+    --most 1e-6 --memory | tee "$logs/host-memory.log"
+}
+# All 128 experts of each token, as in a warm-up run: more than a layer can have, and the CPU backend's bits.
+warms_up() {
+  local model=$repo/$hosts_dir/random128.gguf arguments
+  arguments=(--model "$model" --text "$repo/LICENSE" --tokens 2 --all-experts)
+  divergence without "${arguments[@]}" --out "$model.all" &&
+    divergence with "${arguments[@]}" --reference "$model.all" --blocks 0 --most 0 --memory | tee "$logs/host-memory.log" &&
+    grep -q 'the device reports 192 and' "$logs/host-memory.log"
+}
+# The experts of random128 take 192 MiB, which are not to be held twice, nor to be missing in what the device reports.
+held_once() {
+  runs_whole random128 2 >/dev/null || return 1
+  sed -n 's/^MiB: //p' "$logs/host-memory.log"
+  awk '/^MiB:/ { gsub(/[,;]/, ""); exit !($4 + $8 < 260 && $12 >= 192 && $12 + $14 < 220) }' "$logs/host-memory.log"
+}
+
 # same_logits: small models of every MoE architecture that peer_llamacpp left, in two processes.
 same_logits() {
   local libraries=$lab/hosts/usr/lib/x86_64-linux-gnu command
@@ -121,7 +210,7 @@ same_logits() {
 
 # host_llamacpp: the whole part.
 host_llamacpp() {
-  local prompt
+  local prompt type
   begin "host, unmodified llama.cpp, lavapipe 26.1 or later"
   if [ ! -x "$(llamacpp_program llama-completion)" ]; then
     echo "   skipped: no llama.cpp here; add it with: scripts/lab hosts"
@@ -138,9 +227,26 @@ host_llamacpp() {
     expect "f16, greedy, as without us: $prompt" same_text models/tiny-moe-f16.gguf "$prompt"
   done
   expect "a prompt in pieces of 7 tokens" same_text_in_pieces
+  expect "f16, the same bits each time" same_bits
   expect "beside ggml's Vulkan backend, --cpu-moe" beside_vulkan --cpu-moe
   expect "beside ggml's Vulkan backend, -ot exps=MoEVK0" beside_vulkan -ot exps=MoEVK0
+  host_routes
   expect "test-backend-ops, MUL_MAT_ID of each type" every_type
+  if [ "${times:-1}" != 1 ]; then expect "test-backend-ops, all cases of what we claim" every_case; fi
+  for type in Q8_0 Q6_K Q4_K_M Q4_0 MXFP4_MOE; do
+    expect "$type: as near to the CPU backend as ggml's Vulkan backend" no_further_than_vulkan "$type"
+  done
+  expect "a random model with 128 experts" random_model random128
+  expect "its experts are held once" held_once
+  expect "node by node, its products on the device" runs_whole random128 0 --each-node
+  expect "a warm-up run, on the CPU, which reads copies of what the device holds" warms_up
+  expect "it runs where a storage buffer has 4 MiB" runs_whole random128 2 MOEVK_LIMITS=max_storage_buffer_range=4194304
+  expect "and without device addresses" runs_whole random128 2 MOEVK_LIMITS=max_storage_buffer_range=4194304 \
+    MOEVK_DISABLE=bda
+  expect "a random model with stacked experts of 136 MiB" random_model random136 --experts 136 --hidden 1024 --width 512 \
+    --layers 1
+  expect "it runs, on a device whose storage buffers end at 128 MiB" runs_whole random136 1 MOEVK_DISABLE=bda
+  rm -f "$hosts_dir"/random*.gguf*
   if [ -d build/peers/captures ]; then
     expect "logits of each architecture, as without us" same_logits
   else

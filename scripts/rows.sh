@@ -33,6 +33,18 @@ driver_words() {
   esac
 }
 
+# shader_cache DRIVER [VARIABLE=VALUE...]: rows spend most of their time in a driver's compiler. Those that differ in what
+# a device lends share what one driver made for one width of vectors, which is not a part of Mesa's key; nothing is
+# left from an earlier run.
+shader_caches=$repo/build/shader-caches
+rm -rf "$shader_caches"
+shader_cache() {
+  local width=native variable
+  for variable in "${@:2}"; do [[ $variable != LP_NATIVE_VECTOR_WIDTH=* ]] || width=${variable#*=}; done
+  mkdir -p "$shader_caches/$1-$width"
+  echo "$shader_caches/$1-$width"
+}
+
 start_row() {
   local name=$1 driver=$2 count=$(($3 * times)) file log report environment loader=()
   shift 3
@@ -43,9 +55,8 @@ start_row() {
   [ "$driver" != lavapipe26 ] || on_lab_hosts
   file=$(icd "$driver")
   [ -n "$file" ] || return 0  # finish_rows says so
-  # Mesa's shader cache is off, so that no row runs code which another row compiled.
   on_driver "$file"
-  environment+=(MESA_SHADER_CACHE_DISABLE=true "MOEVK_VALIDATION=$validation" "$@")
+  environment+=("MESA_SHADER_CACHE_DIR=$(shader_cache "$driver" "$@")" "MOEVK_VALIDATION=$validation" "$@")
   row_rerun[$rows]="${environment[*]} ${loader[*]}"
   while [ "$(jobs -pr | wc -l)" -ge "$jobs" ]; do wait -n || true; done
   # Each row has a seed of its own: more layers are seen, the same ones every time. The time limit

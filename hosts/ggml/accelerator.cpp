@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
+#include "hosts/ggml/record_routes.h"
 #include "hosts/ggml/weight_types.h"
 
 namespace moevk::ggml {
@@ -18,17 +20,6 @@ uint64_t bytes_of(const HostGgml& host, const Tensor* tensor) {
   uint64_t rows = 1;
   for (int axis = 1; axis < kMaxDims; ++axis) rows *= static_cast<uint64_t>(tensor->ne[axis]);
   return rows * (columns / static_cast<uint64_t>(host.block_columns(tensor->type))) * host.type_bytes(tensor->type);
-}
-
-bool is_packed(const HostGgml& host, const Tensor* tensor) {
-  size_t expected = host.type_bytes(tensor->type);
-  if (tensor->nb[0] != expected) return false;
-  expected *= static_cast<size_t>(tensor->ne[0] / host.block_columns(tensor->type));
-  for (int axis = 1; axis < kMaxDims; ++axis) {
-    if (tensor->ne[axis] != 1 && tensor->nb[axis] != expected) return false;
-    expected *= static_cast<size_t>(tensor->ne[axis]);
-  }
-  return true;
 }
 
 std::string key_of(const LayerMatch& match) {
@@ -54,17 +45,33 @@ bool overlap(const void* a, uint64_t a_bytes, const void* b, uint64_t b_bytes) {
 }  // namespace
 
 Accelerator::Accelerator(const HostGgml& host, const moe::Library& library, moe_instance* instance, uint32_t index)
-    : host_(host), library_(library), info_(MOE_INIT(moe_device_info)) {
+    : host_(host),
+      library_(library),
+      info_(MOE_INIT(moe_device_info)),
+      device_(moe::open_device(library_, instance, index)),
+      tensors_(host, library_, device_) {
   moe::check([&](moe_error* error) { return library_->get_device_info(instance, index, &info_, error); });
-  device_ = moe::open_device(library_, instance, index);
 }
 
 uint64_t Accelerator::free_bytes() const {
   std::lock_guard lock(mutex_);
-  return info_.free_bytes > kept_bytes_ ? info_.free_bytes - kept_bytes_ : 0;
+  const uint64_t held = kept_bytes_ + tensors_.bytes();
+  return info_.free_bytes > held ? info_.free_bytes - held : 0;
+}
+
+bool Accelerator::is_packed(const Tensor& tensor) const {
+  size_t expected = host_.type_bytes(tensor.type);
+  if (tensor.nb[0] != expected) return false;
+  expected *= static_cast<size_t>(tensor.ne[0] / host_.block_columns(tensor.type));
+  for (int axis = 1; axis < kMaxDims; ++axis) {
+    if (tensor.ne[axis] != 1 && tensor.nb[axis] != expected) return false;
+    expected *= static_cast<size_t>(tensor.ne[axis]);
+  }
+  return true;
 }
 
 bool Accelerator::supports(LayerMatch& match, std::string& why) const {
+  std::optional<uint32_t> precision;  // which all of the experts' matrices have
   for (const auto& [name, tensor] : match.weights) {
     moe_weight_format format;
     uint32_t dtype;
@@ -72,13 +79,24 @@ bool Accelerator::supports(LayerMatch& match, std::string& why) const {
       why = std::string(tensor->name) + " is of type " + host_.type_name(tensor->type) + ", which moevk cannot read";
       return false;
     }
-    if (!is_packed(host_, tensor)) {
+    if (!is_packed(*tensor)) {
       why = std::string(tensor->name) + " is not packed";
       return false;
+    }
+    const bool matrix = name.rfind("experts.", 0) == 0 && name.find(".bias") == std::string::npos;
+    if (matrix) {
+      const uint32_t one = cpu_precision(host_.type_name(tensor->type));
+      precision = precision.value_or(one) == one ? one : MOE_PRECISION_EXACT;
     }
     if (name == "experts.gate" || name == "experts.gate_up") match.desc.gate_format = format;
     if (name == "experts.up" || name == "experts.gate_up") match.desc.up_format = format;
     if (name == "experts.down") match.desc.down_format = format;
+  }
+  // As near to the host's own CPU backend as can be.
+  if (precision.value_or(MOE_PRECISION_EXACT) != MOE_PRECISION_EXACT) {
+    match.desc.precision = *precision;
+    if (why_not(match.desc).empty()) return true;
+    match.desc.precision = MOE_PRECISION_EXACT;
   }
   why = why_not(match.desc);
   return why.empty();
@@ -102,8 +120,20 @@ std::string Accelerator::why_not(const moe_layer_desc& desc) const {
 }
 
 moe::Layer Accelerator::upload(const LayerMatch& match) const {
-  moe::Upload upload = moe::begin_weights(library_, device_, match.desc);
+  std::vector<moe_tensor_binding> bindings;
   for (const auto& [name, tensor] : match.weights) {
+    moe_tensor_binding binding = MOE_INIT(moe_tensor_binding);
+    binding.tensor = name.c_str();
+    binding.buffer = tensors_.buffer(tensor->data);
+    binding.flags = MOE_BINDING_PACKED;
+    if (binding.buffer != nullptr) bindings.push_back(binding);
+  }
+  moe_upload_desc desc = MOE_INIT(moe_upload_desc);
+  desc.bindings = bindings.data();
+  desc.binding_count = static_cast<uint32_t>(bindings.size());
+  moe::Upload upload = moe::begin_weights(library_, device_, match.desc, &desc);
+  for (const auto& [name, tensor] : match.weights) {
+    if (tensors_.buffer(tensor->data) != nullptr) continue;
     moe_tensor_source source = MOE_INIT(moe_tensor_source);
     moe_weight_format format;
     source.name = name.c_str();
@@ -159,8 +189,11 @@ void Accelerator::forward(Stream& stream, moe_layer* layer, const LayerMatch& ma
   const moe_view y = copy ? moe::host_view(stream.y.data(), MOE_DTYPE_F32, tokens, hidden)
                           : rows_view(match.y->data, MOE_DTYPE_F32, tokens, hidden, match.y->nb[1]);
   args.y = &y;
+  RouteTap tap(recorded_routes(), stream.routes, match);
+  tap.ask(args);
   moe::check([&](moe_error* error) { return library_->forward(context, layer, &args, error); });
   moe::wait(library_, context, moe::flush(library_, context));
+  tap.write();
   if (!copy) return;
   for (uint64_t row = 0; row < tokens; ++row) {
     std::memcpy(static_cast<char*>(match.y->data) + row * match.y->nb[1], stream.y.data() + row * hidden,

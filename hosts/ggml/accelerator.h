@@ -12,8 +12,10 @@
 #include <mutex>
 #include <string>
 
+#include "hosts/ggml/device_tensors.h"
 #include "hosts/ggml/match_layer.h"
 #include "plugin_api/moe_plugin.hpp"
+#include "plugin_api/moe_routes.hpp"
 
 namespace moevk::ggml {
 
@@ -24,16 +26,20 @@ class Accelerator {
   Accelerator(const HostGgml& host, const moe::Library& library, moe_instance* instance, uint32_t index);
 
   const moe_device_info& info() const { return info_; }
-  uint64_t free_bytes() const;  // what is not held by layers of this adapter
+  uint64_t free_bytes() const;  // what is not held by layers and matrices of this adapter
+  // Matrices that lie on the device alone; layers use them there.
+  DeviceTensors& device_tensors() { return tensors_; }
 
   // The descriptor with the formats of the match's tensors; false with the reason where moevk cannot run it.
   bool supports(LayerMatch& match, std::string& why) const;
+  bool is_packed(const Tensor& tensor) const;  // no gaps between rows or matrices
 
   // A stream of work: one backend of the host.
   struct Stream {
     moe::Context context;
     uint64_t max_tokens = 0;
     std::vector<float> y;  // where the host's own y overlaps what is read
+    moe::RouteStream routes;
   };
   // Runs the layer, and returns when y is written. `keep`: its weights stay as they are until forget().
   void run(Stream& stream, const LayerMatch& match, bool keep);
@@ -59,13 +65,15 @@ class Accelerator {
                         Make&& make);
   moe_context* context_for(Stream& stream, uint64_t tokens) const;
   moe::Layer upload(const LayerMatch& match) const;
-  moe::Layer upload_product(const moe_layer_desc& desc, const Tensor& matrix, uint64_t first_row) const;
+  moe::Layer upload_product(const moe_layer_desc& desc, const Tensor& matrix, const char* data,
+                            uint64_t first_row) const;
   void forward(Stream& stream, moe_layer* layer, const LayerMatch& match) const;
 
   const HostGgml& host_;
   moe::Library library_;
   moe_device_info info_;
   moe::Device device_;
+  DeviceTensors tensors_;
   mutable std::mutex mutex_;  // guards what follows
   std::list<Kept> kept_;
   uint64_t kept_bytes_ = 0;

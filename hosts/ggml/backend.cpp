@@ -4,12 +4,15 @@
 // Out: ggml_backend_init, the one symbol by which ggml loads this file (GGML_BACKEND_PATH).
 // Why: the shell around the parts: registry, devices, buffers, backends. No exception leaves it, and a host that this
 //      adapter does not know gets a line in its log and no devices.
+#include <sys/mman.h>
+
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <stdexcept>
 
+#include "hosts/ggml/buffer_type.h"
 #include "hosts/ggml/claims.h"
 #include "hosts/ggml/run_graph.h"
 #include "hosts/ggml/vtables.h"
@@ -17,12 +20,14 @@
 namespace moevk::ggml {
 namespace {
 
-constexpr size_t kAlignment = 64;  // of tensors in a buffer
+constexpr size_t kAlignment = 64;  // of tensors in a buffer, which begins at a page
 
 struct OurDevice {
   std::string name, description;
   std::unique_ptr<Accelerator> accelerator;
-  BufferType buffer_type{};
+  std::atomic<bool> transfer_failed = false;
+  BufferTypeObject buffer_type;   // what the host allocates
+  BufferTypeObject weights_type;  // what becomes of it where weights lie on the device
   Device device{};
 };
 
@@ -37,6 +42,11 @@ struct Adapter {
 Adapter* adapter = nullptr;  // lives as long as the process: ggml keeps pointers into it
 
 OurDevice& of(Device* device) { return *static_cast<OurDevice*>(device->context); }
+OurDevice& of(BufferType* type) { return of(adapter->host.buft_get_device(type)); }
+OurDevice& of(const Buffer* buffer) { return of(buffer->type); }
+
+// An empty buffer has an address, too: ggml asks for it.
+size_t mapped_bytes(size_t bytes) { return bytes != 0 ? bytes : 1; }
 
 // Runs `call`; what it throws becomes a line in the log and `failed`.
 template <class Call, class Value>
@@ -51,51 +61,112 @@ Value fenced(Value failed, Call&& call) noexcept {
   return failed;
 }
 
-// ---- buffers: host memory --------------------------------------------------------------------------------------
+// ---- buffers ---------------------------------------------------------------------------------------------------
+// Host memory, which takes none until it is written; the matrices of experts lie on the device instead, and the buffer
+// has their addresses alone. A buffer with such matrices is of the second buffer type, which is no host memory.
 
-void free_buffer(Buffer* buffer) {
-  of(buffer->type->device).accelerator->forget(buffer->context, buffer->bytes);
-  ::operator delete (buffer->context, std::align_val_t{kAlignment});
+// What a host cannot be told when it happens: reads and writes return nothing. The next graph fails.
+template <class Call>
+void fenced_transfer(OurDevice& ours, Call&& call) noexcept {
+  if (!fenced(false, [&] {
+        call();
+        return true;
+      })) {
+    ours.transfer_failed = true;
+  }
 }
 
-void written(Buffer* buffer, const void* begin, size_t bytes) {
-  of(buffer->type->device).accelerator->forget(begin, bytes);
+void free_buffer(Buffer* buffer) {
+  if (buffer->bytes != 0) {
+    fenced_transfer(of(buffer), [&] {
+      of(buffer).accelerator->forget(buffer->context, buffer->bytes);
+      of(buffer).accelerator->device_tensors().release(buffer->context, buffer->bytes);
+    });
+  }
+  munmap(buffer->context, mapped_bytes(buffer->bytes));
+}
+
+int32_t init_tensor(Buffer* buffer, Tensor* tensor) {
+  return fenced(kStatusFailed, [&] {
+    Accelerator& accelerator = *of(buffer).accelerator;
+    std::string why;
+    if (!is_expert_matrix(adapter->host.ops, *tensor) || !accelerator.is_packed(*tensor)) return kStatusSuccess;
+    if (accelerator.device_tensors().take(*tensor, why)) {
+      buffer->type = of(buffer).weights_type.get();
+    } else {
+      log_line(kLogInfo, std::string(tensor->name) + " stays in host memory, with a copy on the device: " + why);
+    }
+    return kStatusSuccess;
+  });
 }
 
 void memset_tensor(Buffer* buffer, Tensor* tensor, uint8_t value, size_t offset, size_t bytes) {
-  char* begin = static_cast<char*>(tensor->data) + offset;
-  std::memset(begin, value, bytes);
-  written(buffer, begin, bytes);
+  fenced_transfer(of(buffer), [&] {
+    Accelerator& accelerator = *of(buffer).accelerator;
+    char* begin = static_cast<char*>(tensor->data) + offset;
+    if (accelerator.device_tensors().has(begin)) {
+      accelerator.device_tensors().fill(begin, value, bytes);
+    } else {
+      std::memset(begin, value, bytes);
+    }
+    accelerator.forget(begin, bytes);
+  });
 }
 
 void set_tensor(Buffer* buffer, Tensor* tensor, const void* data, size_t offset, size_t bytes) {
-  char* begin = static_cast<char*>(tensor->data) + offset;
-  std::memcpy(begin, data, bytes);
-  written(buffer, begin, bytes);
+  fenced_transfer(of(buffer), [&] {
+    Accelerator& accelerator = *of(buffer).accelerator;
+    char* begin = static_cast<char*>(tensor->data) + offset;
+    if (accelerator.device_tensors().has(begin)) {
+      accelerator.device_tensors().write(begin, data, bytes);
+    } else {
+      std::memcpy(begin, data, bytes);
+    }
+    accelerator.forget(begin, bytes);
+  });
 }
 
-void get_tensor(Buffer*, const Tensor* tensor, void* data, size_t offset, size_t bytes) {
-  std::memcpy(data, static_cast<const char*>(tensor->data) + offset, bytes);
+void get_tensor(Buffer* buffer, const Tensor* tensor, void* data, size_t offset, size_t bytes) {
+  fenced_transfer(of(buffer), [&] {
+    const char* begin = static_cast<const char*>(tensor->data) + offset;
+    const DeviceTensors& tensors = of(buffer).accelerator->device_tensors();
+    if (tensors.has(begin)) {
+      tensors.read(begin, data, bytes);
+    } else {
+      std::memcpy(data, begin, bytes);
+    }
+  });
 }
 
 void clear(Buffer* buffer, uint8_t value) {
   if (buffer->bytes == 0) return;
-  std::memset(buffer->context, value, buffer->bytes);
-  written(buffer, buffer->context, buffer->bytes);
+  fenced_transfer(of(buffer), [&] {
+    Accelerator& accelerator = *of(buffer).accelerator;
+    char* at = static_cast<char*>(buffer->context);
+    char* const end = at + buffer->bytes;
+    for (const auto& [begin, bytes] : accelerator.device_tensors().ranges(at, buffer->bytes)) {
+      std::memset(at, value, static_cast<size_t>(begin - at));
+      accelerator.device_tensors().fill(begin, value, bytes);
+      at = begin + bytes;
+    }
+    std::memset(at, value, static_cast<size_t>(end - at));
+    accelerator.forget(buffer->context, buffer->bytes);
+  });
 }
 
 Buffer* (*buffer_init)(BufferType*, BufferTable, void* context, size_t bytes) = nullptr;
 
 Buffer* alloc_buffer(BufferType* type, size_t bytes) {
-  // An empty buffer has an address, too: ggml asks for it.
-  void* memory = ::operator new (bytes != 0 ? bytes : 1, std::align_val_t{kAlignment}, std::nothrow);
-  if (memory == nullptr) {
+  void* memory =
+      mmap(nullptr, mapped_bytes(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
     log_line(kLogError, "no memory for a buffer of " + std::to_string(bytes) + " bytes");
     return nullptr;
   }
   BufferTable table{};
   table.free_buffer = free_buffer;
   table.get_base = [](Buffer* buffer) { return buffer->context; };
+  table.init_tensor = init_tensor;
   table.memset_tensor = memset_tensor;
   table.set_tensor = set_tensor;
   table.get_tensor = get_tensor;
@@ -108,7 +179,13 @@ Buffer* alloc_buffer(BufferType* type, size_t bytes) {
 uint8_t guid[16] = {0x6d, 0x6f, 0x65, 0x76, 0x6b, 0x2e, 0x67, 0x67, 0x6d, 0x6c, 0x2e, 0x76, 0x31, 0x00, 0x00, 0x01};
 
 int32_t graph_compute(Backend* backend, Graph* graph) {
-  return fenced(kStatusFailed, [&] { return static_cast<GraphRunner*>(backend->context)->run(graph); });
+  return fenced(kStatusFailed, [&] {
+    if (of(backend->device).transfer_failed) {
+      log_line(kLogError, "a read or write of weights on the device failed before");
+      return kStatusFailed;
+    }
+    return static_cast<GraphRunner*>(backend->context)->run(graph);
+  });
 }
 
 void free_backend(Backend* backend) {
@@ -136,17 +213,24 @@ Backend* init_backend(Device* device, const char*) {
 
 // ---- devices ---------------------------------------------------------------------------------------------------
 
+bool is_ours(const OurDevice& ours, const BufferType* type) {
+  return type == ours.buffer_type.get() || type == ours.weights_type.get();
+}
+
 bool supports_op(Device* device, const Tensor* op) {
   return fenced(false, [&] {
     OurDevice& ours = of(device);
     const HostGgml& host = adapter->host;
-    const ClaimRules rules{
-        host.ops,
-        [&](const Tensor& tensor) {
-          Buffer* buffer = tensor.view_src != nullptr ? tensor.view_src->buffer : tensor.buffer;
-          return buffer == nullptr || host.buffer_get_type(buffer) == &ours.buffer_type;
-        },
-        [&](const Tensor& product, std::string& why) { return ours.accelerator->supports_product(product, why); }};
+    const ClaimRules rules{host.ops,
+                           [&](const Tensor& tensor) {
+                             Buffer* buffer = tensor.view_src != nullptr ? tensor.view_src->buffer : tensor.buffer;
+                             return buffer == nullptr || is_ours(ours, host.buffer_get_type(buffer));
+                           },
+                           [&](const Tensor& product, std::string& why) {
+                             // Nobody else has what lies on the device: a host would copy all of the matrix to its CPU backend.
+                             return ours.accelerator->device_tensors().has(product.src[0]->data) ||
+                                    ours.accelerator->supports_product(product, why);
+                           }};
     std::string why;
     const bool taken = claims(rules, *op, why);
     if (tracing()) {
@@ -172,7 +256,7 @@ void get_props(Device* device, DeviceProps* props) {
   props->mmap_support = true;
 }
 
-void fill(OurDevice& ours) {
+void fill(OurDevice& ours, int32_t api) {
   ours.device.registry = &adapter->registry;
   ours.device.context = &ours;
   DeviceTable& table = ours.device.table;
@@ -182,18 +266,16 @@ void fill(OurDevice& ours) {
   table.get_type = [](Device*) { return kDeviceAccel; };
   table.get_props = get_props;
   table.init_backend = init_backend;
-  table.get_buffer_type = [](Device* device) { return &of(device).buffer_type; };
+  table.get_buffer_type = [](Device* device) { return of(device).buffer_type.get(); };
   table.supports_op = supports_op;
   table.supports_buft = [](Device* device, BufferType* type) {
-    return type == &of(device).buffer_type || adapter->host.buft_is_host(type);
+    return is_ours(of(device), type) || adapter->host.buft_is_host(type);
   };
-  ours.buffer_type.device = &ours.device;
-  ours.buffer_type.context = &ours;
-  BufferTypeTable& type = ours.buffer_type.table;
-  type.get_name = [](BufferType* self) { return static_cast<OurDevice*>(self->context)->name.c_str(); };
-  type.alloc_buffer = alloc_buffer;
-  type.get_alignment = [](BufferType*) { return kAlignment; };
-  type.is_host = [](BufferType*) { return true; };
+  BufferTypeCalls calls{[](BufferType* self) { return of(self).name.c_str(); }, alloc_buffer,
+                        [](BufferType*) { return kAlignment; }, [](BufferType*) { return true; }};
+  ours.buffer_type.fill(api, calls, &ours.device);
+  calls.is_host = [](BufferType*) { return false; };
+  ours.weights_type.fill(api, calls, &ours.device);
 }
 
 // The devices to offer: GPUs; with MOEVK_DEVICE, the one that it names, which may be a software driver.
@@ -224,8 +306,8 @@ void check_layout() {
     Backend backend{};
     backend.device = &ours->device;
     if (host.dev_backend_reg(&ours->device) != &adapter->registry ||
-        host.buft_get_device(&ours->buffer_type) != &ours->device ||
-        host.backend_get_device(&backend) != &ours->device || !host.buft_is_host(&ours->buffer_type)) {
+        host.buft_get_device(ours->buffer_type.get()) != &ours->device ||
+        host.backend_get_device(&backend) != &ours->device || !host.buft_is_host(ours->buffer_type.get())) {
       throw std::runtime_error(std::string("the backend tables of ggml ") + host.version() +
                                " are not laid out as this adapter knows them");
     }
@@ -246,7 +328,7 @@ void fill(int32_t version) {
     ours->accelerator = std::make_unique<Accelerator>(adapter->host, adapter->library, adapter->instance, index);
     ours->name = "MoEVK" + std::to_string(adapter->devices.size());
     ours->description = ours->accelerator->info().name;
-    fill(*ours);
+    fill(*ours, version);
     adapter->devices.push_back(std::move(ours));
   }
   if (adapter->devices.empty()) {

@@ -77,6 +77,13 @@ bool is_moe_weight(const Tensor& tensor) {
   return false;
 }
 
+bool is_expert_matrix(const Ops& ops, const Tensor& tensor) {
+  const std::string_view name = tensor.name;
+  return tensor.op == ops.none && tensor.view_src == nullptr && tensor.ne[2] > 1 && tensor.ne[3] == 1 &&
+         name.find("_exps.") != std::string_view::npos && name.ends_with(".weight") &&
+         name.find('#') == std::string_view::npos;
+}
+
 bool claims(const ClaimRules& rules, const Tensor& op, std::string& why) {
   const Ops& ops = rules.ops;
   for (const Tensor* source : op.src) {

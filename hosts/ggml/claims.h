@@ -25,6 +25,9 @@ struct ClaimRules {
 // Routers, experts and their biases, by the names that GGUF gives them.
 bool is_moe_weight(const Tensor& tensor);
 
+// A leaf with the matrices of a layer's experts, as a model file has it; a scheduler's copy of one is none.
+bool is_expert_matrix(const Ops& ops, const Tensor& tensor);
+
 bool claims(const ClaimRules& rules, const Tensor& op, std::string& why);
 
 }  // namespace moevk::ggml

@@ -5,12 +5,15 @@
 // Why: ggml may be in the process's global scope (llama.cpp's programs) or opened privately by a binding, so both are
 //      looked through.
 #include "hosts/ggml/host_ggml.h"
+#include "hosts/ggml/tree_tables.h"
 
 #include <dlfcn.h>
+#include <link.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 namespace moevk::ggml {
 namespace {
@@ -52,9 +55,19 @@ void number(const char* (*name_of)(int32_t), const Name (&wanted)[N], const char
 
 void* find_symbol(const char* name) {
   if (void* symbol = dlsym(RTLD_DEFAULT, name)) return symbol;
-  // Opened privately, its libraries are not in the global scope.
-  for (const char* file : {"libggml-base.so.0", "libggml.so.0", "libggml-base.so", "libggml.so"}) {
-    void* library = dlopen(file, RTLD_NOW | RTLD_NOLOAD);
+  // Opened privately, its libraries are not in the global scope; packagers put versions into their names.
+  std::vector<std::string> files;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* user) {
+        const std::string path = info->dlpi_name != nullptr ? info->dlpi_name : "";
+        const std::string file = path.substr(path.rfind('/') + 1);
+        const bool ggml = file.rfind("libggml.", 0) == 0 || file.rfind("libggml-base.", 0) == 0;
+        if (ggml) static_cast<std::vector<std::string>*>(user)->push_back(path);
+        return 0;
+      },
+      &files);
+  for (const std::string& file : files) {
+    void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_NOLOAD);
     if (library == nullptr) continue;
     void* symbol = dlsym(library, name);
     dlclose(library);  // its owner holds it still
@@ -69,13 +82,23 @@ int32_t known_api_version(const std::string& ggml_version, std::string& why) {
     why = "ggml's version \"" + ggml_version + "\" is not a version number";
     return 0;
   }
-  if (major == 0 && minor == 27) return 3;
-  why = "this adapter knows the backend tables of ggml 0.27, and this is ggml " + ggml_version;
+#if defined(MOEVK_GGML_VERSION)
+  if (ggml_version == MOEVK_GGML_VERSION || ggml_version.starts_with(MOEVK_GGML_VERSION "-")) return tree_api_version();
+  why = "this build of the adapter is for ggml " MOEVK_GGML_VERSION " alone, and this is ggml " + ggml_version;
   return 0;
+#else
+  if (major == 0 && minor == 25) return 2;
+  if (major == 0 && minor == 27) return 3;
+  why = "this adapter knows the backend tables of ggml 0.25 and 0.27, and this is ggml " + ggml_version;
+  return 0;
+#endif
 }
 
 bool find_host_ggml(HostGgml& out, std::string& why) {
   Finder finder;
+  // Copies in two dimensions came into the middle of two tables without a new API number.
+  void (*tensor_set_2d)() = nullptr;
+  finder.find(tensor_set_2d, "ggml_backend_tensor_set_2d");
   finder.find(out.version, "ggml_version");
   finder.find(out.op_name, "ggml_op_name");
   finder.find(out.glu_op_name, "ggml_glu_op_name");

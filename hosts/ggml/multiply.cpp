@@ -107,7 +107,8 @@ bool Accelerator::supports_product(const Tensor& product, std::string& why) cons
   return true;
 }
 
-moe::Layer Accelerator::upload_product(const moe_layer_desc& desc, const Tensor& matrix, uint64_t first_row) const {
+moe::Layer Accelerator::upload_product(const moe_layer_desc& desc, const Tensor& matrix, const char* data,
+                                       uint64_t first_row) const {
   moe::Upload upload = moe::begin_weights(library_, device_, desc);
   const std::vector<uint8_t> ones = identity(desc.hidden, desc.intermediate);
   for (uint32_t expert = 0; expert < desc.experts; ++expert) {
@@ -117,7 +118,7 @@ moe::Layer Accelerator::upload_product(const moe_layer_desc& desc, const Tensor&
     source.expert_count = 1;
     source.name = "experts.up";
     weight_format(host_.type_name(matrix.type), format, source.dtype);
-    source.memory = static_cast<const char*>(matrix.data) + expert * matrix.nb[2] + first_row * matrix.nb[1];
+    source.memory = data + expert * matrix.nb[2] + first_row * matrix.nb[1];
     source.bytes = desc.intermediate * matrix.nb[1];
     moe::check([&](moe_error* error) { return library_->add_tensor(upload, &source, error); });
     source.name = "experts.down";
@@ -163,6 +164,7 @@ void Accelerator::multiply(Stream& stream, const Tensor& product, bool keep) {
   moe_context* context = context_for(stream, routes);
   const char* begin = static_cast<const char*>(matrix.data);
   const char* end = begin + static_cast<size_t>(matrix.ne[2]) * matrix.nb[2];
+  keep = keep || tensors_.has(begin);  // a copy of what is on the device is not made each time
   for (uint64_t first = 0; first < rows; first += columns) {
     const moe_layer_desc desc = layer_of_rows(matrix, std::min(columns, rows - first), format);
     moe::Layer passing;
@@ -170,9 +172,14 @@ void Accelerator::multiply(Stream& stream, const Tensor& product, bool keep) {
     if (keep) {
       std::string key(reinterpret_cast<const char*>(&desc), sizeof desc);
       key += "product " + std::to_string(reinterpret_cast<uintptr_t>(begin)) + " " + std::to_string(first);
-      layer = keep_layer(key, {{begin, end}}, [&] { return upload_product(desc, matrix, first); });
+      layer = keep_layer(key, {{begin, end}}, [&] {
+        if (!tensors_.has(begin)) return upload_product(desc, matrix, begin, first);
+        const char* held = nullptr;
+        const std::vector<char> copy = tensors_.copy(begin, held);
+        return upload_product(desc, matrix, copy.data() + (begin - held), first);
+      });
     } else {
-      passing = upload_product(desc, matrix, first);
+      passing = upload_product(desc, matrix, begin, first);
       layer = passing.get();
     }
     for (int sign = 0; sign < 2; ++sign) {

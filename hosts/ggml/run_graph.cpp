@@ -6,6 +6,7 @@
 #include "hosts/ggml/run_graph.h"
 
 #include <algorithm>
+#include <deque>
 
 namespace moevk::ggml {
 namespace {
@@ -14,6 +15,34 @@ using SetThreads = void (*)(Backend*, int);
 
 struct Range {
   uintptr_t begin, end;
+};
+
+// Stand-ins for nodes that read matrices which lie on the device: the CPU backend reads copies of these.
+class HostCopies {
+ public:
+  HostCopies(const Ops& ops, const DeviceTensors& tensors) : ops_(ops), tensors_(tensors) {}
+
+  // The node itself where the CPU can read all its sources. Others see a stand-in's result where the node's is.
+  Tensor* readable(Tensor* node) {
+    if (node->op == ops_.view || node->op == ops_.reshape) return node;  // reads nothing
+    Tensor* stand_in = node;
+    for (size_t i = 0; i < kMaxSources; ++i) {
+      if (node->src[i] == nullptr || node->src[i]->data == nullptr || !tensors_.has(node->src[i]->data)) continue;
+      if (stand_in == node) stand_in = &made_.emplace_back(*node);
+      Tensor& leaf = made_.emplace_back(*node->src[i]);
+      const char* begin = nullptr;
+      const std::vector<char>& bytes = bytes_.emplace_back(tensors_.copy(leaf.data, begin));
+      leaf.data = const_cast<char*>(bytes.data()) + (static_cast<const char*>(leaf.data) - begin);
+      stand_in->src[i] = &leaf;
+    }
+    return stand_in;
+  }
+
+ private:
+  const Ops& ops_;
+  const DeviceTensors& tensors_;
+  std::deque<Tensor> made_;  // addresses stay
+  std::deque<std::vector<char>> bytes_;
 };
 
 // Memory from a tensor's first byte to its last.
@@ -85,7 +114,8 @@ int32_t GraphRunner::run_on_cpu(const std::vector<Tensor*>& nodes) {
   Context* context = host_.init({graph_memory_.size(), graph_memory_.data(), true});
   if (context == nullptr) return kStatusFailed;
   Graph* graph = host_.new_graph_custom(context, nodes.size(), false);
-  for (Tensor* node : nodes) host_.graph_add_node(graph, node);
+  HostCopies copies(host_.ops, accelerator_.device_tensors());
+  for (Tensor* node : nodes) host_.graph_add_node(graph, copies.readable(node));
   const int32_t status = host_.graph_compute(cpu_, graph);
   host_.free(context);
   return status;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
 // In:  nothing.
-// Out: the tables of functions by which ggml calls a backend, for its backend API 3 (ggml 0.27).
-// Why: ggml does not ship the header that has them. Their layout is a fact of one version of ggml, so this file is
-//      used for no other (host_ggml.cpp reads ggml_version()). Functions that this backend leaves out are `absent`.
+// Out: the tables of functions by which ggml calls a backend, for its backend APIs 2 (ggml 0.25) and 3 (ggml 0.27).
+// Why: ggml does not ship the header that has them. Their layout is a fact of a version of ggml, so this file is used
+//      for no other (host_ggml.cpp reads ggml_version()). Functions that this backend leaves out are `absent`. What has
+//      no number is the same in both APIs. Facts of ggml-backend-impl.h, seen again in the code of 0.25.1's library.
 #ifndef MOEVK_HOSTS_GGML_VTABLES_H_
 #define MOEVK_HOSTS_GGML_VTABLES_H_
 
@@ -13,7 +14,16 @@ namespace moevk::ggml {
 
 using Absent = void (*)();
 
-struct BufferTypeTable {
+struct BufferTypeTable2 {
+  const char* (*get_name)(BufferType*);
+  Buffer* (*alloc_buffer)(BufferType*, size_t bytes);
+  size_t (*get_alignment)(BufferType*);
+  size_t (*get_max_size)(BufferType*);
+  size_t (*get_alloc_size)(BufferType*, const Tensor*);
+  bool (*is_host)(BufferType*);
+};
+
+struct BufferTypeTable3 {
   const char* (*get_name)(BufferType*);
   Buffer* (*alloc_buffer)(BufferType*, size_t bytes);
   Absent alloc_buffer_n;
@@ -24,16 +34,40 @@ struct BufferTypeTable {
   bool (*is_host)(BufferType*);
 };
 
-struct BufferType {
-  BufferTypeTable table;
+// BufferType is what ggml has a pointer to: one of these, or that of a tree (tree_tables.h).
+struct BufferType2 {
+  BufferTypeTable2 table;
   Device* device;
   void* context;
 };
 
+struct BufferType3 {
+  BufferTypeTable3 table;
+  Device* device;
+  void* context;
+};
+
+// In a struct of `words` pointers, where those lie that this backend fills; all others stay NULL.
+struct BufferTypePlaces {
+  size_t words, get_name, alloc_buffer, get_alignment, is_host, device, context;
+};
+
+template <class Type>
+constexpr BufferTypePlaces places_of() {
+  constexpr size_t kWord = sizeof(void*);
+  return {sizeof(Type) / kWord,
+          offsetof(Type, table.get_name) / kWord,
+          offsetof(Type, table.alloc_buffer) / kWord,
+          offsetof(Type, table.get_alignment) / kWord,
+          offsetof(Type, table.is_host) / kWord,
+          offsetof(Type, device) / kWord,
+          offsetof(Type, context) / kWord};
+}
+
 struct BufferTable {
   void (*free_buffer)(Buffer*);
   void* (*get_base)(Buffer*);
-  Absent init_tensor;
+  int32_t (*init_tensor)(Buffer*, Tensor*);  // a ggml_status
   void (*memset_tensor)(Buffer*, Tensor*, uint8_t value, size_t offset, size_t bytes);
   void (*set_tensor)(Buffer*, Tensor*, const void* data, size_t offset, size_t bytes);
   void (*get_tensor)(Buffer*, const Tensor*, void* data, size_t offset, size_t bytes);

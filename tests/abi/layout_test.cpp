@@ -7,6 +7,7 @@
 
 #include "plugin_api/moe_plugin.h"
 #include "plugin_api/moe_plugin_introspection.h"
+#include "plugin_api/moe_plugin_packed.h"
 
 #define PIN_SIZE(type, bytes) static_assert(sizeof(type) == (bytes), #type " has changed its size")
 #define PIN(type, field, at) static_assert(offsetof(type, field) == (at), #type "." #field " has moved")
@@ -293,6 +294,13 @@ PIN(moe_step_timing, name, 24);
 PIN(moe_step_timing, milliseconds, 88);
 PIN(moe_step_timing, bytes, 96);
 PIN(moe_step_timing, flops, 104);
+
+PIN_SIZE(moe_packed_rows, 40);
+PIN(moe_packed_rows, struct_size, 0);
+PIN(moe_packed_rows, next, 8);
+PIN(moe_packed_rows, row_bytes, 16);
+PIN(moe_packed_rows, pack, 24);
+PIN(moe_packed_rows, unpack, 32);
 
 PIN_SIZE(moe_statistics, 96);
 PIN(moe_statistics, struct_size, 0);

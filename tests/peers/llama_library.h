@@ -33,9 +33,16 @@ struct LlamaLibrary : moe_tests::SharedLibrary {
   MOEVK_PEER_FUNCTION(batch_free, llama_batch_free);
   MOEVK_PEER_FUNCTION(decode, llama_decode);
   MOEVK_PEER_FUNCTION(get_logits_ith, llama_get_logits_ith);
+  MOEVK_PEER_FUNCTION(get_memory, llama_get_memory);
+  MOEVK_PEER_FUNCTION(memory_clear, llama_memory_clear);
+  // Deprecated in the header, and what its programs use.
+  void (*set_warmup)(llama_context*, bool) = find<void (*)(llama_context*, bool)>("llama_set_warmup");
+  MOEVK_PEER_FUNCTION(tokenize, llama_tokenize);
   MOEVK_PEER_FUNCTION(model_get_vocab, llama_model_get_vocab);
   MOEVK_PEER_FUNCTION(vocab_n_tokens, llama_vocab_n_tokens);
   MOEVK_PEER_FUNCTION(backend_load, ggml_backend_load);
+  MOEVK_PEER_FUNCTION(dev_by_name, ggml_backend_dev_by_name);
+  MOEVK_PEER_FUNCTION(dev_memory, ggml_backend_dev_memory);
   MOEVK_PEER_FUNCTION(op_name, ggml_op_name);
   MOEVK_PEER_FUNCTION(tensor_set, ggml_backend_tensor_set);
   MOEVK_PEER_FUNCTION(gguf_init_empty, gguf_init_empty);

@@ -34,7 +34,7 @@ bool has_vulkan_device() { return !contains(run_moevk("devices").out, "\nno GPU:
 
 TEST(Cli, HelpOfEveryCommandHasAnExample) {
   EXPECT_EQ(run_moevk("--help").code, 0);
-  for (const char* command : {"devices", "info", "advise", "run", "plan", "check", "bench", "vectors"}) {
+  for (const char* command : {"devices", "info", "advise", "run", "plan", "check", "bench", "routes", "vectors"}) {
     const Output output = run_moevk(command + std::string(" --help"));
     EXPECT_EQ(output.code, 0) << command;
     EXPECT_TRUE(contains(output.out, std::string("  moevk ") + command)) << output.out;

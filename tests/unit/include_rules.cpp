@@ -89,15 +89,17 @@ const std::set<std::string> kCppHeaders = {"algorithm",
                                            "variant",
                                            "vector",
                                            "version"};
-const std::set<std::string> kSystemHeaders = {"dlfcn.h",     "fcntl.h",        "io.h",         "malloc.h",
-                                              "process.h",   "shellapi.h",     "signal.h",     "sys/ioctl.h",
-                                              "sys/mman.h",  "sys/resource.h", "sys/socket.h", "sys/stat.h",
-                                              "sys/types.h", "sys/wait.h",     "unistd.h",     "windows.h"};
+const std::set<std::string> kSystemHeaders = {
+    "dlfcn.h",    "fcntl.h",     "io.h",        "link.h",     "malloc.h",       "process.h",
+    "shellapi.h", "signal.h",    "sys/ioctl.h", "sys/mman.h", "sys/resource.h", "sys/socket.h",
+    "sys/stat.h", "sys/types.h", "sys/wait.h",  "unistd.h",   "windows.h"};
 
 const std::vector<std::string> kAbi = {"moe_plugin.h", "plugin_api/moe_plugin.h",
-                                       "plugin_api/moe_plugin_introspection.h", "plugin_api/moe_plugin_memory.h"};
+                                       "plugin_api/moe_plugin_introspection.h", "plugin_api/moe_plugin_memory.h",
+                                       "plugin_api/moe_plugin_packed.h"};
 const std::vector<std::string> kVulkanAbi = {"plugin_api/moe_plugin_vulkan.h"};
-const std::vector<std::string> kLoader = {"moe_loader.h", "plugin_api/moe_loader.h", "plugin_api/moe_plugin.hpp"};
+const std::vector<std::string> kLoader = {"moe_loader.h", "plugin_api/moe_loader.h", "plugin_api/moe_plugin.hpp",
+                                          "plugin_api/moe_routes.hpp"};
 const std::vector<std::string> kKernelTable = {"kernel_table.h", "push_constants.h"};
 const std::vector<std::string> kVulkan = {"vulkan/", "volk.h", "vk_mem_alloc.h"};
 
@@ -122,10 +124,12 @@ const std::vector<Rule>& rules() {
       {"plugin_api/moe_plugin.h", false, false, false, {"stdint.h", "stddef.h"}},
       {"plugin_api/moe_plugin_introspection.h", false, false, false, {"stdint.h", "stddef.h", "moe_plugin.h"}},
       {"plugin_api/moe_plugin_memory.h", false, false, false, {"stdint.h", "stddef.h", "moe_plugin.h"}},
+      {"plugin_api/moe_plugin_packed.h", false, false, false, {"stdint.h", "stddef.h", "moe_plugin.h"}},
       // The one header of the ABI that needs another's.
       {"plugin_api/moe_plugin_vulkan.h", false, false, false, {"vulkan/vulkan_core.h", "moe_plugin.h"}},
       {"plugin_api/moe_loader.h", true, false, true, kAbi},
       {"plugin_api/moe_plugin.hpp", true, true, true, together({kAbi, kLoader})},
+      {"plugin_api/moe_routes.hpp", true, true, true, {}},  // a file format, for hosts that write it
       // The plugin: all below.
       {"plugin_api/", true, true, true,
        together({kAbi, kKernelTable, kVulkan, {"plugin_api/", "runtime/", "backend/"}})},
@@ -142,13 +146,19 @@ const std::vector<Rule>& rules() {
       {"examples/", true, true, false, together({kAbi, kLoader})},
       {"examples/vulkan_host", true, true, false,
        together({kAbi, kVulkanAbi, kLoader, kVulkan, {"vulkan_host_comp.h"}})},
-      {"tools/model/", true, true, true, {"plugin_api/moe_plugin.h", "nlohmann/", "tools/model/"}},
+      {"tools/model/",
+       true,
+       true,
+       true,
+       {"plugin_api/moe_plugin.h", "plugin_api/moe_routes.hpp", "nlohmann/", "tools/model/"}},
       {"tools/", true, true, true, together({host, {"tools/", "tests/conformance/conformance.h"}})},
       {"tools/moevk/command_line.cpp", true, true, true,
        together({host, {"tools/", "CLI/"}})},  // takes long to compile
       {"tools/moevk/device_peak", true, true, true, together({host, {"tools/", "nlohmann/"}})},  // reads JSON
       // Adapters for unmodified hosts: the host's own headers are not there to be included.
       {"hosts/", true, true, true, together({kAbi, kLoader, {"hosts/"}})},
+      // But where the user names a tree of ggml, to check the tables against (MOEVK_GGML_SOURCE_DIR).
+      {"hosts/ggml/tree_tables.cpp", true, true, true, {"hosts/", "ggml.h", "ggml-backend.h", "ggml-backend-impl.h"}},
       {"bench/", true, true, true, together({host, {"bench/", "tools/"}})},
       {"bench/peer_ggml.cpp", true, true, true, together({host, {"bench/", "tools/", "CLI/"}})},
       // A peer's public C headers; its libraries are opened at run time.

@@ -64,6 +64,8 @@ TEST(IncludeRules, WhatEachPartMayInclude) {
       {"plugin_api/moe_loader.h", "#include <string>", false},
       {"plugin_api/moe_plugin.hpp", "#include <string>", true},
       {"plugin_api/moe_plugin.hpp", "#include \"runtime/status.h\"", false},
+      {"plugin_api/moe_routes.hpp", "#include <map>", true},
+      {"plugin_api/moe_routes.hpp", "#include \"moe_plugin.h\"", false},
       {"plugin_api/entry.cpp", "#include \"backend/vulkan_backend.h\"", true},
       {"shaders/a.comp", "#include \"tile.glsl\"", true},
       {"shaders/a.comp", "#include \"push_constants.h\"", true},

@@ -21,6 +21,7 @@
 #include "tools/moevk/forward.h"
 #include "tools/moevk/layer_options.h"
 #include "tools/moevk/random_data.h"
+#include "tools/moevk/recorded_routes.h"
 #include "tools/moevk/roofline.h"
 #include "tools/moevk/terminal.h"
 
@@ -28,6 +29,8 @@ namespace moevk::cli {
 namespace {
 
 constexpr uint32_t kProfiledCalls = 5;  // after those that are timed
+constexpr size_t kMostReplayed = 16;    // different calls of a row
+constexpr uint64_t kMostReplayedBytes = uint64_t{64} << 20;
 
 // Added to the logits, whose spread is 1: nothing, the logarithm of Zipf's law, or k experts for
 // all.
@@ -39,6 +42,33 @@ std::vector<float> routing_bias(const moe_layer_desc& desc, const std::string& r
     bias.push_back(routing == "zipf" ? zipf : expert < desc.top_k ? 1000.0f : 0.0f);
   }
   return bias;
+}
+
+// The layer that was recorded, where none is named.
+void take_shape(BenchOptions& options, const RecordedRoutes& recorded) {
+  const model::LayerLoad& layer = recorded.loads.layers().begin()->second;
+  const std::string routed = "," + std::to_string(layer.experts) + "," + std::to_string(layer.top_k);
+  if (layer.identity_experts > 0) throw UsageError(options.routes, "has identity experts, which bench has not");
+  if (options.layer.shape.empty()) {
+    if (layer.hidden == 0 || layer.intermediate == 0) throw UsageError("--shape", "is missing, and not in the file");
+    options.layer.shape = std::to_string(layer.hidden) + "," + std::to_string(layer.intermediate) + routed;
+  } else if (!options.layer.shape.ends_with(routed) || options.layer.shape.find('/') != std::string::npos) {
+    throw UsageError("--shape", options.layer.shape + " is not one of H,F" + routed + ", as in " + options.routes);
+  }
+}
+
+// Calls with recorded routes; what the device then chooses is held against the file.
+std::unique_ptr<BenchCase> replay(const Host& host, moe_device* device, moe_layer* layer, const moe_layer_desc& desc,
+                                  const RecordedRoutes& recorded, uint64_t tokens, uint64_t seed) {
+  const uint64_t bytes = tokens * desc.hidden * sizeof(float);
+  const size_t most = std::clamp<size_t>(kMostReplayedBytes / bytes, 1, kMostReplayed);
+  const auto calls = calls_to_replay(recorded, tokens, most);
+  auto bench_case =
+      std::make_unique<BenchCase>(host, device, layer, desc, replayed_tokens(calls, desc, seed), calls.size());
+  for (const std::vector<int32_t>& call : calls) {
+    if (bench_case->chosen_experts() != call) throw std::runtime_error("the device did not take the recorded routes");
+  }
+  return bench_case;
 }
 
 // So many calls in a submit that it does not last half a second: some systems end longer ones.
@@ -96,7 +126,7 @@ std::vector<LayerOptions> layers_of(const BenchOptions& options) {
       throw UsageError("--route", "bench measures whole layers: router or dense");
     }
   }
-  if (layers.empty()) throw UsageError("--shape", "is empty");
+  if (layers.empty()) throw UsageError("--shape", "is missing: H,F,E,k");
   return layers;
 }
 
@@ -138,7 +168,17 @@ std::string today() {
 
 }  // namespace
 
-int bench(const GlobalOptions& globals, const BenchOptions& options) {
+int bench(const GlobalOptions& globals, BenchOptions options) {
+  std::optional<RecordedRoutes> recorded;
+  if (!options.routes.empty()) {
+    recorded.emplace(options.routes);
+    if (recorded->report.damaged > 0) {
+      std::fprintf(stderr, "moevk: %s: %s\n", options.routes.c_str(), damage_text(recorded->report).c_str());
+    }
+    take_shape(options, *recorded);
+    for (const uint64_t tokens : options.tokens) calls_to_replay(*recorded, tokens, 1);  // refuses now, not after hours
+    options.routing = "recorded";
+  }
   const std::vector<LayerOptions> layers = layers_of(options);
   const File json_file = create("--json", options.json), html_file = create("--html", options.html);
   const Host host(globals);
@@ -166,11 +206,22 @@ int bench(const GlobalOptions& globals, const BenchOptions& options) {
   for (const LayerOptions& shape : layers) {
     for (const std::string& format : options.formats) {
       moe_layer_desc desc = describe_layer(shape, format);
-      const std::vector<float> bias = routing_bias(desc, options.routing);
+      const std::vector<float> bias = recorded ? std::vector<float>() : routing_bias(desc, options.routing);
+      std::vector<float> router;
+      if (recorded) {
+        if (desc.route_source != MOE_ROUTE_FROM_ROUTER) throw UsageError("--routes", "needs --route router");
+        if (desc.hidden < desc.experts) throw UsageError("--routes", "needs H of at least E");
+        router = replaying_router(desc);
+      }
       if (!bias.empty() && desc.route_source == MOE_ROUTE_FROM_ROUTER) desc.flags |= MOE_LAYER_ROUTER_BIAS;
-      const moe::Layer layer = upload_random_layer(host, device, desc, options.seed, bias, format + ": random weights");
+      const moe::Layer layer =
+          upload_random_layer(host, device, desc, options.seed, bias, format + ": random weights", router);
       for (const uint64_t tokens : options.tokens) {
-        BenchCase bench_case(host, device, layer, desc, random_tokens(tokens, desc.hidden, options.seed));
+        const std::unique_ptr<BenchCase> made =
+            recorded ? replay(host, device, layer, desc, *recorded, tokens, options.seed)
+                     : std::make_unique<BenchCase>(host, device, layer, desc,
+                                                   random_tokens(tokens, desc.hidden, options.seed));
+        BenchCase& bench_case = *made;
         uint32_t last = 0;
         for (const uint32_t wanted : options.per_submit) {
           const uint32_t calls = fitting_calls(bench_case, wanted);

@@ -114,6 +114,9 @@ void add_run(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
   command->add_option("--repeat", options->repeat, "times the median of so many runs")
       ->check(CLI::Range(1u, 100000u))
       ->capture_default_str();
+  command->add_option("--routes", options->routes, "record each token's experts and weights (see moevk routes)")
+      ->type_name("FILE")
+      ->envname("MOEVK_ROUTES");
   command->add_option("--oracle", options->oracle, "folder with lN.moe_in.npy, ..., or none")->type_name("DIR");
   command->callback([options, &globals, &exit_code] { exit_code = run_model(globals, *options); });
 }
@@ -172,6 +175,7 @@ void add_bench(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
       "  moevk bench --shape 2048,768,128,8 --tokens 1 --json | jq '.[0].median_ms'\n"
       "  moevk bench --shape 2048,1408,60,4 --shared 5632 --routing zipf --json rows.json\n"
       "  moevk bench --shape 512,256,32,4/2048,768,128,8 --tokens 1,8,64 --html report.html\n"
+      "  moevk bench --routes run.routes --tokens 1,64 --format Q4_K\n"
       "MB and GFLOP are what the layer needs (each weight of each expert that is used read once), not what a plan "
       "does;\n"
       "GB/s and GFLOP/s come from them. The floor is the time that they take at what the device does at most, which "
@@ -196,6 +200,13 @@ void add_bench(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
   command->add_option("--routing", options->routing, "how tokens spread over experts (onehot: all on the same k)")
       ->check(CLI::IsMember({"uniform", "zipf", "onehot"}))
       ->capture_default_str();
+  command
+      ->add_option("--routes", options->routes,
+                   "replay what MOEVK_ROUTES recorded, in place of --routing; the layer is the file's where --shape is "
+                   "not given")
+      ->type_name("FILE")
+      ->excludes("--routing");
+  command->get_option("--shape")->required(false);
   command->add_option("--seed", options->seed, "of weights and tokens")->capture_default_str();
   command->add_option("--json", options->json, "write rows as JSON, to FILE or stdout")
       ->type_name("[FILE]")
@@ -221,6 +232,27 @@ void add_quantize(CLI::App& app, int& exit_code) {
   command->add_option("OUT", options->out, "the new file")->required();
   command->add_option("--type", options->type, "of the experts: " + model::encodable_types())->required();
   command->callback([options, &exit_code] { exit_code = quantize(*options); });
+}
+
+void add_routes(CLI::App& app, int& exit_code) {
+  CLI::App* command = app.add_subcommand("routes", "how a recorded run spread its tokens over experts");
+  command->footer(
+      "Examples:\n"
+      "  MOEVK_ROUTES=run.routes llama-cli -m MODEL.gguf ...     records (docs/routes.md)\n"
+      "  moevk routes run.routes --svg map.svg\n"
+      "  moevk routes run.routes --layer 3                      a bar with figures for each expert\n"
+      "  moevk routes run.routes --csv - | head\n"
+      "max/mean is the load imbalance factor (1: even), CV the coefficient of variation of the loads, entropy that of\n"
+      "the loads over ln E, effective experts e to their entropy; top tenth is the share of the routes on the tenth "
+      "of\n"
+      "the experts with most. A file that ends within a record is used as far as it is whole, and stderr says so.");
+  auto options = std::make_shared<RoutesOptions>();
+  command->add_option("FILE", options->file, "what MOEVK_ROUTES named")->required();
+  command->add_option("--layer", options->layer, "this layer alone")->type_name("N");
+  command->add_option("--svg", options->svg, "write a heat map of layers and experts (-: stdout)")->type_name("FILE");
+  command->add_option("--csv", options->csv, "write each route as a line (-: stdout)")->type_name("FILE");
+  command->add_option("--json", options->json, "write the figures of each layer (-: stdout)")->type_name("FILE");
+  command->callback([options, &exit_code] { exit_code = show_routes(*options); });
 }
 
 void add_vectors(CLI::App& app, const GlobalOptions& globals, int& exit_code) {
@@ -273,12 +305,13 @@ int run_command_line(int count, const char* const* values) {
   add_check(app, globals, exit_code);
   add_bench(app, globals, exit_code);
   add_quantize(app, exit_code);
+  add_routes(app, exit_code);
   add_vectors(app, globals, exit_code);
   try {
     app.parse(count, values);
     if (app.get_subcommands().empty()) {
       throw UsageError("COMMAND",
-                       "is missing: devices, info, advise, run, plan, check, bench, quantize or vectors "
+                       "is missing: devices, info, advise, run, plan, check, bench, quantize, routes or vectors "
                        "(see: moevk --help)");
     }
   } catch (const CLI::ParseError& error) {

@@ -43,6 +43,7 @@ struct RunOptions {
   uint64_t seed = 1;
   std::string device;
   uint32_t repeat = 1;
+  std::string routes;  // a file to record to
   std::string oracle;  // empty: oracle/ beside the file, if it is there; "none": do not look
 };
 int run_model(const GlobalOptions& globals, const RunOptions& options);
@@ -79,18 +80,26 @@ struct BenchOptions {
   uint32_t repeat = 0;  // 0: for about a second, 5 to 200 times
   std::vector<uint32_t> per_submit = {1};
   std::string routing = "uniform";
+  std::string routes;  // a file of recorded ones, instead of `routing`
   uint64_t seed = 1;
   std::string json;  // "-": stdout
   std::string html;
   bool steps = false;
   std::string peak;  // a file of device_peak's, or "none"; empty: it is run
 };
-int bench(const GlobalOptions& globals, const BenchOptions& options);
+int bench(const GlobalOptions& globals, BenchOptions options);
 
 struct QuantizeOptions {
   std::string in, out, type;
 };
 int quantize(const QuantizeOptions& options);
+
+struct RoutesOptions {
+  std::string file;
+  std::string layer;  // empty: all
+  std::string svg, csv, json;
+};
+int show_routes(const RoutesOptions& options);
 
 struct VectorOptions {
   std::vector<std::string> paths;

@@ -165,7 +165,8 @@ std::vector<moe_tensor_info> tensors_of(const Host& host, moe_device* device, co
 }
 
 moe::Layer upload_random_layer(const Host& host, moe_device* device, const moe_layer_desc& desc, uint64_t seed,
-                               const std::vector<float>& router_bias, const std::string& label) {
+                               const std::vector<float>& router_bias, const std::string& label,
+                               const std::vector<float>& router) {
   const moe_api& api = host.api();
   const std::vector<moe_tensor_info> tensors = tensors_of(host, device, desc);
   Progress progress(label);
@@ -183,6 +184,11 @@ moe::Layer upload_random_layer(const Host& host, moe_device* device, const moe_l
     if (source.name == std::string("router.bias") && !router_bias.empty()) {
       source.source = MOE_SOURCE_MEMORY;
       source.memory = router_bias.data();
+    } else if (source.name == std::string("router.weight") && !router.empty()) {
+      source.source = MOE_SOURCE_MEMORY;
+      source.memory = router.data();
+      source.dtype = MOE_DTYPE_F32;
+      source.bytes = router.size() * sizeof(float);
     }
     moe::check([&](moe_error* e) { return api.add_tensor(upload, &source, e); });
   }

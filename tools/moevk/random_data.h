@@ -45,9 +45,10 @@ class RandomSource {
 std::vector<moe_tensor_info> tensors_of(const Host& host, moe_device* device, const moe_layer_desc& desc);
 
 // Uploads a layer whose weights are uniform with variance 1 / input width. `router_bias` (or empty)
-// is the tensor router.bias of a layer that has one.
+// is the tensor router.bias of a layer that has one, `router` (or empty) its router.weight [E, H].
 moe::Layer upload_random_layer(const Host& host, moe_device* device, const moe_layer_desc& desc, uint64_t seed,
-                               const std::vector<float>& router_bias, const std::string& label);
+                               const std::vector<float>& router_bias, const std::string& label,
+                               const std::vector<float>& router = {});
 
 // A moe_upload_desc::progress whose user is a Progress.
 int32_t MOE_CALL draw_upload(void* user, uint64_t done_bytes, uint64_t total_bytes);

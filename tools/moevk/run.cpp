@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "plugin_api/moe_routes.hpp"
 #include "tools/model/utf8_path.h"
 #include "tools/moevk/commands.h"
 #include "tools/moevk/compare.h"
@@ -106,10 +107,24 @@ void check_support(const Host& host, moe_device* device, const ModelFile& file, 
   }
 }
 
-// Runs one layer and prints all about it. True if everything agrees; empty without anything to
-// compare.
+void record_routes(moe::RouteFile& file, moe::RouteStream& stream, const model::MoeLayer& layer,
+                   const ForwardResult& result) {
+  moe::Routes routes;
+  routes.layer = layer.block;
+  routes.experts = layer.desc.experts, routes.identity_experts = layer.desc.identity_experts;
+  routes.top_k = layer.desc.top_k;
+  routes.hidden = layer.desc.hidden, routes.intermediate = layer.desc.intermediate;
+  routes.tokens = result.tokens;
+  routes.ids = result.ids.data(), routes.weights = result.weights.data();
+  std::string why;
+  if (!file.append(stream, routes, why) && !why.empty()) std::fprintf(stderr, "moevk: %s\n", why.c_str());
+}
+
+// Runs one layer and prints all about it; `result` gets what the device gave. True if everything agrees; empty without
+// anything to compare.
 std::optional<bool> run_layer(const Host& host, moe_device* device, bool is_reference, moe_device* reference,
-                              const ModelFile& file, const model::MoeLayer& layer, const RunOptions& options) {
+                              const ModelFile& file, const model::MoeLayer& layer, const RunOptions& options,
+                              ForwardResult& result) {
   const std::string name = "layer " + std::to_string(layer.block);
   check_support(host, device, file, layer);
   const Question question = make_question(options, layer);
@@ -121,7 +136,7 @@ std::optional<bool> run_layer(const Host& host, moe_device* device, bool is_refe
               remark(question.origin).c_str());
 
   const moe::Layer on_device = upload_model_layer(host, device, file, layer, name + ": weights");
-  const ForwardResult result = run_forward(host, device, on_device, layer.desc, question.x, options.repeat, true);
+  result = run_forward(host, device, on_device, layer.desc, question.x, options.repeat, true);
   std::vector<Verdict> verdicts;
   RouteQuestion route{&layer.desc, &question.x, nullptr, nullptr};
   const std::vector<float> router = read_tensor_f32(file, layer, "router.weight");
@@ -181,8 +196,12 @@ int run_model(const GlobalOptions& globals, const RunOptions& options) {
   }
   uint64_t disagree = 0;
   bool compared = false;
+  moe::RouteFile recorded(options.routes);
+  moe::RouteStream stream;
   for (const model::MoeLayer* layer : layers) {
-    const auto agrees = run_layer(host, device, is_reference, reference, file, *layer, options);
+    ForwardResult result;
+    const auto agrees = run_layer(host, device, is_reference, reference, file, *layer, options, result);
+    if (!options.routes.empty()) record_routes(recorded, stream, *layer, result);
     compared = compared || agrees.has_value();
     if (!agrees.value_or(true)) ++disagree;
   }
