@@ -88,6 +88,7 @@ void serve_expert(uint leader, uint first_row) {
     weight_rows[r] = stored_row * row_units(format, s.chunks);
   }
 
+  bool holds = holds_beside(format);
   uint from = leader;
   while (from < p.routes) {
     uint members[TOKENS_PER_GROUP];
@@ -105,9 +106,9 @@ void serve_expert(uint leader, uint first_row) {
         load_weights(format, fetched[r], piece, weight_rows[r], s.chunks, chunk, wa, wb);
         if (kProjects) scale_by_norm(chunk, wa, wb);
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-          if ((TOKENS_PER_GROUP > 2u || !kHolds) && i >= count) break;  // uniform
-          uint held = kHolds ? i : 0u;
-          if (r == 0u || !kHolds) LOAD_ACTIVATIONS(h_rows[i], chunk, s.chunks, ha[held], hb[held])
+          if (i >= (holds ? max(count, 1u) : count)) break;  // uniform: most experts have fewer tokens
+          uint held = holds ? i : 0u;
+          if (r == 0u || !holds) LOAD_ACTIVATIONS(h_rows[i], chunk, s.chunks, ha[held], hb[held])
           uint at = r * TOKENS_PER_GROUP + i;
           sums[at] = dot8(sums[at], wa, wb, ha[held], hb[held]);
           if (kProjects && r == 0u) sums[kSums + i] = dot8(sums[kSums + i], ha[held], hb[held], ha[held], hb[held]);

@@ -103,6 +103,7 @@ void main() {
     up_rows[r] = stored_row * row_units(up_format, s.chunks);
   }
 
+  bool holds = holds_beside(up_format) && holds_beside(gate_format);
   uint route = gl_WorkGroupID.y;
   while (route < p.routes) {
     uint members[TOKENS_PER_GROUP];
@@ -132,9 +133,9 @@ void main() {
           load_weights(gate_format, gate_fetched[r], gate_piece, gate_rows[r], s.chunks, chunk, gate_a, gate_b);
         }
         for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-          if ((TOKENS_PER_GROUP > 2u || !kHolds) && i >= count) break;  // uniform
-          uint held = kHolds ? i : 0u;
-          if (r == 0u || !kHolds) LOAD_ACTIVATIONS(x_rows[i], chunk, s.chunks, xa[held], xb[held])
+          if (i >= (holds ? max(count, 1u) : count)) break;  // uniform: most experts have fewer tokens
+          uint held = holds ? i : 0u;
+          if (r == 0u || !holds) LOAD_ACTIVATIONS(x_rows[i], chunk, s.chunks, xa[held], xb[held])
           uint at = r * TOKENS_PER_GROUP + i;
           ups[at] = dot8(ups[at], up_a, up_b, xa[held], xb[held]);
           if (GATED != 0u) gates[at] = dot8(gates[at], gate_a, gate_b, xa[held], xb[held]);

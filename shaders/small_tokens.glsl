@@ -15,9 +15,10 @@ const uint kSums = kRowsPerGroup * TOKENS_PER_GROUP;
 const uint kStride = INVOCATIONS + 1u;
 const bool kProjects = LATENT == LATENT_PROJECTION;
 
-// Whether a token's columns are read once for all rows of a group. In int8 precision they are not: what it takes to
-// round them would be unrolled for each token, and registers run out.
+// Whether a token's columns are read once for all rows of a group. They are not where registers run out: in int8
+// precision, whose rounding would be unrolled for each token, and beside codebooks.
 const bool kHolds = kRowsPerGroup > 1u && PRECISION != 2u;
+bool holds_beside(uint format) { return kHolds && !is_codebook_format(format); }
 const uint kHeld = kHolds ? TOKENS_PER_GROUP : 1u;
 
 uint next_member(uint route);  // the next route of the same expert; p.routes or more: there is none
