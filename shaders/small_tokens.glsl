@@ -8,7 +8,7 @@
 // A group that makes rows together: as many lanes as run together anyway, which the plan says by INVOCATIONS.
 const uint kLanes = INVOCATIONS / GROUPS;
 // Rows that a group makes at a time, so that x is read once for several: as many as registers and shared
-// memory allow beside the tokens. runtime/plan_experts.cpp has the same rule.
+// memory allow beside the tokens. runtime/plan_builder.cpp has the same rule.
 const uint kRowsPerGroup = TOKENS_PER_GROUP <= 2u ? 4u : TOKENS_PER_GROUP == 4u ? 2u : 1u;
 const uint kRows = kRowsPerGroup * GROUPS;  // of a workgroup
 const uint kSums = kRowsPerGroup * TOKENS_PER_GROUP;

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "tests/support/system.h"
+#include "tests/support/scratch_folder.h"
 #include "tests/unit/repository.h"
 
 namespace moevk::unit {
@@ -22,7 +23,7 @@ std::string write_raw(const std::filesystem::path& path, const std::string& text
 }
 
 TEST(CacheFile, ComesBack) {
-  const TemporaryFolder folder;
+  const moe_tests::ScratchFolder folder;
   const std::string path = (folder.path() / "not/there/yet.bin").string();
   EXPECT_EQ(read_cache_file(path), std::vector<char>());
   for (const std::vector<char>& data : {kData, std::vector<char>(100000, 'x'), std::vector<char>{'y'}}) {
@@ -36,7 +37,7 @@ TEST(CacheFile, ComesBack) {
 }
 
 TEST(CacheFile, PathsAreUtf8) {
-  const TemporaryFolder folder;
+  const moe_tests::ScratchFolder folder;
   const std::filesystem::path file = folder.path() / u8"Größe" / u8"重み.bin";
   EXPECT_EQ(write_cache_file(moe_tests::utf8_of(file), kData), "");
   EXPECT_TRUE(std::filesystem::exists(file));
@@ -44,7 +45,7 @@ TEST(CacheFile, PathsAreUtf8) {
 }
 
 TEST(CacheFile, TruncatedIsNone) {
-  const TemporaryFolder folder;
+  const moe_tests::ScratchFolder folder;
   const std::string path = (folder.path() / "cache.bin").string();
   ASSERT_EQ(write_cache_file(path, kData), "");
   const std::string whole = read_text(path);
@@ -56,7 +57,7 @@ TEST(CacheFile, TruncatedIsNone) {
 }
 
 TEST(CacheFile, AnyFlippedBitIsNone) {
-  const TemporaryFolder folder;
+  const moe_tests::ScratchFolder folder;
   const std::string path = (folder.path() / "cache.bin").string();
   ASSERT_EQ(write_cache_file(path, kData), "");
   const std::string whole = read_text(path);
@@ -71,7 +72,7 @@ TEST(CacheFile, AnyFlippedBitIsNone) {
 
 // A file that claims an enormous payload costs no memory.
 TEST(CacheFile, HugeClaimIsNone) {
-  const TemporaryFolder folder;
+  const moe_tests::ScratchFolder folder;
   const std::string path = (folder.path() / "cache.bin").string();
   ASSERT_EQ(write_cache_file(path, kData), "");
   std::string whole = read_text(path);
@@ -80,7 +81,7 @@ TEST(CacheFile, HugeClaimIsNone) {
 }
 
 TEST(CacheFile, UnwritablePlacesAreNamed) {
-  const TemporaryFolder folder;
+  const moe_tests::ScratchFolder folder;
   const std::string file = write_raw(folder.path() / "file", "x");
   const std::string below = file + "/cache.bin";  // a file is no folder
   EXPECT_NE(write_cache_file(below, kData).find(below), std::string::npos);

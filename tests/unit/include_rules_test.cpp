@@ -2,6 +2,7 @@
 //
 // The tree keeps its own rules: runtime/ never sees Vulkan, hosts see the ABI alone, every source has its licence
 // line and a length that one can read. The checker itself is shown planted violations, so that it cannot sleep.
+#include "tests/support/scratch_folder.h"
 #include "tests/unit/include_rules.h"
 
 #include <gtest/gtest.h>
@@ -23,7 +24,7 @@ TEST(IncludeRules, TheTreeKeepsThem) {
 }
 
 TEST(IncludeRules, FindsAPlantedFile) {
-  const TemporaryFolder folder;
+  const moe_tests::ScratchFolder folder;
   std::filesystem::create_directories(folder.path() / "runtime/deep");
   std::filesystem::create_directories(folder.path() / "build/x");
   std::ofstream(folder.path() / "runtime/deep/good.cpp") << kSpdx << "#include <vector>\n";

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <random>
 #include <sstream>
 
 namespace moevk::unit {
@@ -50,17 +49,6 @@ DeviceCaps windows_only() {
   const Status status = lower_caps("buffer_device_address=0", &caps);
   EXPECT_TRUE(status.ok()) << status.text();
   return caps;
-}
-
-TemporaryFolder::TemporaryFolder() {
-  path_ = fs::temp_directory_path() /
-          ("moevk-unit-" + std::to_string(std::random_device{}()) + std::to_string(std::random_device{}()));
-  fs::create_directories(path_);
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
 }
 
 }  // namespace moevk::unit

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Files of the repository that tests read (caps, golden plans, sources), and a folder of their own to write to.
+// Files of the repository that tests read: caps, golden plans, sources.
 #pragma once
 
 #include <filesystem>
@@ -19,18 +19,5 @@ DeviceCaps device(const std::string& name);
 std::vector<std::string> device_names();
 // The system's lavapipe as MOEVK_DISABLE=bda leaves it: weights are read through windows of 128 MiB.
 DeviceCaps windows_only();
-
-// A new folder that goes with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 }  // namespace moevk::unit

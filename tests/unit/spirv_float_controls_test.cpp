@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "tests/support/scratch_folder.h"
 #include "tests/unit/repository.h"
 #include "tests/unit/spirv_module.h"
 
@@ -116,7 +117,7 @@ TEST(SpirvFloatControls, WordsStandInTheirSections) {
 TEST(SpirvFloatControls, TheValidatorTakesThem) {
   const std::string validator = MOEVK_SPIRV_VAL;
   if (validator.empty()) GTEST_SKIP() << "spirv-val does not run here: a cross build";
-  const TemporaryFolder folder;
+  const moe_tests::ScratchFolder folder;
   const auto validate = [&](const std::vector<uint32_t>& words) {
     const std::string path = (folder.path() / "module.spv").string();
     std::ofstream(path, std::ios::binary)

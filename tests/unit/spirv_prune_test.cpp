@@ -11,6 +11,7 @@
 #include <fstream>
 
 #include "runtime/affine_format.h"
+#include "tests/support/scratch_folder.h"
 #include "tests/unit/repository.h"
 #include "tests/unit/spirv_module.h"
 
@@ -82,7 +83,7 @@ TEST(SpirvPrune, BindingsAndSharedMemoryStay) {
 TEST(SpirvPrune, TheValidatorTakesThem) {
   const std::string validator = MOEVK_SPIRV_VAL;
   if (validator.empty()) GTEST_SKIP() << "spirv-val does not run here: a cross build";
-  const TemporaryFolder folder;
+  const moe_tests::ScratchFolder folder;
   std::string command = "for f in";
   size_t files = 0;
   const auto write = [&](const std::vector<uint32_t>& words) {
