@@ -36,7 +36,7 @@ struct LlamaLibrary : moe_tests::SharedLibrary {
   MOEVK_PEER_FUNCTION(get_memory, llama_get_memory);
   MOEVK_PEER_FUNCTION(memory_clear, llama_memory_clear);
   // Deprecated in the header, and what its programs use.
-  void (*set_warmup)(llama_context*, bool) = find<void (*)(llama_context*, bool)>("llama_set_warmup");
+  void (*set_warmup)(llama_context*, bool) = find("llama_set_warmup");
   MOEVK_PEER_FUNCTION(tokenize, llama_tokenize);
   MOEVK_PEER_FUNCTION(model_get_vocab, llama_model_get_vocab);
   MOEVK_PEER_FUNCTION(vocab_n_tokens, llama_vocab_n_tokens);

@@ -23,9 +23,15 @@ DeviceCaps device(const std::string& name) {
 }
 
 TEST(KernelVariants, EveryKernelAndEveryValueOfItsConstants) {
-  const std::vector<Dispatch> variants = kernel_variants(device("wide-discrete"));
+  // Two devices, which decide some constants each in its way.
+  DeviceCaps wide = device("wide-discrete"), narrow = wide;
+  wide.unpack_half = 0;
+  narrow.unpack_half = 2;
+  narrow.subgroup_size = 8;
+  std::vector<Dispatch> variants = kernel_variants(wide);
   std::set<std::string> names;
   for (const Dispatch& d : variants) EXPECT_TRUE(names.insert(variant_name(d)).second) << variant_name(d);
+  for (const Dispatch& d : kernel_variants(narrow)) variants.push_back(d);
   for (uint32_t k = 0; k < kKernelCount; ++k) {
     std::array<std::set<uint32_t>, kConstantCount> values;
     for (const Dispatch& d : variants) {
