@@ -141,11 +141,16 @@ divergence() {
     --cpu-backend "$libraries/ggml/backends0/libggml-cpu-x64.so" "${arguments[@]}" "$@"
 }
 
+# quantised TYPE: the model with weights of that type, by llama-quantize, in the hosts' folder.
+quantised() {
+  llamacpp without "$(llamacpp_program llama-quantize)" "$repo/models/tiny-moe-f16.gguf" "$repo/$hosts_dir/$1.gguf" "$1" \
+    >>"$logs/host-llamacpp.log" 2>&1
+}
+
 # As near to the CPU backend as ggml's Vulkan backend is, or nearer: 768 tokens of three texts.
 no_further_than_vulkan() {
   local model=$repo/$hosts_dir/$1.gguf figures=() run text arguments=()
-  llamacpp without "$(llamacpp_program llama-quantize)" "$repo/models/tiny-moe-f16.gguf" "$model" "$1" \
-    >>"$logs/host-llamacpp.log" 2>&1 || return 1
+  quantised "$1" || return 1
   for text in LICENSE plugin_api/moe_plugin.h docs/semantics.md; do arguments+=(--text "$repo/$text"); done
   arguments+=(--model "$model" --tokens 256)
   divergence without "${arguments[@]}" --out "$model.logits" || return 1
@@ -235,9 +240,12 @@ host_llamacpp() {
   expect "a layer costs two splits" splits_are 9
   expect "MoE tensors alone are ours" moe_weights_alone
   expect "every MoE block is one layer" every_block_is_a_layer
+  expect "the same model in f32" quantised F32
   for prompt in "In the beginning " "#define " "Le fichier "; do
     expect "f16, greedy, as without us: $prompt" same_text models/tiny-moe-f16.gguf "$prompt"
+    expect "f32, greedy, as without us: $prompt" same_text "$hosts_dir/F32.gguf" "$prompt"
   done
+  rm -f "$hosts_dir/F32.gguf"
   expect "a prompt in pieces of 7 tokens" same_text_in_pieces
   expect "f16, the same bits each time" same_bits
   expect "beside ggml's Vulkan backend, --cpu-moe" beside_vulkan --cpu-moe
