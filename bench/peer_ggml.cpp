@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// peer_ggml --libraries DIR [options]: the time of a whole MoE layer on libmoevk, on ggml-vulkan on the same device and on
-// ggml-cpu, run in turns in this one process on the same weights and tokens. In: ggml's libraries, shapes, formats,
+// peer_ggml --libraries DIR [options]: the time of a whole MoE layer on libmoevk, on ggml-vulkan on the same device and
+// on ggml-cpu, run in turns in this one process on the same weights and tokens. In: ggml's libraries, shapes, formats,
 // token counts, routing. Out: medians, p95, the ratio, the difference of the outputs; a table and JSON. Why: figures of
 // two runs, or of two programs, say little on a machine whose clock or neighbours change.
 #include <CLI/CLI.hpp>
@@ -37,8 +37,8 @@ using bench::GgmlWeights;
 using bench::PeerRow;
 using bench::Timing;
 
-// test-backend-ops of ggml allows one matmul with experts 5e-4. Independent errors add: gate and up meet in a product, and
-// down reads it.
+// test-backend-ops of ggml allows one matmul with experts 5e-4. Independent errors add: gate and up meet in a product,
+// and down reads it.
 constexpr double kMostError = 3 * 5e-4;
 // A software driver does about 1 to 10 GFLOP/s.
 constexpr double kSoftwareGflop = 2.6;

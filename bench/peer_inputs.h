@@ -13,8 +13,8 @@
 
 namespace moevk::bench {
 
-// Between the logits of the k-th and the next expert, whose spread over experts is 1. A router computed in f16 is off by
-// about 2^-11 of that.
+// Between the logits of the k-th and the next expert, whose spread over experts is 1. A router computed in f16 is off
+// by about 2^-11 of that.
 constexpr double kLeastGap = 1.0 / 128;
 
 // `routing`: "uniform", "zipf" (probabilities as 1 / (expert + 1)), "onehot" (all tokens on the first k experts).

@@ -2,8 +2,9 @@
 //
 // moe_routes.hpp - a header-only writer, for hosts in C++17, of files of routes: which experts each token of each layer
 // went to, and with what weights. docs/routes.md has the format; `moevk routes` and `moevk bench --routes` read it.
-// Records are appended each by one write, so that processes and contexts may share a file. Nothing here throws, and a
-// file that cannot be written is given up after one reason.
+// Records are appended each by one write, so that contexts may share a file, and processes where the system appends at
+// once (POSIX; on Windows two processes may overwrite each other's records, which a reader reports). Nothing here
+// throws, and a file that cannot be written is given up after one reason.
 #ifndef MOE_ROUTES_HPP_
 #define MOE_ROUTES_HPP_
 
@@ -132,11 +133,12 @@ class RouteFile {
     if (given_up_) return false;
     try {
       why = append_all(stream, routes);
+      given_up_ = !why.empty();
+      if (given_up_) why = path_ + " records no more routes: " + why;
     } catch (const std::bad_alloc&) {
-      why = "no memory";
+      given_up_ = true;
+      why.assign("no memory");  // short enough to need none
     }
-    given_up_ = !why.empty();
-    if (given_up_) why = path_ + " records no more routes: " + why;
     return !given_up_;
   }
 

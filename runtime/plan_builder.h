@@ -14,8 +14,8 @@ namespace moevk {
 // Tokens that the small-token kernels serve a pass, and the rows that one workgroup then makes: kRows of
 // small_tokens.glsl.
 uint32_t small_tokens_per_group(uint32_t tokens);
-// The same for gate and up of routed experts, few of which share tokens: the least that reads weights, under uniform
-// routing, at most 1.1 times. A token's result is the same with each.
+// The same for routed experts, few of which share tokens: the least that reads weights, under uniform routing, at most
+// 1.25 times. A token's result is the same with each.
 uint32_t routed_tokens_per_group(const LayerSpec& spec, uint32_t tokens);
 uint32_t small_rows(uint32_t tokens_per_group);
 // For a dispatch's reason; empty where one pass binds all windows.

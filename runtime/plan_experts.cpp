@@ -153,7 +153,7 @@ void PlanBuilder::gate_up() {
     if (pass == 0) step("gate_up");
     Dispatch d =
         dispatch(small_ ? KernelId::kGateUpSmall : KernelId::kGateUpTile,
-                 (small_ ? "few tokens: no sort, each weight read once" : "tiles of one expert's tokens, gathered") +
+                 (small_ ? "few tokens: no sort, weights read once a pass" : "tiles of one expert's tokens, gathered") +
                      binding_pass_text(pass, passes));
     set_formats(&d);
     GateUpPush push = gate_up_push();
@@ -220,7 +220,7 @@ void PlanBuilder::down() {
     if (pass == 0) step(fused ? "down+combine" : "down");
     Dispatch d = dispatch(small_ ? KernelId::kDownSmall : KernelId::kDownTile,
                           (fused    ? "few tokens: slots are added where they are made"
-                           : small_ ? "few tokens: each weight read once"
+                           : small_ ? "few tokens: weights read once a pass"
                                     : "tiles; the routing weight is applied here") +
                               binding_pass_text(pass, passes));
     set_formats(&d);

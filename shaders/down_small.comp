@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // h -> weighted expert outputs for at most MAX_SMALL_TOKENS tokens; with COMBINE straight to y. One workgroup makes
-// kRows columns of the output for all routes: expert by expert (each weight is read once), results kept in
+// kRows columns of the output for all routes: expert by expert (each weight is read once a pass), results kept in
 // shared memory, then added per token in slot order - the same sum, in the same order, as combine.comp.
 // In a latent layer the routed experts' sum stays in the latent space, what stands beside it (shared and identity
 // experts) goes to a buffer of its own, and this kernel then makes y of both: a projection of the normalised sum.

@@ -2,7 +2,7 @@
 //
 // x -> h = act(x Wgate^T, x Wup^T) for at most MAX_SMALL_TOKENS tokens, without a sort. Grid: blocks of kRows rows,
 // routes. The first route of an expert serves all routes of that expert, TOKENS_PER_GROUP a pass, so each
-// weight is read once; the workgroups of later routes leave at once. h rows stand in route order.
+// weight is read once a pass; the workgroups of later routes leave at once. h rows stand in route order.
 // In a latent layer routed experts read the latent rows, which this kernel has made as a projection of x.
 #version 450
 #extension GL_GOOGLE_include_directive : require

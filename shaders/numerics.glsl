@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Numbers that come out close on every device: halves decoded with integers, exp and erf from our own
+// Numbers that come out close on every device: halves with their subnormals, exp and erf from our own
 // polynomials (drivers' exp may err by 2|x| ulp), rounding to 16 bits to nearest even, ordered keys.
 
 #define kInfinity uintBitsToFloat(0x7F800000u)

@@ -65,7 +65,8 @@ Value fenced(Value failed, Call&& call) noexcept {
 // Host memory, which takes none until it is written; the matrices of experts lie on the device instead, and the buffer
 // has their addresses alone. A buffer with such matrices is of the second buffer type, which is no host memory.
 
-// What a host cannot be told when it happens: reads and writes return nothing. The next graph fails.
+// What a host cannot be told when it happens: reads and writes return nothing. Every later graph of the device fails,
+// since its weights may be wrong.
 template <class Call>
 void fenced_transfer(OurDevice& ours, Call&& call) noexcept {
   if (!fenced(false, [&] {
@@ -227,7 +228,8 @@ bool supports_op(Device* device, const Tensor* op) {
                              return buffer == nullptr || is_ours(ours, host.buffer_get_type(buffer));
                            },
                            [&](const Tensor& product, std::string& why) {
-                             // Nobody else has what lies on the device: a host would copy all of the matrix to its CPU backend.
+                             // Nobody else has what lies on the device: a host would copy all of the matrix to its CPU
+                             // backend.
                              return ours.accelerator->device_tensors().has(product.src[0]->data) ||
                                     ours.accelerator->supports_product(product, why);
                            }};

@@ -54,9 +54,17 @@ bool DeviceTensors::take(const Tensor& tensor, std::string& why) {
     return false;
   }
   held->buffer = {library_, buffer};
+  // Addresses that a host gives to another tensor, or to the same one again, hold nothing of before.
   std::lock_guard lock(mutex_);
-  bytes_ += held->rows * held->packed_bytes;
   const auto key = reinterpret_cast<uintptr_t>(held->begin);
+  const uintptr_t end = key + held->rows * held->row_bytes;
+  for (auto it = held_.begin(); it != held_.end();) {
+    const Held& old = *it->second;
+    const bool apart = it->first >= end || it->first + old.rows * old.row_bytes <= key;
+    if (!apart) bytes_ -= old.rows * old.packed_bytes;
+    it = apart ? std::next(it) : held_.erase(it);
+  }
+  bytes_ += held->rows * held->packed_bytes;
   held_[key] = std::move(held);
   return true;
 }

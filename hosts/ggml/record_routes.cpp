@@ -15,11 +15,10 @@
 namespace moevk::ggml {
 namespace {
 
-void say(const std::string& why) noexcept {
+void say(const char* why) noexcept {
   try {
-    log_line(kLogWarn, "MOEVK_ROUTES: " + why);
-  } catch (...) {
-    log_line(kLogWarn, "MOEVK_ROUTES: no memory");
+    log_line(kLogWarn, std::string("MOEVK_ROUTES: ") + why);
+  } catch (...) {  // no memory to say it
   }
 }
 
@@ -90,7 +89,7 @@ void RouteTap::write() noexcept {
     routes.weights = weights_.data();
   }
   std::string why;
-  if (!file_->append(stream_, routes, why) && !why.empty()) say(why);
+  if (!file_->append(stream_, routes, why) && !why.empty()) say(why.c_str());
 }
 
 }  // namespace moevk::ggml

@@ -110,12 +110,14 @@ int32_t GraphRunner::run_on_cpu(const std::vector<Tensor*>& nodes) {
     }
     set_threads(threads_);
   }
+  HostCopies copies(host_.ops, accelerator_.device_tensors());
+  std::vector<Tensor*> readable;
+  for (Tensor* node : nodes) readable.push_back(copies.readable(node));
   graph_memory_.resize(host_.graph_overhead_custom(nodes.size(), false) + 1024);
   Context* context = host_.init({graph_memory_.size(), graph_memory_.data(), true});
   if (context == nullptr) return kStatusFailed;
   Graph* graph = host_.new_graph_custom(context, nodes.size(), false);
-  HostCopies copies(host_.ops, accelerator_.device_tensors());
-  for (Tensor* node : nodes) host_.graph_add_node(graph, copies.readable(node));
+  for (Tensor* node : readable) host_.graph_add_node(graph, node);
   const int32_t status = host_.graph_compute(cpu_, graph);
   host_.free(context);
   return status;
@@ -194,7 +196,7 @@ int32_t GraphRunner::run(Graph* graph) {
                                 (layer->ids != nullptr ? "given routes" : "routed here"));
       }
     } catch (const moe::Error& error) {
-      if (error.code() != MOE_ERROR_OUT_OF_DEVICE_MEMORY) throw;
+      if (error.code() != MOE_ERROR_OUT_OF_DEVICE_MEMORY && error.code() != MOE_ERROR_UNSUPPORTED) throw;
       say_once(std::string(layer->y->name) + " and its like run on the CPU: " + error.what());
       too_large_.insert(layer->weights.front().second->data);
       for (const int index : layer->nodes) rest.push_back(nodes[static_cast<size_t>(index)]);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // In:  the headers of a user's own tree of ggml (MOEVK_GGML_SOURCE_DIR); no other build compiles this file.
-// Out: see tree_tables.h; a compile error where a struct of that ggml is not laid out as vtables.h and ggml_types.h say.
+// Out: see tree_tables.h; a compile error where a struct of that ggml is not laid out as vtables.h and ggml_types.h
+// say.
 // Why: with the headers at hand nothing has to be believed.
 #include "hosts/ggml/tree_tables.h"
 

@@ -49,8 +49,9 @@ inline bool weight_format(const char* type_name, moe_weight_format& format, uint
   return false;
 }
 
-// The precision that rounds activations as ggml's CPU backend does for this type (its type traits of 0.27): to 8 bits in
-// blocks of 32 (Q8_0, Q8_1), or to f16. EXACT where it has blocks of 256 (K-quants and their like), bf16, or f32.
+// The precision that rounds activations as ggml's CPU backend does for this type (its type traits of 0.27): to 8 bits
+// in blocks of 32 (Q8_0, Q8_1), or to f16. EXACT where it has blocks of 256 (K-quants and their like), bf16, or f32,
+// and for nvfp4, q1_0 and q2_0, of which no model was compared.
 inline uint32_t cpu_precision(const char* type_name) {
   for (const char* name : {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl", "mxfp4"}) {
     if (std::strcmp(type_name, name) == 0) return MOE_PRECISION_INT8;

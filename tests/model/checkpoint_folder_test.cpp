@@ -26,7 +26,9 @@ class CheckpointFolder : public ::testing::Test {
   void write(const std::string& name, const std::string& text) {
     write(name, Bytes(bytes_of(text).begin(), bytes_of(text).end()));
   }
-  std::string path(const std::string& name = "") const { return (name.empty() ? folder_.path() : folder_ / name).string(); }
+  std::string path(const std::string& name = "") const {
+    return (name.empty() ? folder_.path() : folder_ / name).string();
+  }
 
   // Block 0 and the embeddings in the first file, block 1 in the second.
   void write_shards() {

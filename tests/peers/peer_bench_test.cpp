@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// What the comparison with ggml makes of its inputs and says of its results. In: routers and times made up here. Out: the
-// routing, rows of the table, JSON. Why: a ratio that is turned around, or tokens that two libraries route differently,
-// would look like a result.
+// What the comparison with ggml makes of its inputs and says of its results. In: routers and times made up here. Out:
+// the routing, rows of the table, JSON. Why: a ratio that is turned around, or tokens that two libraries route
+// differently, would look like a result.
 #include <gtest/gtest.h>
 
 #include <algorithm>

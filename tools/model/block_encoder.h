@@ -3,7 +3,8 @@
 // In:  rows of f32 weights.
 // Out: the same in a plain type, or in one of GGUF's block types whose codes follow from the block alone.
 // Why: `moevk quantize`. The formulas are ggml's (its quantize_row_*_ref), bit for bit, as
-//      tests/model/encoder_oracle_test.cpp shows. Types whose scales are searched for, or want an importance matrix, are llama-quantize's business.
+//      tests/model/encoder_oracle_test.cpp shows. Types whose scales are searched for, or want an importance matrix,
+//      are llama-quantize's business.
 #pragma once
 
 #include <cstddef>

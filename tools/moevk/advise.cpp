@@ -2,7 +2,8 @@
 //
 // moevk advise. In: a model, this machine's devices, what is known of their bandwidth. Out: what fits where, bytes read
 // for a token, tokens a second at most, llama.cpp's flags.
-// Why: the questions before a model is loaded. What is measured, told by a driver or assumed is said beside each figure.
+// Why: the questions before a model is loaded. What is measured, told by a driver or assumed is said beside each
+// figure.
 #include <cstdio>
 
 #include "tools/model/device_kind_name.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// moevk bench. In: layer shapes, numbers of tokens, weight formats. Out: what the device does at most, the time of whole
-// layers, and how far that is from the floor by the roofline formulas: a table, JSON, a page. Why: one layer's time,
-// measured the same way on every device: weights and tokens on the device, nothing copied in the timed part, which is
-// encode, submit and wait.
+// moevk bench. In: layer shapes, numbers of tokens, weight formats. Out: what the device does at most, the time of
+// whole layers, and how far that is from the floor by the roofline formulas: a table, JSON, a page. Why: one layer's
+// time, measured the same way on every device: weights and tokens on the device, nothing copied in the timed part,
+// which is encode, submit and wait.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>

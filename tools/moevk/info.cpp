@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// moevk info. In: a GGUF file or a checkpoint, or the name of a preset. Out: its architecture, MoE layers, tensor types, total and
-// active parameters, bytes resident and bytes read per token; a preset's descriptor.
+// moevk info. In: a GGUF file or a checkpoint, or the name of a preset. Out: its architecture, MoE layers, tensor
+// types, total and active parameters, bytes resident and bytes read per token; a preset's descriptor.
 // Why: these numbers decide whether a model fits a machine, and how fast it can be there.
 #include <cstdio>
 #include <string>

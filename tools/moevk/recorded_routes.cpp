@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <tuple>
 
 #include "tools/model/mapped_file.h"
 #include "tools/moevk/host.h"
@@ -36,13 +37,25 @@ std::string damage_text(const model::RoutesReport& report) {
 }
 
 std::vector<std::vector<int32_t>> calls_to_replay(const RecordedRoutes& routes, uint64_t tokens, size_t most) {
-  // The routes of each layer in each stream, in the order of the file.
-  std::map<std::pair<uint32_t, uint64_t>, std::vector<int32_t>> lists;
-  for (const model::RouteRecord& record : routes.records) {
-    std::vector<int32_t>& list = lists[{record.header.layer, record.header.stream}];
-    list.insert(list.end(), record.ids.begin(), record.ids.end());
-  }
+  // Runs of tokens that follow each other, by layer, stream and first token; of layers like the first.
   const model::LayerLoad& layer = routes.loads.layers().begin()->second;
+  std::map<std::tuple<uint32_t, uint64_t, uint64_t>, std::vector<int32_t>> lists;
+  struct Run {
+    std::vector<int32_t>* list = nullptr;
+    uint64_t next = 0;  // token
+  };
+  std::map<std::pair<uint32_t, uint64_t>, Run> runs;
+  for (const model::RouteRecord& record : routes.records) {
+    const moe::RoutesHeader& header = record.header;
+    if (header.experts != layer.experts || header.top_k != layer.top_k) continue;
+    Run& run = runs[{header.layer, header.stream}];
+    if (run.list == nullptr || header.first_token != run.next) {
+      run.list = &lists[{header.layer, header.stream, header.first_token}];
+      run.list->clear();  // seen before: a file that was appended to itself
+    }
+    run.list->insert(run.list->end(), record.ids.begin(), record.ids.end());
+    run.next = header.first_token + header.tokens;
+  }
   const size_t per_call = tokens * layer.top_k;
   size_t longest = 0, calls = 0;
   for (const auto& [key, list] : lists) {

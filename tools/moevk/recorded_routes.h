@@ -16,7 +16,7 @@
 namespace moevk::cli {
 
 struct RecordedRoutes {
-  // Throws UsageError where the file cannot be read or has no whole record, or has those of several models.
+  // Throws UsageError where the file cannot be read or has no whole record, or has two layers of one number.
   explicit RecordedRoutes(const std::string& path);
 
   std::vector<model::RouteRecord> records;
@@ -28,8 +28,8 @@ struct RecordedRoutes {
 std::string damage_text(const model::RoutesReport& report);
 
 // Calls of `tokens` consecutive tokens of one layer in one stream, by slot. At most `most`, taken evenly from the
-// layers of the file in turn. Throws UsageError where no layer has so many, or where a token's routes are not k
-// different experts below E.
+// layers of the file in turn that have as many experts, and as many a token, as the first. Throws UsageError where no
+// layer has so many, or where a token's routes are not k different experts below E.
 std::vector<std::vector<int32_t>> calls_to_replay(const RecordedRoutes& routes, uint64_t tokens, size_t most);
 
 // Tokens [calls * T, H] and a router [E, H] that send each token to just these experts, in this order: the router
