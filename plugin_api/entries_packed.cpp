@@ -3,12 +3,11 @@
 // The extension "moe.packed_rows": a device's order of a row's bits, for hosts that write it themselves.
 #include "plugin_api/handles.h"
 #include "runtime/affine_format.h"
+#include "runtime/layer_spec.h"
 #include "runtime/packed_rows.h"
 
 namespace moevk {
 namespace {
-
-constexpr uint32_t kMostColumns = 262128;  // of hidden and intermediate
 
 Result<PackedRow> read_row(const moe_device* device, const moe_weight_format* format, uint32_t columns) {
   MOE_RETURN_IF_ERROR(check_handle(device, "device"));
@@ -18,8 +17,8 @@ Result<PackedRow> read_row(const moe_device* device, const moe_weight_format* fo
     return unsupported("device", "the reference keeps rows as they come");
   }
   if (is_affine(f)) return unsupported("format", "rows of " + format_name(f) + " come in several tensors");
-  if (columns == 0 || columns > kMostColumns || columns % block_elements(f) != 0) {
-    return invalid("columns", "is " + std::to_string(columns) + "; must be 1.." + std::to_string(kMostColumns) +
+  if (columns == 0 || columns > kMaxWidth || columns % block_elements(f) != 0) {
+    return invalid("columns", "is " + std::to_string(columns) + "; must be 1.." + std::to_string(kMaxWidth) +
                                   ", a multiple of " + std::to_string(block_elements(f)));
   }
   return packed_row(f, columns);

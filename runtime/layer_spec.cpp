@@ -14,7 +14,6 @@ namespace moevk {
 namespace {
 
 constexpr uint32_t kKnownFlags = (MOE_LAYER_BATCH_INVARIANT << 1) - 1;
-constexpr uint32_t kMaxWidth = 262128;     // in blocks of 4 rows a grid dimension of at most 65535
 constexpr uint32_t kMaxGroupTopN = 32;     // one lane looks through its group that many times
 constexpr uint32_t kActivationBlock = 32;  // of MOE_PRECISION_INT8
 constexpr uint32_t kMaxJoinedShared = 8;   // shared experts that become slots of their own

@@ -8,6 +8,8 @@
 
 namespace moevk {
 
+constexpr uint32_t kMaxWidth = 262128;  // of hidden and intermediate: in blocks of 4 rows a grid of at most 65535
+
 // Experts that share a width and formats. Shared experts join the routed ones where both agree (a shared width of
 // n times F becomes n further experts); else they are a segment of their own, one expert wide.
 struct Segment {

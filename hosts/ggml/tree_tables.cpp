@@ -115,8 +115,7 @@ BufferTypePlaces tree_buffer_type() {
           offsetof(Type, iface.alloc_buffer) / kWord,
           offsetof(Type, iface.get_alignment) / kWord,
           offsetof(Type, iface.is_host) / kWord,
-          offsetof(Type, device) / kWord,
-          offsetof(Type, context) / kWord};
+          offsetof(Type, device) / kWord};
 }
 
 }  // namespace moevk::ggml

@@ -49,7 +49,7 @@ struct BufferType3 {
 
 // In a struct of `words` pointers, where those lie that this backend fills; all others stay NULL.
 struct BufferTypePlaces {
-  size_t words, get_name, alloc_buffer, get_alignment, is_host, device, context;
+  size_t words, get_name, alloc_buffer, get_alignment, is_host, device;
 };
 
 template <class Type>
@@ -60,8 +60,7 @@ constexpr BufferTypePlaces places_of() {
           offsetof(Type, table.alloc_buffer) / kWord,
           offsetof(Type, table.get_alignment) / kWord,
           offsetof(Type, table.is_host) / kWord,
-          offsetof(Type, device) / kWord,
-          offsetof(Type, context) / kWord};
+          offsetof(Type, device) / kWord};
 }
 
 struct BufferTable {

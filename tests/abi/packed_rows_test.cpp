@@ -153,17 +153,17 @@ TEST_P(PackedRows, JoinedGateAndUpAreTwoMatrices) {
 TEST_P(PackedRows, WhatCannotBeIsRefused) {
   uint64_t bytes = 0;
   moe_weight_format format = preset(8);
+  const LayerCase c = layer_of(format, 64, 32, MOE_GATE_UP_SEPARATE);
+  moe_tensor_binding binding = MOE_INIT(moe_tensor_binding);
+  binding.tensor = "experts.up";
+  binding.buffer = make_buffer(1 << 20);
+  binding.flags = MOE_BINDING_PACKED;
+  moe_upload_desc desc = MOE_INIT(moe_upload_desc);
+  desc.bindings = &binding;
+  desc.binding_count = 1;
+  moe_upload* upload = nullptr;
   if (GetParam()) {
     EXPECT_FAILS(UNSUPPORTED, "device", "reference", packing().row_bytes(device_, &format, 64, &bytes, &error));
-    const LayerCase c = layer_of(format, 64, 32, MOE_GATE_UP_SEPARATE);
-    moe_tensor_binding binding = MOE_INIT(moe_tensor_binding);
-    binding.tensor = "experts.up";
-    binding.buffer = make_buffer(1 << 20);
-    binding.flags = MOE_BINDING_PACKED;
-    moe_upload_desc desc = MOE_INIT(moe_upload_desc);
-    desc.bindings = &binding;
-    desc.binding_count = 1;
-    moe_upload* upload = nullptr;
     EXPECT_FAILS(UNSUPPORTED, "upload.bindings", "reference",
                  api().begin_weights(device_, &c.desc, &desc, &upload, &error));
     return;
@@ -179,16 +179,7 @@ TEST_P(PackedRows, WhatCannotBeIsRefused) {
                packing().unpack(device_, &format, 64, 1, &byte, nullptr, &error));
   const moe_weight_format affine = {MOE_ELEMENT_INT, 4, 16, 0, MOE_SCALE_F16, MOE_ZERO_POINT_STORED, 0, 0};
   EXPECT_FAILS(UNSUPPORTED, "format", "several tensors", packing().row_bytes(device_, &affine, 64, &bytes, &error));
-
-  const LayerCase c = layer_of(format, 64, 32, MOE_GATE_UP_SEPARATE);
-  moe_tensor_binding binding = MOE_INIT(moe_tensor_binding);
-  binding.tensor = "experts.up";
   binding.buffer = make_buffer(16);
-  binding.flags = MOE_BINDING_PACKED;
-  moe_upload_desc desc = MOE_INIT(moe_upload_desc);
-  desc.bindings = &binding;
-  desc.binding_count = 1;
-  moe_upload* upload = nullptr;
   EXPECT_FAILS(INVALID_ARGUMENT, "upload.bindings.offset_bytes", "the buffer has 16",
                api().begin_weights(device_, &c.desc, &desc, &upload, &error));
   binding.buffer = make_buffer(1 << 20);

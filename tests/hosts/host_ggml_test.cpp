@@ -38,7 +38,6 @@ TEST(HostGgml, PlacesOfABufferType) {
   EXPECT_EQ(two.get_alignment, 2u);
   EXPECT_EQ(two.is_host, 5u);
   EXPECT_EQ(two.device, 6u);
-  EXPECT_EQ(two.context, 7u);
   EXPECT_EQ(two.words, 8u);
   EXPECT_EQ(three.get_alignment, 3u);
   EXPECT_EQ(three.is_host, 7u);

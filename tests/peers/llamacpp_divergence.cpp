@@ -19,10 +19,12 @@
 #include <vector>
 
 #include "tests/peers/llama_library.h"
+#include "tests/peers/plugin_trace.h"
 
 namespace {
 
 using moevk::peers::LlamaLibrary;
+using moevk::peers::plugin_trace;
 
 struct Options {
   std::string libraries, cpu_backend, backend, model, out, reference;
@@ -32,22 +34,6 @@ struct Options {
   double most = -1;
   bool no_flash_attention = false, memory = false, each_node = false, all_experts = false;
 };
-
-// What our plugin traced: blocks that ran as one layer, and whatever it warned of.
-struct Trace {
-  std::set<std::string> fused, told;
-} trace;
-
-void on_log(ggml_log_level level, const char* text, void*) {
-  const std::string line(text, std::strcspn(text, "\n"));
-  if (line.rfind("moevk: ", 0) != 0) {
-    if (level == GGML_LOG_LEVEL_ERROR) std::cerr << text;
-  } else if (line.find(" nodes, ") != std::string::npos) {
-    trace.fused.insert(line.substr(0, line.rfind(':', line.find(" nodes, "))));
-  } else if (line.find(": taken") == std::string::npos && line.find(": declined") == std::string::npos) {
-    if (trace.told.insert(line).second) std::cout << line << "\n";
-  }
-}
 
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -245,7 +231,7 @@ int main(int argc, char** argv) {
     if (options.single >= options.tokens) throw std::runtime_error("--single must be less than --tokens");
     setenv("MOEVK_TRACE", "ggml", 1);
     const LlamaLibrary llama(options.libraries, options.cpu_backend);
-    llama.log_set(on_log, nullptr);
+    llama.log_set(moevk::peers::trace_log, nullptr);
     if (!options.backend.empty() && llama.backend_load(options.backend.c_str()) == nullptr) {
       throw std::runtime_error(options.backend + " does not load");
     }
@@ -270,9 +256,10 @@ int main(int argc, char** argv) {
       std::memcpy(expected.data(), bytes.data(), expected.size() * sizeof(float));
       good = compare(expected, logits, runner.words(), options) && good;
     }
+    for (const std::string& line : plugin_trace.told) std::cout << line << "\n";
     if (options.blocks >= 0) {
-      std::cout << trace.fused.size() << " MoE blocks as one layer\n";
-      good = good && trace.fused.size() == static_cast<size_t>(options.blocks);
+      std::cout << plugin_trace.fused.size() << " MoE blocks as one layer\n";
+      good = good && plugin_trace.fused.size() == static_cast<size_t>(options.blocks);
     }
     return good ? 0 : 1;
   } catch (const std::exception& error) {

@@ -18,11 +18,13 @@
 
 #include "bench/normalized_error.h"
 #include "tests/peers/llama_library.h"
+#include "tests/peers/plugin_trace.h"
 
 namespace {
 
 namespace fs = std::filesystem;
 using moevk::peers::LlamaLibrary;
+using moevk::peers::plugin_trace;
 
 constexpr int kPrompt = 24, kSingle = 4;
 constexpr int kVocabulary = 128;  // of the models that llamacpp_dump makes
@@ -32,27 +34,6 @@ struct Options {
   std::string libraries, cpu_backend, plugin, models, out, reference, only;
   bool verbose = false;
 };
-
-// What the plugin traced of the current model.
-struct Trace {
-  std::set<std::string> fused;
-  std::vector<std::string> told;
-  bool verbose = false;
-} trace;
-
-void on_log(ggml_log_level level, const char* text, void*) {
-  if (std::strncmp(text, "moevk: ", 7) == 0) {
-    const std::string line(text + 7, std::strcspn(text + 7, "\n"));
-    if (line.find(" nodes, ") != std::string::npos) {
-      trace.fused.insert(line.substr(0, line.find(':')));
-    } else if (line.find(": taken") == std::string::npos && line.find(": declined") == std::string::npos) {
-      trace.told.push_back(line);
-    }
-    if (trace.verbose) std::cout << text;
-  } else if (level == GGML_LOG_LEVEL_ERROR) {
-    std::fputs(text, stderr);
-  }
-}
 
 std::vector<float> logits_of(const LlamaLibrary& llama, const std::string& file) {
   llama_model* model = llama.model_load_from_file(file.c_str(), llama.model_default_params());
@@ -101,8 +82,8 @@ std::vector<float> read_floats(const std::string& path) {
 // True if the model's logits are as the reference has them.
 bool run_model(const LlamaLibrary& llama, const fs::path& folder, const Options& options) {
   const std::string name = folder.filename().string();
-  trace.fused.clear();
-  trace.told.clear();
+  plugin_trace.fused.clear();
+  plugin_trace.told.clear();
   const std::vector<float> logits = logits_of(llama, (folder / "model.gguf").string());
   std::ofstream(options.out + "/" + name + ".logits", std::ios::binary)
       .write(reinterpret_cast<const char*>(logits.data()), static_cast<std::streamsize>(logits.size() * sizeof(float)));
@@ -111,9 +92,9 @@ bool run_model(const LlamaLibrary& llama, const fs::path& folder, const Options&
   if (expected.size() != logits.size()) throw std::runtime_error("the reference has other logits");
   const double nmse = moevk::bench::normalized_error(logits, expected);
   const bool good = nmse <= kMostError;
-  std::cout << (good ? "pass: " : "FAIL: ") << name << ": NMSE " << nmse << ", " << trace.fused.size()
+  std::cout << (good ? "pass: " : "FAIL: ") << name << ": NMSE " << nmse << ", " << plugin_trace.fused.size()
             << " MoE blocks as one layer\n";
-  for (const std::string& line : trace.told) std::cout << "      " << line << "\n";
+  for (const std::string& line : plugin_trace.told) std::cout << "      " << line << "\n";
   return good;
 }
 
@@ -129,13 +110,13 @@ int main(int argc, char** argv) {
   app.add_option("--out", options.out, "folder to write to")->required();
   app.add_option("--reference", options.reference, "folder that a run without the plugin wrote");
   app.add_option("--case", options.only, "this model alone");
-  app.add_flag("--verbose", trace.verbose, "print what the plugin traces");
+  app.add_flag("--verbose", plugin_trace.verbose, "print what the plugin traces");
   CLI11_PARSE(app, argc, argv);
   int failed = 0;
   try {
     setenv("MOEVK_TRACE", "ggml", 1);
     const LlamaLibrary llama(options.libraries, options.cpu_backend);
-    llama.log_set(on_log, nullptr);
+    llama.log_set(moevk::peers::trace_log, nullptr);
     if (!options.plugin.empty() && llama.backend_load(options.plugin.c_str()) == nullptr) {
       throw std::runtime_error(options.plugin + " does not load");
     }
