@@ -13,16 +13,18 @@ uint32_t small_tokens_per_group(uint32_t tokens) { return tokens > 4 ? 8 : token
 uint32_t routed_tokens_per_group(const LayerSpec& spec, uint32_t tokens) {
   const uint32_t most = small_tokens_per_group(tokens);
   const double chance = std::min(1.0, static_cast<double>(spec.desc.top_k) / spec.candidates());
-  // Passes over an expert's weights if n of the tokens chose it: ceil(n / together). n is binomial.
-  for (uint32_t together = 1; together < most; together *= 2) {
-    double used = spec.shared_slots, passes = spec.shared_slots * std::ceil(static_cast<double>(tokens) / together);
-    for (uint32_t n = 1; n <= tokens; ++n) {
-      double probability = std::pow(chance, n) * std::pow(1 - chance, tokens - n);
-      for (uint32_t i = 0; i < n; ++i) probability *= static_cast<double>(tokens - i) / (i + 1);
-      used += spec.desc.experts * probability;
-      passes += spec.desc.experts * probability * std::ceil(static_cast<double>(n) / together);
-    }
-    if (passes <= 1.25 * used) return together;
+  if (chance == 1.0) return most;
+  // Experts that n of the tokens chose, n >= 1, and passes over their weights: ceil(n / together). n is binomial.
+  double used = spec.shared_slots, passes[3] = {};
+  for (int i = 0; i < 3; ++i) passes[i] = spec.shared_slots * ((tokens + (1u << i) - 1) >> i);
+  double experts = spec.desc.experts * std::pow(1 - chance, tokens);
+  for (uint32_t n = 1; n <= tokens; ++n) {
+    experts *= chance / (1 - chance) * (tokens - n + 1) / n;
+    used += experts;
+    for (int i = 0; i < 3; ++i) passes[i] += experts * ((n + (1u << i) - 1) >> i);
+  }
+  for (int i = 0; 1u << i < most; ++i) {
+    if (passes[i] <= 1.25 * used) return 1u << i;
   }
   return most;
 }

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <map>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 #include <tuple>
 
@@ -20,8 +21,6 @@ constexpr uint32_t kMostGrid = 65535;
 constexpr uint32_t kMostPushBytes = 128;
 constexpr uint32_t kMostBindings = 10;
 constexpr uint32_t kMostSharedBytes = 16384;
-
-std::string number(uint64_t value) { return std::to_string(value); }
 
 const std::map<uint32_t, SpirvBinding>& bindings_of(KernelId kernel) {
   static std::map<KernelId, std::map<uint32_t, SpirvBinding>> known;
@@ -50,7 +49,7 @@ class Checker {
     tokens();
     regions();
     for (const Step& step : plan_.steps) {
-      where_ = "step " + step.name + " at token " + number(step.first_token);
+      place_ = {&step, nullptr, nullptr};
       expect(!step.dispatches.empty(), "has no dispatch");
       if (step.first_token != chunk_) written_.clear();
       chunk_ = step.first_token;
@@ -61,33 +60,42 @@ class Checker {
   }
 
  private:
-  void expect(bool good, const std::string& problem) {
-    if (!good) problems_.push_back(where_ + ": " + problem);
+  // Text is made of what is wrong alone: thousands of plans are right.
+  template <class... Words>
+  void expect(bool good, const Words&... words) {
+    if (good) return;
+    std::ostringstream text;
+    if (place_.step == nullptr) {
+      text << place_.part;
+    } else {
+      text << "step " << place_.step->name << " at token " << place_.step->first_token;
+      if (place_.kernel != nullptr) text << ", " << place_.kernel;
+    }
+    ((text << ": ") << ... << words);
+    problems_.push_back(text.str());
   }
 
   uint64_t bytes(Region region) const { return plan_.region_bytes[static_cast<size_t>(region)]; }
 
   // Chunks follow each other without gap or overlap, and cover every token once.
   void tokens() {
-    where_ = "plan";
+    place_ = {nullptr, nullptr, "plan"};
     const uint64_t limit = chunk_limit(spec_, caps_);
     uint64_t first = 0, next = 0;
     for (const Step& step : plan_.steps) {
       if (step.first_token != first || next == 0) {
-        expect(step.first_token == next,
-               "a chunk begins at token " + number(step.first_token) + ", not at " + number(next));
+        expect(step.first_token == next, "a chunk begins at token ", step.first_token, ", not at ", next);
         first = step.first_token;
         next = first + step.tokens;
       }
-      expect(first + step.tokens == next, "step " + step.name + " takes other tokens than its chunk");
-      expect(step.tokens != 0 && step.tokens <= limit,
-             number(step.tokens) + " tokens at once, at most " + number(limit));
+      expect(first + step.tokens == next, "step ", step.name, " takes other tokens than its chunk");
+      expect(step.tokens != 0 && step.tokens <= limit, step.tokens, " tokens at once, at most ", limit);
     }
-    expect(next == plan_.shape.tokens, "covers " + number(next) + " of " + number(plan_.shape.tokens) + " tokens");
+    expect(next == plan_.shape.tokens, "covers ", next, " of ", plan_.shape.tokens, " tokens");
   }
 
   void regions() {
-    where_ = "workspace";
+    place_ = {nullptr, nullptr, "workspace"};
     uint64_t end = 0;
     std::vector<std::pair<uint64_t, size_t>> order;
     for (size_t i = 0; i < kRegionCount; ++i) {
@@ -95,43 +103,39 @@ class Checker {
     }
     std::sort(order.begin(), order.end());
     for (const auto& [offset, i] : order) {
-      const std::string name = region_name(static_cast<Region>(i));
-      expect(offset >= end, name + " overlaps the region before it");
-      expect(offset % std::max(caps_.storage_offset_alignment, 16u) == 0, name + " is not aligned");
-      expect(plan_.region_bytes[i] <= caps_.max_storage_buffer_range,
-             name + " has " + number(plan_.region_bytes[i]) + " bytes");
+      const char* const name = region_name(static_cast<Region>(i));
+      expect(offset >= end, name, " overlaps the region before it");
+      expect(offset % std::max(caps_.storage_offset_alignment, 16u) == 0, name, " is not aligned");
+      expect(plan_.region_bytes[i] <= caps_.max_storage_buffer_range, name, " has ", plan_.region_bytes[i], " bytes");
       end = offset + plan_.region_bytes[i];
     }
-    expect(end <= plan_.workspace_bytes,
-           "regions end at " + number(end) + " of " + number(plan_.workspace_bytes) + " bytes");
+    expect(end <= plan_.workspace_bytes, "regions end at ", end, " of ", plan_.workspace_bytes, " bytes");
   }
 
   void dispatch(const Step& step, const Dispatch& d) {
     const KernelInfo& kernel = kKernels[static_cast<size_t>(d.kernel)];
-    where_ = "step " + step.name + " at token " + number(step.first_token) + ", " + kernel.name;
+    place_ = {&step, kernel.name, nullptr};
     step_tokens_ = step.tokens;
     expect(!d.why.empty(), "does not say why");
-    expect(d.bindings.size() == kernel.bindings && d.bindings.size() <= kMostBindings,
-           "has " + number(d.bindings.size()) + " bindings");
+    expect(d.bindings.size() == kernel.bindings && d.bindings.size() <= kMostBindings, "has ", d.bindings.size(),
+           " bindings");
     expect(d.push_words * 4 <= std::min(kMostPushBytes, caps_.push_constant_bytes), "has too many push constants");
     for (const Patch& patch : d.patches) expect(patch.word < d.push_words, "patches beyond its push constants");
     for (uint32_t size : d.grid) {
-      expect(size >= 1 && size <= std::min(kMostGrid, caps_.max_workgroup_count),
-             "has a grid dimension of " + number(size));
+      expect(size >= 1 && size <= std::min(kMostGrid, caps_.max_workgroup_count), "has a grid dimension of ", size);
     }
     const uint64_t shared = shared_bytes(d, caps_.buffer_device_address != 0);
-    expect(shared <= std::min(kMostSharedBytes, caps_.shared_memory_bytes),
-           "takes " + number(shared) + " bytes of shared memory");
+    expect(shared <= std::min(kMostSharedBytes, caps_.shared_memory_bytes), "takes ", shared,
+           " bytes of shared memory");
     for (uint32_t i = 0; i < kConstantCount; ++i) {
       const bool read = (kernel.constants >> i & 1) != 0;
-      expect(read || d.constants[i] == kConstantDefaults[i],
-             std::string("sets ") + kConstantNames[i] + ", which it does not read");
+      expect(read || d.constants[i] == kConstantDefaults[i], "sets ", kConstantNames[i], ", which it does not read");
     }
     if (d.indirect) {
       const uint32_t tiles = static_cast<uint32_t>(bytes(Region::kTiles) / 16);
       expect(d.indirect_offset_bytes % 12 == 0 && d.indirect_offset_bytes + 12ull <= bytes(Region::kIndirect),
              "reads a grid that is not there");
-      expect(tiles >= 1 && tiles <= kMostGrid, number(tiles) + " tiles");
+      expect(tiles >= 1 && tiles <= kMostGrid, tiles, " tiles");
       expect(written_.count(Region::kIndirect) != 0, "reads a grid that nothing has written");
     }
     weights(d, kernel);
@@ -142,7 +146,7 @@ class Checker {
     expect(kernel.reads_weights == (d.weight_set != WeightSet::kNone), "does not agree with its kernel about weights");
     if (d.weight_set == WeightSet::kNone) return;
     const auto& passes = layout_.passes_of(d.weight_set);
-    expect(d.binding_pass < passes.size(), "binding pass " + number(d.binding_pass) + " of " + number(passes.size()));
+    expect(d.binding_pass < passes.size(), "binding pass ", d.binding_pass, " of ", passes.size());
     expect(caps_.buffer_device_address != 0 || passes.at(d.binding_pass).windows <= kNumberMaxBoundWindows,
            "binds too many windows");
   }
@@ -179,8 +183,7 @@ class Checker {
   // Regions hold what the push constants let a kernel touch.
   void sizes(const Dispatch& d) {
     const auto room = [&](Region region, uint64_t needed) {
-      expect(bytes(region) >= needed,
-             std::string(region_name(region)) + " has " + number(bytes(region)) + " of " + number(needed) + " bytes");
+      expect(bytes(region) >= needed, region_name(region), " has ", bytes(region), " of ", needed, " bytes");
     };
     const bool small = d.kernel == KernelId::kGateUpSmall || d.kernel == KernelId::kDownSmall;
     if (small) {
@@ -248,7 +251,7 @@ class Checker {
   // Inside a step nothing is written that another dispatch touches - binding passes of one matmul write different
   // rows - and nothing is read that no step has written.
   void hazards(const Step& step) {
-    where_ = "step " + step.name + " at token " + number(step.first_token);
+    place_ = {&step, nullptr, nullptr};
     std::map<std::pair<Region, uint32_t>, std::pair<const Dispatch*, bool>> seen;  // last user, and whether one wrote
     std::set<Region> now;
     for (const Dispatch& d : step.dispatches) {
@@ -259,13 +262,13 @@ class Checker {
         const auto access = bindings_of(d.kernel).find(i);
         const bool writes = access != bindings_of(d.kernel).end() && access->second.writes;
         const bool reads_only = access != bindings_of(d.kernel).end() && !access->second.writes;
-        const std::string what =
-            std::string(kKernels[static_cast<size_t>(d.kernel)].name) + "'s " + region_name(region);
-        expect(bytes(region) != 0, what + " has no bytes");
+        const char* const kernel = kKernels[static_cast<size_t>(d.kernel)].name;
+        const char* const what = region_name(region);
+        expect(bytes(region) != 0, kernel, "'s ", what, " has no bytes");
         if (region == Region::kUnused) {
-          expect((b.unused + 1u) * 256u <= bytes(region), what + " is beyond its memory");
+          expect((b.unused + 1u) * 256u <= bytes(region), kernel, "'s ", what, " is beyond its memory");
         } else {
-          expect(!reads_only || written_.count(region) != 0, what + " is read before it is written");
+          expect(!reads_only || written_.count(region) != 0, kernel, "'s ", what, " is read before it is written");
           if (writes) now.insert(region);
         }
         const auto [at, fresh] = seen.try_emplace({region, b.unused}, std::make_pair(&d, writes));
@@ -274,7 +277,8 @@ class Checker {
         const bool passes = d.weight_set != WeightSet::kNone && d.weight_set == before.weight_set &&
                             d.kernel == before.kernel && d.binding_pass != before.binding_pass;
         const bool other = &before != &d && !passes;
-        expect(!other || !(writes || at->second.second), what + " is written and used by two dispatches of a step");
+        expect(!other || !(writes || at->second.second), kernel, "'s ", what,
+               " is written and used by two dispatches of a step");
         at->second.second = at->second.second || writes;
       }
     }
@@ -286,7 +290,11 @@ class Checker {
   const DeviceCaps& caps_;
   const Plan& plan_;
   std::vector<std::string> problems_;
-  std::string where_;
+  struct Place {
+    const Step* step;
+    const char* kernel;
+    const char* part;
+  } place_ = {};
   std::set<Region> written_;
   uint64_t chunk_ = 0;
   uint64_t step_tokens_ = 0;
