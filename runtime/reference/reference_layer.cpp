@@ -4,7 +4,10 @@
 #include "runtime/reference/reference_layer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <map>
+#include <memory>
 
 #include "runtime/reference/reference_precision.h"
 #include "runtime/reference/reference_route.h"
@@ -43,42 +46,80 @@ double activate(const moe_layer_desc& d, bool gated, double gate, double up) {
   return gated ? a * up : a;
 }
 
-double dot(const ReferenceMatrix& matrix, uint32_t expert, uint32_t row, const std::vector<double>& x) {
-  std::vector<float> weights(matrix.columns);
-  decode_row(matrix.format, matrix.row(expert, row), matrix.columns, weights.data());
-  double sum = 0;
-  for (uint32_t c = 0; c < matrix.columns; ++c) sum += weights[c] * x[c];
-  return sum;
-}
+// One expert's matrix, [rows, columns].
+struct DecodedMatrix {
+  uint32_t columns;
+  std::vector<float> values;
 
-std::vector<double> multiply(const ReferenceMatrix& matrix, uint32_t expert, const std::vector<double>& x) {
-  std::vector<double> y(matrix.rows);
-  for (uint32_t row = 0; row < matrix.rows; ++row) y[row] = dot(matrix, expert, row, x);
-  return y;
-}
+  double dot(uint32_t row, const std::vector<double>& x) const {
+    const float* const weights = values.data() + uint64_t{row} * columns;
+    double sum = 0;
+    for (uint32_t c = 0; c < columns; ++c) sum += weights[c] * x[c];
+    return sum;
+  }
+  std::vector<double> multiply(const std::vector<double>& x) const {
+    std::vector<double> y(values.size() / columns);
+    for (uint32_t row = 0; row < y.size(); ++row) y[row] = dot(row, x);
+    return y;
+  }
+};
+
+// The weights during one call. A matrix is decoded once for the tokens that read it, and kept while there is room.
+class CallWeights {
+ public:
+  explicit CallWeights(const ReferenceWeights& stored) : stored(stored) {}
+  const ReferenceWeights& stored;
+
+  std::shared_ptr<const DecodedMatrix> matrix(uint32_t segment, uint32_t kind, uint32_t expert) {
+    std::shared_ptr<const DecodedMatrix>& known = decoded_[{segment, kind, expert}];
+    if (known != nullptr) return known;
+    const ReferenceMatrix& m = stored.matrix[segment][kind];
+    DecodedMatrix made{m.columns, std::vector<float>(uint64_t{m.rows} * m.columns)};
+    for (uint32_t row = 0; row < m.rows; ++row) {
+      decode_row(m.format, m.row(expert, row), m.columns, made.values.data() + uint64_t{row} * m.columns);
+    }
+    const auto shared = std::make_shared<const DecodedMatrix>(std::move(made));
+    elements_ += shared->values.size();
+    if (elements_ > kMostElements) {
+      decoded_.clear();
+      elements_ = 0;
+    } else {
+      known = shared;
+    }
+    return shared;
+  }
+
+ private:
+  static constexpr uint64_t kMostElements = 1 << 25;  // 128 MiB
+  uint64_t elements_ = 0;
+  std::map<std::array<uint32_t, 3>, std::shared_ptr<const DecodedMatrix>> decoded_;
+};
 
 // One expert's feed-forward network on one token.
-std::vector<double> feed_forward(const LayerSpec& spec, const ReferenceWeights& weights, uint32_t expert,
+std::vector<double> feed_forward(const LayerSpec& spec, CallWeights& weights, uint32_t expert,
                                  const std::vector<double>& x) {
   const uint32_t index = spec.segments == 2 && expert >= spec.segment[1].first_expert ? 1 : 0;
   const Segment& s = spec.segment[index];
-  const ReferenceMatrix(&matrix)[3] = weights.matrix[index];
   const uint32_t local = expert - s.first_expert;
+  const auto ups = weights.matrix(index, 1, local);
+  const auto gates = spec.gated ? weights.matrix(index, 0, local) : nullptr;
+  const auto vector = [&](VectorKind kind) { return weights.stored.vector(kind) + uint64_t{local} * s.intermediate; };
   const bool biased = spec.has(MOE_LAYER_EXPERT_BIAS) && expert < spec.desc.experts;
   std::vector<double> h(s.intermediate);
   for (uint32_t f = 0; f < s.intermediate; ++f) {
-    double up = dot(matrix[1], local, f, x);
-    if (biased) up += weights.vector(VectorKind::kUpBias)[uint64_t{local} * s.intermediate + f];
+    double up = ups->dot(f, x);
+    if (biased) up += vector(VectorKind::kUpBias)[f];
     double gate = up;
     if (spec.gated) {
-      gate = dot(matrix[0], local, f, x);
-      if (biased) gate += weights.vector(VectorKind::kGateBias)[uint64_t{local} * s.intermediate + f];
+      gate = gates->dot(f, x);
+      if (biased) gate += vector(VectorKind::kGateBias)[f];
     }
     h[f] = activate(spec.desc, spec.gated, gate, up);
   }
-  std::vector<double> out = multiply(matrix[2], local, rounded_activations(spec.desc.precision, std::move(h)));
+  std::vector<double> out =
+      weights.matrix(index, 2, local)->multiply(rounded_activations(spec.desc.precision, std::move(h)));
   for (uint32_t c = 0; c < out.size() && biased; ++c) {
-    out[c] += weights.vector(VectorKind::kDownBias)[uint64_t{local} * out.size() + c];
+    out[c] += weights.stored.vector(VectorKind::kDownBias)[uint64_t{local} * out.size() + c];
   }
   return out;
 }
@@ -90,7 +131,7 @@ struct ExpertInput {
 };
 
 // weight * FFN of one route; of an identity expert weight * x. Zeros where the route is skipped.
-std::vector<double> route_output(const LayerSpec& spec, const ReferenceWeights& weights, int32_t id, double weight,
+std::vector<double> route_output(const LayerSpec& spec, CallWeights& weights, int32_t id, double weight,
                                  const ExpertInput& input) {
   if (id < 0 || id >= static_cast<int32_t>(spec.host_ids())) return {};
   const auto expert = static_cast<uint32_t>(spec.device_id(id));
@@ -108,14 +149,14 @@ std::vector<double> route_output(const LayerSpec& spec, const ReferenceWeights& 
   return out;
 }
 
-ExpertInput expert_input(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call, uint64_t token) {
+ExpertInput expert_input(const LayerSpec& spec, CallWeights& weights, const Call& call, uint64_t token) {
   ExpertInput input;
   input.x.resize(spec.desc.hidden);
   for (uint32_t h = 0; h < spec.desc.hidden; ++h) input.x[h] = element(call.view(ViewId::kX), token, h);
-  normalise_input(spec, weights, &input.x);
+  normalise_input(spec, weights.stored, &input.x);
   input.routed = input.shared = rounded_activations(spec.desc.precision, input.x);
   if (spec.latent()) {
-    const std::vector<double> latent = multiply(weights.matrix[spec.segments][1], 0, input.shared);
+    const std::vector<double> latent = weights.matrix(spec.segments, 1, 0)->multiply(input.shared);
     input.routed = rounded_activations(spec.desc.precision, latent);
   }
   return input;
@@ -137,13 +178,13 @@ struct TokenSum {
   }
 };
 
-void store_y(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call, uint64_t token, TokenSum sum) {
+void store_y(const LayerSpec& spec, CallWeights& weights, const Call& call, uint64_t token, TokenSum sum) {
   if (spec.latent()) {
     sum.z = rounded_activations(spec.desc.precision, std::move(sum.z));
     if (spec.has(MOE_LAYER_LATENT_NORM)) {
-      rms_normalise(weights.vector(VectorKind::kLatentNorm), spec.desc.norm_eps, &sum.z);
+      rms_normalise(weights.stored.vector(VectorKind::kLatentNorm), spec.desc.norm_eps, &sum.z);
     }
-    const std::vector<double> up = multiply(weights.matrix[spec.segments][2], 0, sum.z);
+    const std::vector<double> up = weights.matrix(spec.segments, 2, 0)->multiply(sum.z);
     for (uint32_t c = 0; c < spec.desc.hidden; ++c) sum.beside[c] += up[c];
   }
   for (uint32_t c = 0; c < spec.desc.hidden; ++c) {
@@ -153,7 +194,7 @@ void store_y(const LayerSpec& spec, const ReferenceWeights& weights, const Call&
   }
 }
 
-void run_token(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call, uint64_t token,
+void run_token(const LayerSpec& spec, CallWeights& weights, const Call& call, uint64_t token,
                const ReferenceRoutes& routes, std::vector<int32_t>* counts) {
   if (call.has(ViewId::kIds)) {
     for (uint64_t slot = 0; slot < call.view(ViewId::kIds).columns; ++slot) {
@@ -196,16 +237,17 @@ void drop_routes(const LayerSpec& spec, std::vector<ReferenceRoutes>* routes) {
   }
 }
 
-void run_routes(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call) {
+void run_routes(const LayerSpec& spec, CallWeights& weights, const Call& call) {
   std::vector<int32_t> counts(spec.candidates(), 0);
   const bool limited = spec.desc.capacity != MOE_CAPACITY_NONE;  // which takes the routes of all tokens at once
   std::vector<ReferenceRoutes> all;
   for (uint64_t token = 0; token < call.tokens && limited; ++token) {
-    all.push_back(route_token(spec, weights, call, token));
+    all.push_back(route_token(spec, weights.stored, call, token));
   }
   if (limited) drop_routes(spec, &all);
   for (uint64_t token = 0; token < call.tokens; ++token) {
-    run_token(spec, weights, call, token, limited ? all[token] : route_token(spec, weights, call, token), &counts);
+    run_token(spec, weights, call, token, limited ? all[token] : route_token(spec, weights.stored, call, token),
+              &counts);
   }
   if (!call.has(ViewId::kCounts)) return;
   for (uint32_t e = 0; e < spec.candidates(); ++e) store_integer(call.view(ViewId::kCounts), 0, e, counts[e]);
@@ -233,7 +275,7 @@ void run_plan_dispatch(const LayerSpec& spec, const Call& call) {
   }
 }
 
-void run_experts(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call) {
+void run_experts(const LayerSpec& spec, CallWeights& weights, const Call& call) {
   for (uint64_t token = 0; token < call.tokens; ++token) {
     const ExpertInput x = expert_input(spec, weights, call, token);
     for (uint32_t slot = 0; slot < spec.slots; ++slot) {
@@ -247,7 +289,7 @@ void run_experts(const LayerSpec& spec, const ReferenceWeights& weights, const C
   }
 }
 
-void run_combine(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call) {
+void run_combine(const LayerSpec& spec, CallWeights& weights, const Call& call) {
   for (uint64_t token = 0; token < call.tokens; ++token) {
     TokenSum sum(spec);
     for (uint32_t slot = 0; slot < spec.slots; ++slot) {
@@ -263,12 +305,13 @@ void run_combine(const LayerSpec& spec, const ReferenceWeights& weights, const C
 }  // namespace
 
 void run_reference(const LayerSpec& spec, const ReferenceWeights& weights, const Call& call) {
+  CallWeights during(weights);
   switch (call.stage) {
     case Stage::kForward:
-    case Stage::kRoute: run_routes(spec, weights, call); break;
+    case Stage::kRoute: run_routes(spec, during, call); break;
     case Stage::kPlanDispatch: run_plan_dispatch(spec, call); break;
-    case Stage::kExperts: run_experts(spec, weights, call); break;
-    case Stage::kCombine: run_combine(spec, weights, call); break;
+    case Stage::kExperts: run_experts(spec, during, call); break;
+    case Stage::kCombine: run_combine(spec, during, call); break;
   }
 }
 

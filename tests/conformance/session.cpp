@@ -35,6 +35,7 @@ Session open_session(const moe_api* api, uint32_t device_index, bool validation)
   };
   s.device = open(s.device_index);
   s.reference = open(count - 1);
+  s.is_reference = s.device_index == count - 1;
   return s;
 }
 

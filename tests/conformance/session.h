@@ -23,6 +23,7 @@ struct Session {
   Owner<moe_device> device;
   Owner<moe_device> reference;
   uint32_t device_index = 0;
+  bool is_reference = false;  // the device is a second reference
   bool validation = false;  // asked for by the caller; the environment may as well
 };
 
