@@ -175,6 +175,20 @@ same_bits() {
       --repeat 2
 }
 
+# as_a_user_would: three texts as parallel sequences of one batch, in micro-batches; a run that is aborted; two contexts in two
+# threads; the model loaded again. Next to the CPU backend, and always the same bits.
+as_a_user_would() {
+  local text arguments=(--model "$repo/models/tiny-moe-f16.gguf" --tokens 64 --single 3 --micro-batch 80 --no-flash-attention --together)
+  for text in LICENSE plugin_api/moe_plugin.h docs/semantics.md; do arguments+=(--text "$repo/$text"); done
+  divergence without "${arguments[@]}" --out "$repo/$hosts_dir/user" &&
+    divergence with "${arguments[@]}" --reference "$repo/$hosts_dir/user" --most 1e-6 --blocks 4 --abort --two-contexts --reload
+}
+long_prompt() {
+  local arguments=(--model "$repo/models/tiny-moe-f16.gguf" --text "$repo/docs/semantics.md" --tokens 3000 --micro-batch 1024)
+  divergence without "${arguments[@]}" --out "$repo/$hosts_dir/long" &&
+    divergence with "${arguments[@]}" --reference "$repo/$hosts_dir/long" --most 1e-6 --blocks 4
+}
+
 # random_model NAME ARGUMENT...: a large model, whose logits are the CPU backend's.
 random_model() {
   local model=$repo/$hosts_dir/$1.gguf
@@ -249,7 +263,10 @@ host_llamacpp() {
   rm -f "$hosts_dir/F32.gguf"
   expect "a prompt in pieces of 7 tokens" same_text_in_pieces
   expect "f16, the same bits each time" same_bits
+  expect "parallel sequences, abort, two contexts, reload" as_a_user_would
+  expect "a prompt of 3000 tokens" long_prompt
   expect "beside ggml's Vulkan backend, --cpu-moe" beside_vulkan --cpu-moe
+  expect "beside ggml's Vulkan backend, --n-cpu-moe 2" beside_vulkan --n-cpu-moe 2
   expect "beside ggml's Vulkan backend, -ot exps=MoEVK0" beside_vulkan -ot exps=MoEVK0
   host_routes
   expect "test-backend-ops, MUL_MAT_ID of each type" every_type

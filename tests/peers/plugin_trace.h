@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -23,9 +24,11 @@ struct PluginTrace {
 };
 inline PluginTrace plugin_trace;
 
-// For llama_log_set.
+// For llama_log_set; contexts log from threads of their own.
 inline void trace_log(ggml_log_level level, const char* text, void*) {
   constexpr char kOurs[] = "moevk: ";
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
   if (std::strncmp(text, kOurs, sizeof kOurs - 1) != 0) {
     if (level == GGML_LOG_LEVEL_ERROR) std::fputs(text, stderr);
     return;
