@@ -9,6 +9,7 @@ namespace moevk {
 
 Status UploadSlot::open(const UploadPlan& plan, const Pipeline& pack) {
   pack_ = pack;
+  alignment_ = plan.alignment;
   MOE_ASSIGN_OR_RETURN(
       staging_, GpuBuffer::create(device_->allocator(), kUploadSlotBytes, GpuBuffer::Use::kStaging, "upload staging"));
   if (plan.twins) {
@@ -81,8 +82,7 @@ void UploadSlot::record_copies() const {
 }
 
 UploadSlot::Bound UploadSlot::bind(const Part& part) const {
-  const uint64_t alignment = std::max<uint64_t>(device_->caps().storage_offset_alignment, 16);
-  const uint64_t from = part.from / alignment * alignment, to = part.offset / alignment * alignment;
+  const uint64_t from = part.from / alignment_ * alignment_, to = part.offset / alignment_ * alignment_;
   const VkBuffer staging = twin_.handle() != VK_NULL_HANDLE ? twin_.handle() : staging_.handle();
   return {{staging, from, (part.from + part.bytes + 3) / 4 * 4 - from},
           {part.to, to, part.offset + part.written - to},

@@ -58,6 +58,7 @@ class UploadSlot {
   CommandBuffer commands_;
   DescriptorSets sets_;
   Pipeline pack_;
+  uint64_t alignment_ = 0;  // of what it binds
   std::vector<Part> parts_;
   uint64_t used_ = 0;
   uint64_t value_ = 0;  // of the submission that reads it

@@ -56,6 +56,7 @@ UploadPlan plan_upload(const LayerSpec& spec, const WeightLayout& layout, const 
       plan.packs = plan.packs || plan.matrix[segment][kind].how == RowUpload::kPackedByDevice;
     }
   }
+  plan.alignment = std::max<uint64_t>(caps.storage_offset_alignment, 16);
   // The kernel reads most words of staging twice; over a bus that is better done once, by a copy.
   plan.twins = plan.packs && caps.unified_memory == 0;
   plan.staging_bytes = kUploadSlots * kUploadSlotBytes * (plan.twins ? 2 : 1);

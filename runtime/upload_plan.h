@@ -32,6 +32,7 @@ struct MatrixUpload {
 struct UploadPlan {
   MatrixUpload matrix[3][3];  // [segment][MatrixKind]
   bool packs = false;         // the kernel is needed
+  uint64_t alignment = 0;     // of what the kernel binds
   bool twins = false;         // each slot has a twin in device memory, which the kernel reads
   uint64_t staging_bytes = 0;
 
