@@ -51,8 +51,8 @@ std::byte* UploadSlot::pack(const MatrixUpload& upload, uint32_t rows, VkBuffer 
   return add({&upload, rows, begin(), bytes, to, offset, written});
 }
 
-void UploadSlot::barrier(VkPipelineStageFlags from, VkAccessFlags written, VkAccessFlags then) const {
-  const VkMemoryBarrier memory{VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, written, then};
+void UploadSlot::barrier_to_kernels(VkPipelineStageFlags from, VkAccessFlags written) const {
+  const VkMemoryBarrier memory{VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, written, VK_ACCESS_SHADER_READ_BIT};
   device_->vk().vkCmdPipelineBarrier(commands_.handle(), from, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &memory, 0,
                                      nullptr, 0, nullptr);
 }
@@ -62,11 +62,8 @@ Status UploadSlot::submit(const Timeline& timeline, uint64_t value) {
   MOE_RETURN_IF_ERROR(commands_.begin());
   record_copies();
   MOE_RETURN_IF_ERROR(record_packing());
-  // A dispatch of the next submission may write to the end of a range whose beginning this one wrote: bound ranges are
-  // rounded to what the device can bind.
-  barrier(VK_PIPELINE_STAGE_TRANSFER_BIT | VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
-          VK_ACCESS_TRANSFER_WRITE_BIT | VK_ACCESS_SHADER_WRITE_BIT,
-          VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
+  barrier_to_kernels(VK_PIPELINE_STAGE_TRANSFER_BIT | VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+                     VK_ACCESS_TRANSFER_WRITE_BIT | VK_ACCESS_SHADER_WRITE_BIT);
   MOE_RETURN_IF_ERROR(commands_.end());
   MOE_RETURN_IF_ERROR(device_->submit(commands_.handle(), timeline, value));
   value_ = value;
@@ -90,6 +87,8 @@ UploadSlot::Bound UploadSlot::bind(const Part& part) const {
                              static_cast<uint32_t>((part.offset - to) / 4))};
 }
 
+// No barrier between dispatches: each writes words of its own, though bound ranges, which begin where the device can
+// bind, may have some in common.
 Status UploadSlot::record_packing() {
   const auto packs = [](const Part& part) { return part.upload != nullptr; };
   if (std::none_of(parts_.begin(), parts_.end(), packs)) return {};
@@ -99,22 +98,12 @@ Status UploadSlot::record_packing() {
   if (twin_.handle() != VK_NULL_HANDLE) {
     const VkBufferCopy whole{0, 0, std::min((used_ + 15) / 16 * 16, kUploadSlotBytes)};
     vk.vkCmdCopyBuffer(commands, staging_.handle(), twin_.handle(), 1, &whole);
-    barrier(VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT, VK_ACCESS_SHADER_READ_BIT);
+    barrier_to_kernels(VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT);
   }
   vk.vkCmdBindPipeline(commands, kCompute, pack_.handle);
-  std::vector<VkDescriptorBufferInfo> written;  // since the last barrier
   for (const Part& part : parts_) {
     if (!packs(part)) continue;
     const Bound bound = bind(part);
-    const bool meets = std::any_of(written.begin(), written.end(), [&](const VkDescriptorBufferInfo& w) {
-      return w.buffer == bound.to.buffer && w.offset < bound.to.offset + bound.to.range &&
-             bound.to.offset < w.offset + w.range;
-    });
-    if (meets) {
-      barrier(VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT, VK_ACCESS_SHADER_WRITE_BIT);
-      written.clear();
-    }
-    written.push_back(bound.to);
     SharedState::raise(&device_->state().largest_binding_bytes, std::max(bound.from.range, bound.to.range));
     MOE_ASSIGN_OR_RETURN(const VkDescriptorSet set, sets_.take(2));
     const auto write = [&](uint32_t binding, const VkDescriptorBufferInfo& info) {

@@ -2,8 +2,8 @@
 //
 // In:  bytes that the host puts into staging memory, and where in the weights' windows they belong.
 // Out: one submission that takes all of them there: copies, and rows that the kernel pack_rows turns.
-// Why: an upload has two of these. Commands are recorded when a slot is full, so that neighbouring rows are one piece of
-//      work and one barrier serves all.
+// Why: an upload has two of these. Commands are recorded when a slot is full, so that rows that follow each other are one
+//      dispatch, and the host never waits for a row.
 #pragma once
 
 #include <memory>
@@ -51,7 +51,7 @@ class UploadSlot {
   Bound bind(const Part& part) const;
   void record_copies() const;
   Status record_packing();
-  void barrier(VkPipelineStageFlags from, VkAccessFlags written, VkAccessFlags then) const;
+  void barrier_to_kernels(VkPipelineStageFlags from, VkAccessFlags written) const;
 
   VulkanDevice* device_;
   GpuBuffer staging_, twin_;

@@ -157,8 +157,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Setting{"packed_by_the_host", {}, "struck_kernels=pack_rows", false}),
     [](const auto& info) { return info.param.name; });
 
-// A device that binds at multiples of 256 bytes: the range of later rows begins within that of earlier ones.
-TEST(UploadSlot, RangesThatMeetWaitForEachOther) {
+// A device that binds at multiples of 256 bytes: rows begin somewhere in the bound ranges, which have bytes in common.
+TEST(UploadSlot, RangesBeginWhereTheDeviceCanBind) {
   const OpenedDevice opened = open_device();
   if (opened.device == nullptr) GTEST_SKIP() << opened.why_none;
   const LayerSpec spec = layer(WeightFormat::kQ5K, 1, 256, 256);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
 // Drivers that cannot compile a kernel: each pipeline of a call fails once, by an error and by a null handle. The
-// kernel is struck with a warning and another takes its place, or the call is refused by the kernel's name.
+// kernel is struck with a warning and another takes its place, or the call is refused by the kernel's name. An upload
+// whose kernel fails packs rows on the host.
 #include <cmath>
 #include <set>
 
 #include "tests/conformance/oracle.h"
+#include "tests/conformance/random_layer.h"
 #include "tests/interop/interop_fixture.h"
 #include "tests/interop/interposer.h"
 
@@ -96,6 +98,41 @@ TEST_P(PipelineFailures, AnotherKernelTakesItsPlaceOrTheCallIsRefused) {
         << text;
   }
 }
+
+TEST_P(PipelineFailures, AnUploadThenPacksOnTheHost) {
+  LayerCase c = make_case(4, 2, 256, 512, 5, 3);
+  for (moe_weight_format* format : {&c.desc.gate_format, &c.desc.up_format, &c.desc.down_format}) {
+    format->preset = 1 + 11;  // Q3_K: fields of 1, 2, 4 and 8 bits
+  }
+  moe_conformance::Random random(4);
+  draw_weights(c, random);
+  const std::vector<float> expected = run_on_context(owned_, upload(owned_, c), c);
+  std::vector<std::string> warnings;
+  moe_instance_desc desc = MOE_INIT(moe_instance_desc);
+  desc.user = &warnings;
+  desc.log = keep_warnings;
+  desc.flags = MOE_INSTANCE_NO_VULKAN;
+  moe_instance* instance = nullptr;
+  EXPECT_OK(api().create_instance(&desc, &instance, &error));
+  HostOptions options;
+  options.get_instance_proc_addr = counting_get_instance_proc_addr;
+  VulkanHost host(&interop(), options, uuid_);
+  moe_device* device = host.import(instance);
+  for (int round = 0; round < 2; ++round) {  // the second upload does not try again
+    fail_pipeline(0, GetParam());
+    moe_layer* layer = moe_conformance::upload_layer(&api(), device, c).release();
+    EXPECT_EQ(pipeline_failed(), round == 0);
+    fail_pipeline(UINT32_MAX, GetParam());
+    EXPECT_EQ(run_on_context(device, layer, c), expected);
+    api().destroy_layer(layer);
+  }
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("the kernel pack_rows"), std::string::npos) << warnings[0];
+  EXPECT_NE(caps_text(device).find("struck_kernels = pack_rows\n"), std::string::npos);
+  api().close_device(device);
+  api().destroy_instance(instance);
+}
+
 INSTANTIATE_TEST_SUITE_P(How, PipelineFailures, ::testing::Values(PipelineFailure::kError, PipelineFailure::kNull),
                          [](const auto& info) { return info.param == PipelineFailure::kNull ? "null" : "error"; });
 
