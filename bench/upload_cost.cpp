@@ -73,9 +73,8 @@ void measure(const moe::Library& library, moe_device* device, const char* name, 
   for (std::byte& b : matrix) b = static_cast<std::byte>(random());
   const uint64_t rows = uint64_t{desc.experts} * desc.hidden;
   uint64_t packed_row = 0;
-  moe::check([&](moe_error* error) {
-    return packing->row_bytes(device, &desc.up_format, desc.hidden, &packed_row, error);
-  });
+  moe::check(
+      [&](moe_error* error) { return packing->row_bytes(device, &desc.up_format, desc.hidden, &packed_row, error); });
   std::vector<std::byte> packed(rows * packed_row);
   const Cost pack = median_cost(repeat, [&] {
     moe::check([&](moe_error* error) {

@@ -31,10 +31,15 @@ MatrixUpload plan_rows(const MatrixLayout& matrix, const DeviceCaps& caps) {
     m.why = "the kernel pack_rows is struck";
     return m;
   }
-  // A host's core packs some GB a second and a device what its memory takes, so staging pays off where memory is
-  // unified, too: the bytes go twice through memory, and none of the host's time is spent on bits.
+  if (caps.host_packing != 0) {  // in a tenth of the time: it moves eight numbers at once
+    m.how = RowUpload::kPackedByHost;
+    m.why = "kernels run on the host's cores";
+    return m;
+  }
+  // Where memory is unified, too: a core packs about 1 GB a second and copies 10, which is more than the second way
+  // through memory takes.
   m.how = RowUpload::kPackedByDevice;
-  m.why = "blocks";
+  m.why = "a kernel moves their bits";
   const uint64_t bound = (caps.max_storage_buffer_range - kOffsetAlignment) / m.row.host_bytes;
   const uint64_t grid = uint64_t{caps.max_workgroup_count} * kNumberWorkgroup / (m.row.bytes / 4);
   m.most_rows = static_cast<uint32_t>(std::min({bound, grid, kUploadSlotBytes / m.row.host_bytes}));

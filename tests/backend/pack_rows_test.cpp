@@ -149,17 +149,18 @@ TEST_P(PackRows, SlotsRunFullAndMatricesAreCut) {
 
 INSTANTIATE_TEST_SUITE_P(
     Devices, PackRows,
-    testing::Values(Setting{"as_it_is", {}, ""},
-                    Setting{"without_addresses_and_pushed_descriptors", {"bda", "push_descriptors"}, ""},
-                    Setting{"memory_apart", {"unified"}, ""},
-                    Setting{"range_16_MiB", {"bda"}, "max_storage_buffer_range=16777216"},
-                    Setting{"range_1_MiB", {"unified", "push_descriptors"}, "max_storage_buffer_range=1048576"},
-                    Setting{"packed_by_the_host", {}, "struck_kernels=pack_rows", false}),
+    testing::Values(
+        Setting{"as_it_is", {}, "host_packing=0"},
+        Setting{"without_addresses_and_pushed_descriptors", {"bda", "push_descriptors"}, "host_packing=0"},
+        Setting{"memory_apart", {"unified"}, "host_packing=0"},
+        Setting{"range_16_MiB", {"bda"}, "host_packing=0,max_storage_buffer_range=16777216"},
+        Setting{"range_1_MiB", {"unified", "push_descriptors"}, "host_packing=0,max_storage_buffer_range=1048576"},
+        Setting{"packed_by_the_host", {}, "struck_kernels=pack_rows", false}),
     [](const auto& info) { return info.param.name; });
 
 // A device that binds at multiples of 256 bytes: rows begin somewhere in the bound ranges, which have bytes in common.
 TEST(UploadSlot, RangesBeginWhereTheDeviceCanBind) {
-  const OpenedDevice opened = open_device();
+  const OpenedDevice opened = open_device({}, "host_packing=0");
   if (opened.device == nullptr) GTEST_SKIP() << opened.why_none;
   const LayerSpec spec = layer(WeightFormat::kQ5K, 1, 256, 256);
   UploadPlan plan =

@@ -65,6 +65,17 @@ TEST(UploadPlan, StrickenKernelLeavesItToTheHost) {
   EXPECT_EQ(plan.staging_bytes, kUploadSlots * kUploadSlotBytes);
 }
 
+TEST(UploadPlan, ADeviceOfTheHostsCoresLeavesItToTheHost) {
+  DeviceCaps caps = device();
+  caps.host_packing = 1;
+  const LayerSpec spec = layer(WeightFormat::kF16, WeightFormat::kQ4K, WeightFormat::kQ6K);
+  const UploadPlan plan = plan_on(caps, spec);
+  EXPECT_FALSE(plan.packs);
+  EXPECT_EQ(plan.at(0, MatrixKind::kUp).how, RowUpload::kPackedByHost);
+  EXPECT_EQ(plan.at(0, MatrixKind::kGate).how, RowUpload::kAsTheyAre);
+  EXPECT_NE(upload_text(spec, plan).find("packed by the host (kernels run on the host's cores)"), std::string::npos);
+}
+
 TEST(UploadPlan, StagingIsFixed) {
   DeviceCaps caps = device();
   const LayerSpec blocks = layer(WeightFormat::kQ8_0, WeightFormat::kQ8_0, WeightFormat::kQ8_0);
