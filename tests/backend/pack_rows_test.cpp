@@ -49,6 +49,8 @@ class PackRows : public testing::TestWithParam<Setting> {
   void TearDown() override {
     if (opened_.state == nullptr) return;
     EXPECT_EQ(opened_.state->validation_messages.load(), 0u);
+    if (opened_.device == nullptr) return;
+    EXPECT_LE(opened_.state->largest_binding_bytes.load(), opened_.device->caps().max_storage_buffer_range);
   }
 
   static constexpr MatrixKind kKinds[] = {MatrixKind::kGate, MatrixKind::kUp, MatrixKind::kDown};
