@@ -38,16 +38,23 @@ Status DescriptorSets::add_pool(uint32_t bindings) {
   return {};
 }
 
-Status DescriptorSets::take(const Plan& plan, std::vector<VkDescriptorSet>* out) {
-  if (device_->caps().push_descriptors != 0) return {};
+Result<VkDescriptorSet> DescriptorSets::take(uint32_t bindings) {
+  if (device_->caps().push_descriptors != 0) return VkDescriptorSet{VK_NULL_HANDLE};
   free_.resize(kMostBindings + 1);
   all_.resize(kMostBindings + 1);
+  auto& free = free_[bindings];
+  if (free.empty()) MOE_RETURN_IF_ERROR(add_pool(bindings));
+  const VkDescriptorSet set = free.back();
+  free.pop_back();
+  return set;
+}
+
+Status DescriptorSets::take(const Plan& plan, std::vector<VkDescriptorSet>* out) {
+  if (device_->caps().push_descriptors != 0) return {};
   for (const Step& step : plan.steps) {
     for (const Dispatch& dispatch : step.dispatches) {
-      auto& free = free_[dispatch.bindings.size()];
-      if (free.empty()) MOE_RETURN_IF_ERROR(add_pool(static_cast<uint32_t>(dispatch.bindings.size())));
-      out->push_back(free.back());
-      free.pop_back();
+      MOE_ASSIGN_OR_RETURN(const VkDescriptorSet set, take(static_cast<uint32_t>(dispatch.bindings.size())));
+      out->push_back(set);
     }
   }
   return {};

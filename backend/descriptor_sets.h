@@ -24,6 +24,8 @@ class DescriptorSets {
 
   // Appends one set for each dispatch of the plan, not written yet; nothing where descriptors are pushed.
   Status take(const Plan& plan, std::vector<VkDescriptorSet>* out);
+  // One set of `bindings` storage buffers; null where descriptors are pushed.
+  Result<VkDescriptorSet> take(uint32_t bindings);
   // All sets taken since the last reset are free again: the commands that use them are done.
   void reset() { free_ = all_; }
 

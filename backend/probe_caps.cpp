@@ -149,6 +149,7 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
   while (caps.name.ends_with(' ')) caps.name.pop_back();  // NVK's; a caps file cannot hold it
   caps.driver = std::string(driver.driverName) + " " + driver.driverInfo;
   caps.kind = device_kind(basic.deviceType);
+  caps.host_packing = caps.kind == MOE_DEVICE_KIND_CPU_VULKAN ? 1 : 0;
   caps.vendor_id = basic.vendorID;
   caps.device_id = basic.deviceID;
   caps.api_version = out.api_version & ~0xFFFu;

@@ -9,6 +9,7 @@
 #include "backend/vulkan_context.h"
 #include "backend/vulkan_layer.h"
 #include "backend/weight_sink.h"
+#include "runtime/upload_plan.h"
 
 namespace moevk {
 
@@ -264,10 +265,11 @@ bool VulkanDevice::strike(KernelId kernel, const Status& why) {
 
 Result<moe_estimate> VulkanDevice::estimate(const std::vector<LayerSpec>& specs, uint64_t max_tokens) const {
   moe_estimate estimate = moe_init<moe_estimate>();
-  estimate.staging_bytes = kUploadSlots * kUploadSlotBytes;
+  const DeviceCaps caps = planning_caps();
   for (const LayerSpec& spec : specs) {
     MOE_ASSIGN_OR_RETURN(const WeightLayout layout, make_weight_layout(spec, probed_.caps));
-    MOE_ASSIGN_OR_RETURN(const uint64_t workspace, largest_workspace(spec, layout, planning_caps(), max_tokens));
+    MOE_ASSIGN_OR_RETURN(const uint64_t workspace, largest_workspace(spec, layout, caps, max_tokens));
+    estimate.staging_bytes = std::max(estimate.staging_bytes, plan_upload(spec, layout, caps).staging_bytes);
     estimate.weight_bytes += layout.total_bytes(spec);
     estimate.workspace_bytes = std::max<uint64_t>(estimate.workspace_bytes, workspace);
     estimate.total_parameters += total_parameters(spec);

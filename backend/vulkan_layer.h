@@ -45,6 +45,8 @@ class VulkanLayer final : public Layer {
   Result<std::shared_ptr<const ExecutablePlan>> plan(const CallShape& shape);
 
   VulkanDevice& vulkan() const { return *static_cast<VulkanDevice*>(device()); }
+  const WeightLayout& layout() const { return layout_; }
+  const Memory& memory() const { return memory_; }
   const GpuBuffer& table() const { return memory_.table; }
   const GpuBuffer& router() const { return memory_.router; }
   const GpuBuffer& aux() const { return memory_.aux; }

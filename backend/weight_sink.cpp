@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
 //
-// Uploads rows through a ring of staging slots: one is filled while the other is copied. Rows are packed for the
-// kernels and padded with zeros on the way. Vectors are small and go last, in one piece.
+// Uploads rows through a ring of staging slots: one is filled while the device reads the other. Rows are padded with
+// zeros on the way, and packed for the kernels where the plan of the upload says: here or on the device. Vectors are
+// small and go last, in one piece.
 #include "backend/weight_sink.h"
 
 #include <algorithm>
 #include <cstring>
 
+#include "backend/upload_slot.h"
 #include "backend/vulkan_buffer.h"
 #include "backend/vulkan_layer.h"
 #include "kernel_table.h"
 #include "runtime/codebooks.h"
-#include "runtime/packed_rows.h"
 
 namespace moevk {
 namespace {
@@ -54,33 +55,37 @@ class VulkanSink final : public WeightSink {
     router_.resize(layout_.router_bytes(spec_) / 4);
     aux_.resize(layout_.aux_floats);
     MOE_RETURN_IF_ERROR(timeline_.open());
-    for (Slot& slot : slots_) {
-      MOE_ASSIGN_OR_RETURN(slot.staging, GpuBuffer::create(device_->allocator(), kUploadSlotBytes,
-                                                           GpuBuffer::Use::kStaging, "upload staging"));
-      slot.commands = std::make_unique<CommandBuffer>(device_->vk(), device_->handle());
-      MOE_RETURN_IF_ERROR(slot.commands->open(device_->queue_family()));
-    }
-    return begin_slot();
+    MOE_RETURN_IF_ERROR(plan());
+    for (UploadSlot& slot : slots_) MOE_RETURN_IF_ERROR(slot.open(plan_, pack_));
+    return {};
   }
 
   Status store_rows(uint32_t segment, MatrixKind kind, uint32_t expert, uint32_t first_row, uint32_t rows,
                     const std::byte* source, uint64_t stride) override {
     const MatrixLayout& m = layout_.at(segment, kind);
-    const PackedRow row = packed_row(m.format, m.columns);
+    const MatrixUpload& upload = plan_.at(segment, kind);
+    const PackedRow& row = upload.row;
+    const uint64_t staged = upload.staged_row_bytes();
     while (rows != 0) {
       const uint32_t piece = first_row / m.rows_per_piece;
       const uint32_t in_piece = first_row % m.rows_per_piece;
-      Slot* slot = &slots_[current_];
-      if (kUploadSlotBytes - slot->used < m.row_bytes) {
-        MOE_RETURN_IF_ERROR(next_slot());
-        slot = &slots_[current_];
-      }
-      const uint64_t room = (kUploadSlotBytes - slot->used) / m.row_bytes;
-      const auto run = static_cast<uint32_t>(std::min<uint64_t>({rows, room, m.rows_per_piece - in_piece}));
-      std::byte* to = slot->staging.mapped() + slot->used;
-      for (uint32_t i = 0; i < run; ++i) row.pack(source + i * stride, to + i * m.row_bytes);
+      if (slot().room() < staged) MOE_RETURN_IF_ERROR(next_slot());
+      const auto run = static_cast<uint32_t>(
+          std::min<uint64_t>({rows, slot().room() / staged, m.rows_per_piece - in_piece, upload.most_rows}));
       const PiecePlace& place = m.places[expert * m.pieces + piece];
-      copy(memory_.windows[place.window].handle, place.offset_bytes + in_piece * m.row_bytes, run * m.row_bytes);
+      const VkBuffer window = memory_.windows[place.window].handle;
+      const uint64_t offset = place.offset_bytes + in_piece * m.row_bytes;
+      if (upload.how == RowUpload::kPackedByDevice) {
+        std::byte* const to = slot().pack(upload, run, window, offset);
+        if (stride == staged) {
+          std::memcpy(to, source, run * staged);
+        } else {
+          for (uint32_t i = 0; i < run; ++i) std::memcpy(to + i * staged, source + i * stride, staged);
+        }
+      } else {
+        std::byte* const to = slot().copy(run * staged, window, offset);
+        for (uint32_t i = 0; i < run; ++i) row.pack(source + i * stride, to + i * staged);
+      }
       source += run * stride;
       first_row += run;
       rows -= run;
@@ -123,54 +128,43 @@ class VulkanSink final : public WeightSink {
   }
 
  private:
-  struct Slot {
-    GpuBuffer staging;
-    std::unique_ptr<CommandBuffer> commands;
-    uint64_t used = 0;
-    uint64_t value = 0;  // of the submit that reads it
-  };
+  UploadSlot& slot() { return slots_[current_]; }
 
-  Status begin_slot() {
-    Slot& slot = slots_[current_];
-    if (slot.value != 0) MOE_RETURN_IF_ERROR(device_->note(timeline_.wait(slot.value, UINT64_MAX)));
-    slot.used = 0;
-    return slot.commands->begin();
+  // Where the device cannot compile the kernel, the host packs.
+  Status plan() {
+    for (;;) {
+      plan_ = plan_upload(spec_, layout_, device_->planning_caps());
+      if (!plan_.packs) break;
+      Result<Pipeline> pack = device_->pipelines().get(pack_rows_kernel());
+      if (pack.ok()) {
+        pack_ = pack.value();
+        break;
+      }
+      if (!device_->strike(KernelId::kPackRows, pack.status())) return std::move(pack.status());
+    }
+    if (device_->state().options().trace_plan) {
+      device_->state().log(MOE_LOG_TRACE, upload_text(spec_, plan_));
+    }
+    return {};
   }
 
   Status submit_slot() {
-    Slot& slot = slots_[current_];
-    MOE_RETURN_IF_ERROR(slot.staging.flush(0, kUploadSlotBytes));
-    // Later submissions of the queue see the weights.
-    const VkMemoryBarrier barrier{VK_STRUCTURE_TYPE_MEMORY_BARRIER, nullptr, VK_ACCESS_TRANSFER_WRITE_BIT,
-                                  VK_ACCESS_SHADER_READ_BIT};
-    device_->vk().vkCmdPipelineBarrier(slot.commands->handle(), VK_PIPELINE_STAGE_TRANSFER_BIT,
-                                       VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &barrier, 0, nullptr, 0, nullptr);
-    MOE_RETURN_IF_ERROR(slot.commands->end());
-    MOE_RETURN_IF_ERROR(device_->submit(slot.commands->handle(), timeline_, submitted_ + 1));
-    slot.value = ++submitted_;
+    MOE_RETURN_IF_ERROR(slot().submit(timeline_, submitted_ + 1));
+    ++submitted_;
     return {};
   }
 
   Status next_slot() {
     MOE_RETURN_IF_ERROR(submit_slot());
     current_ = (current_ + 1) % kUploadSlots;
-    return begin_slot();
-  }
-
-  void copy(VkBuffer to, uint64_t offset, uint64_t bytes) {
-    Slot& slot = slots_[current_];
-    const VkBufferCopy region{slot.used, offset, bytes};
-    device_->vk().vkCmdCopyBuffer(slot.commands->handle(), slot.staging.handle(), to, 1, &region);
-    slot.used += (bytes + 15) / 16 * 16;
+    return slot().reuse(timeline_);
   }
 
   Status upload(const GpuBuffer& to, const void* data, uint64_t bytes) {
     for (uint64_t done = 0; done < bytes;) {
-      if (slots_[current_].used >= kUploadSlotBytes) MOE_RETURN_IF_ERROR(next_slot());
-      Slot& slot = slots_[current_];
-      const uint64_t part = std::min(bytes - done, kUploadSlotBytes - slot.used);
-      std::memcpy(slot.staging.mapped() + slot.used, static_cast<const std::byte*>(data) + done, part);
-      copy(to.handle(), done, part);
+      if (slot().room() == 0) MOE_RETURN_IF_ERROR(next_slot());
+      const uint64_t part = std::min(bytes - done, slot().room());
+      std::memcpy(slot().copy(part, to.handle(), done), static_cast<const std::byte*>(data) + done, part);
       done += part;
     }
     return {};
@@ -225,7 +219,9 @@ class VulkanSink final : public WeightSink {
   std::vector<float> router_, aux_;
   Timeline timeline_;
   uint64_t submitted_ = 0;
-  Slot slots_[kUploadSlots];
+  UploadPlan plan_;
+  Pipeline pack_;  // the kernel pack_rows, where the plan needs it
+  UploadSlot slots_[kUploadSlots] = {UploadSlot(device_.get()), UploadSlot(device_.get())};
   uint32_t current_ = 0;
 };
 

@@ -7,9 +7,6 @@
 
 namespace moevk {
 
-inline constexpr uint64_t kUploadSlotBytes = 8u << 20;
-inline constexpr uint32_t kUploadSlots = 2;
-
 Result<std::unique_ptr<WeightSink>> make_vulkan_sink(std::shared_ptr<VulkanDevice> device, const LayerSpec& spec,
                                                      const InPlaceWeights& in_place);
 

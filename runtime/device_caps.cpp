@@ -50,6 +50,7 @@ void for_each_fact(Caps& caps, Visit visit) {
   visit("unpack_half", caps.unpack_half);
   visit("timestamp_period_ns", caps.timestamp_period_ns);
   visit("device_local_bytes", caps.device_local_bytes);
+  visit("host_packing", caps.host_packing);
   visit("struck_kernels", caps.struck_kernels);
 }
 
@@ -153,7 +154,9 @@ bool is_struck(const DeviceCaps& caps, const std::string& kernel) {
 std::string caps_text(const DeviceCaps& caps) {
   std::string text;
   for_each_fact(caps, [&](const char* name, const auto& value) {
-    if (std::string_view(name) == "struck_kernels" && caps.struck_kernels.empty()) return;  // nearly everywhere
+    // Nearly everywhere, so not worth a line.
+    if (std::string_view(name) == "struck_kernels" && caps.struck_kernels.empty()) return;
+    if (std::string_view(name) == "host_packing" && caps.host_packing == 0) return;
     text += std::string(name) + " = " + print(value) + "\n";
   });
   return text;

@@ -40,6 +40,7 @@ struct DeviceCaps {
   uint32_t unpack_half = 0;  // unpackHalf2x16 is exact for subnormals, too: 1 as it is, 2 once that is declared
   double timestamp_period_ns = 0;
   uint64_t device_local_bytes = 0;
+  uint32_t host_packing = 0;   // kernels run on the host's own cores, so that the host packs rows sooner
   std::string struck_kernels;  // "gate_up_small+scan": what this driver cannot compile; plans do without
 };
 

@@ -12,7 +12,7 @@
 namespace moevk {
 
 struct Options {
-  bool trace_plan = false;        // MOEVK_TRACE=plan: each new plan, with its reasons
+  bool trace_plan = false;        // MOEVK_TRACE=plan: each new plan, an upload's too, with its reasons
   bool trace_timing = false;      // MOEVK_TRACE=timing: pipeline compilation
   bool trace_memory = false;      // MOEVK_TRACE=memory: each device allocation
   std::string device;             // MOEVK_DEVICE: an index, or part of a device's name

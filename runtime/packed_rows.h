@@ -2,8 +2,8 @@
 //
 // In:  rows of weights as a host has them.
 // Out: the same rows as a device keeps them, and back.
-// Why: an upload packs rows on their way, and a host that keeps its matrices in device memory does so itself; both must
-//      agree. Bits are moved and padding is added, no more.
+// Why: an upload packs rows on their way, here or by the kernel pack_rows, and a host that keeps its matrices in device
+//      memory does so itself; all must agree. Bits are moved and padding is added, no more.
 #pragma once
 
 #include <cstddef>

@@ -181,6 +181,24 @@ struct CopyRowsPush {
   uint id_shift;
 };
 
+// A field of a block format (runtime/block_format.h), 8 bits each.
+struct PackRowsField {
+  uint shape;  // first byte in a block | bits of a number << 8 | stride << 16 | bytes that it takes in its plane << 24
+  uint place;  // of a block's bytes: those in earlier planes | in this plane before the field << 8 | in it << 16
+};
+
+struct PackRowsPush {
+  uint rows;
+  uint row_words;   // of a packed row
+  uint host_bytes;  // of a host's row; what a packed row has beyond them is zeros
+  uint blocks;      // of a row
+  uint block_bytes;
+  uint from_offset;  // bytes
+  uint to_offset;    // words
+  uint fields;
+  PackRowsField field[6];
+};
+
 #ifdef __cplusplus
 }  // namespace moevk
 #endif

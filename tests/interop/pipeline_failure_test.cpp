@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
 //
 // Drivers that cannot compile a kernel: each pipeline of a call fails once, by an error and by a null handle. The
-// kernel is struck with a warning and another takes its place, or the call is refused by the kernel's name.
+// kernel is struck with a warning and another takes its place, or the call is refused by the kernel's name. An upload
+// whose kernel fails packs rows on the host.
 #include <cmath>
+#include <cstdlib>
 #include <set>
 
 #include "tests/conformance/oracle.h"
+#include "tests/conformance/random_layer.h"
 #include "tests/interop/interop_fixture.h"
 #include "tests/interop/interposer.h"
+#include "tests/support/system.h"
 
 namespace moe_interop {
 namespace {
@@ -96,6 +100,52 @@ TEST_P(PipelineFailures, AnotherKernelTakesItsPlaceOrTheCallIsRefused) {
         << text;
   }
 }
+
+TEST_P(PipelineFailures, AnUploadWithoutItsKernelPacksOnTheHost) {
+  LayerCase c = make_case(4, 2, 256, 512, 5, 3);
+  for (moe_weight_format* format : {&c.desc.gate_format, &c.desc.up_format, &c.desc.down_format}) {
+    format->preset = 1 + 11;  // Q3_K: fields of 1, 2, 4 and 8 bits
+  }
+  moe_conformance::Random random(4);
+  draw_weights(c, random);
+  const std::vector<float> expected = run_on_context(owned_, upload(owned_, c), c);
+  const char* const set = std::getenv("MOEVK_LIMITS");
+  const std::string limits = set == nullptr ? "" : set;
+  if (limits.find("pack_rows") != std::string::npos) GTEST_SKIP() << "MOEVK_LIMITS has struck the kernel";
+  for (const bool fails : {false, true}) {
+    moe_tests::set_environment("MOEVK_LIMITS", (limits + ",host_packing=0").c_str());
+    std::vector<std::string> warnings;
+    moe_instance_desc desc = MOE_INIT(moe_instance_desc);
+    desc.user = &warnings;
+    desc.log = keep_warnings;
+    desc.flags = MOE_INSTANCE_NO_VULKAN;
+    moe_instance* instance = nullptr;
+    EXPECT_OK(api().create_instance(&desc, &instance, &error));
+    moe_tests::set_environment("MOEVK_LIMITS", limits.c_str());
+    HostOptions options;
+    options.get_instance_proc_addr = counting_get_instance_proc_addr;
+    VulkanHost host(&interop(), options, uuid_);
+    moe_device* device = host.import(instance);
+    for (int round = 0; round < 2; ++round) {  // the second upload does not try again
+      if (fails) fail_pipeline(0, GetParam());
+      reset_driver_calls();
+      moe_layer* layer = moe_conformance::upload_layer(&api(), device, c).release();
+      EXPECT_EQ(driver_calls().counts["vkCmdDispatch"] != 0, !fails) << "by the kernel, on the host's queue";
+      EXPECT_EQ(fails && pipeline_failed(), fails && round == 0);
+      fail_pipeline(UINT32_MAX, GetParam());
+      EXPECT_EQ(run_on_context(device, layer, c), expected);
+      api().destroy_layer(layer);
+    }
+    EXPECT_EQ(warnings.size(), fails ? 1u : 0u);
+    if (fails && !warnings.empty()) {
+      EXPECT_NE(warnings[0].find("the kernel pack_rows"), std::string::npos) << warnings[0];
+      EXPECT_NE(caps_text(device).find("struck_kernels = pack_rows\n"), std::string::npos);
+    }
+    api().close_device(device);
+    api().destroy_instance(instance);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(How, PipelineFailures, ::testing::Values(PipelineFailure::kError, PipelineFailure::kNull),
                          [](const auto& info) { return info.param == PipelineFailure::kNull ? "null" : "error"; });
 

@@ -180,6 +180,8 @@ const std::vector<Rule>& rules() {
       {"tests/layers/", true, true, false, together({kAbi, kKernelTable, {"runtime/", "tests/layers/"}})},
       {"tests/vendor/", true, true, true,
        together({kAbi, kKernelTable, {"gtest/", "runtime/", "backend/", "tests/layers/", "tests/vendor/"}})},
+      {"tests/backend/", true, true, true,
+       together({kAbi, kKernelTable, {"gtest/", "runtime/", "backend/", "tests/layers/", "tests/backend/"}})},
       // Other people's public C headers; their libraries are opened at run time.
       {"tests/peers/", true, true, true,
        together({host,

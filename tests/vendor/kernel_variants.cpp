@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "runtime/upload_plan.h"
 #include "tests/layers/layer_shapes.h"
 
 namespace moevk::vendor {
@@ -148,7 +149,9 @@ std::vector<Dispatch> kernel_variants(const DeviceCaps& caps) {
     all.layer(d);
   }
   for (const WeightFormat format : kBlockFormats) all.layer(describe(layer_shape("qwen3-30b"), format));
-  return all.take();
+  std::vector<Dispatch> variants = all.take();
+  variants.push_back(pack_rows_kernel());  // of an upload
+  return variants;
 }
 
 std::string variant_name(const Dispatch& dispatch) {
