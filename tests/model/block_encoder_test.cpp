@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -45,11 +47,31 @@ double error_of(const std::vector<float>& a, const std::vector<float>& b) {
   return std::sqrt(sum / static_cast<double>(a.size()));
 }
 
+// The 512 points of IQ3_S's codebook, out of blocks whose scales are 1.
+std::vector<std::array<float, 4>> iq3_points() {
+  std::vector<std::array<float, 4>> points;
+  for (uint32_t first = 0; first < 512; first += 64) {
+    std::vector<std::byte> block(110);
+    block[1] = std::byte{0x3C};  // 1 as f16
+    for (uint32_t n = 0; n < 64; ++n) {
+      block[2 + n] = static_cast<std::byte>(first + n);
+      block[66 + n / 8] |= static_cast<std::byte>((first + n) >> 8 << (n % 8));
+    }
+    const std::vector<float> values = moe_conformance::decode_blocks(kind_of(kGgmlIq3S), block);
+    for (size_t i = 0; i < values.size(); i += 4) {
+      points.push_back({values[i], values[i + 1], values[i + 2], values[i + 3]});
+    }
+  }
+  return points;
+}
+
 class BlockEncoder : public testing::TestWithParam<uint32_t> {
  protected:
   uint32_t type() const { return GetParam(); }
   size_t numbers() const { return kind_of(type()).elements; }
-  bool one_bit() const { return type() == kGgmlQ1_0; }  // has no zero
+  // Whether a run can have any pattern of its largest and smallest magnitudes: one bit has no zero, and of IQ3_S's
+  // vectors of four few have equal elements.
+  bool has_any_pattern() const { return type() != kGgmlQ1_0 && type() != kGgmlIq3S; }
 };
 
 TEST_P(BlockEncoder, ZerosStayZeros) {
@@ -59,7 +81,8 @@ TEST_P(BlockEncoder, ZerosStayZeros) {
 // The scale is an f16, multiplied by integers in a K-quant: below 2^-14 its steps are 2^-24.
 TEST_P(BlockEncoder, EqualWeightsStayEqual) {
   for (const float w : {0.75f, -0.75f, 3e-3f, -41.0f}) {
-    const float allowed = std::max(std::fabs(w) * 2e-3f, 2e-5f);
+    const float coarse = type() == kGgmlIq3S ? std::fabs(w) * 0.25f : 2e-5f;
+    const float allowed = std::max(std::fabs(w) * 2e-3f, coarse);
     for (const float have : coded(type(), std::vector<float>(numbers(), w))) ASSERT_NEAR(have, w, allowed);
   }
 }
@@ -72,7 +95,7 @@ TEST_P(BlockEncoder, ExtremesOfHalfStayFinite) {
   row[3] = 65504.0f;  // alone
   const std::vector<float> alone = coded(type(), row);
   for (size_t i = 0; i < row.size(); ++i) ASSERT_LE(std::fabs(alone[i]), 65504.0f * 1.01f) << i;
-  if (one_bit()) return;
+  if (!has_any_pattern()) return;
   EXPECT_NEAR(alone[3], 65504.0f, 65504.0f * 0.01f);
 }
 
@@ -131,6 +154,19 @@ TEST_P(BlockEncoder, NumbersThatABlockHoldsComeBackExactly) {
           return unit * static_cast<float>((j == 0 ? -32 : static_cast<int>(4 * j)) * kLevels[draw(i, 0, 15)]);
         });
         break;
+      case kGgmlIq3S: {
+        const auto points = iq3_points();
+        fill(32, [&](size_t j, size_t i) {
+          static size_t point = 0;
+          if (i % 4 == 0) {
+            do point = random() % points.size();
+            while (i == 0 && *std::max_element(points[point].begin(), points[point].end()) < 15);
+          }
+          const float sign = random() % 2 == 0 ? -1.0f : 1.0f;
+          return unit * sign * static_cast<float>(j == 0 ? 31 : 2 * j + 1) * points[point][i % 4];
+        });
+        break;
+      }
       case kGgmlQ2_K: ranged(16, 3, 15); break;
       case kGgmlQ4_K: ranged(32, 15, 63); break;
       case kGgmlQ5_K: ranged(32, 31, 63); break;
@@ -182,7 +218,7 @@ TEST_P(BlockEncoder, NoNearbyScaleDoesBetter) {
 
 INSTANTIATE_TEST_SUITE_P(Types, BlockEncoder,
                          testing::Values(kGgmlQ1_0, kGgmlQ2_0, kGgmlQ2_K, kGgmlQ3_K, kGgmlQ4_K, kGgmlQ5_K, kGgmlQ6_K,
-                                         kGgmlIq4Nl, kGgmlIq4Xs, kGgmlTq1_0, kGgmlTq2_0),
+                                         kGgmlIq3S, kGgmlIq4Nl, kGgmlIq4Xs, kGgmlTq1_0, kGgmlTq2_0),
                          [](const auto& one) { return std::string(kind_of(one.param).name); });
 
 }  // namespace

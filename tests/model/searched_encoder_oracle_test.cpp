@@ -119,8 +119,8 @@ TEST_P(SearchedEncoder, ErrorOfTheRealModelsExpertsIsNoWorseThanGgmls) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, SearchedEncoder,
-                         testing::Values(kGgmlQ2_K, kGgmlQ3_K, kGgmlQ4_K, kGgmlQ5_K, kGgmlQ6_K, kGgmlIq4Nl, kGgmlIq4Xs,
-                                         kGgmlTq1_0, kGgmlTq2_0, kGgmlQ1_0, kGgmlQ2_0),
+                         testing::Values(kGgmlQ2_K, kGgmlQ3_K, kGgmlQ4_K, kGgmlQ5_K, kGgmlQ6_K, kGgmlIq3S, kGgmlIq4Nl,
+                                         kGgmlIq4Xs, kGgmlTq1_0, kGgmlTq2_0, kGgmlQ1_0, kGgmlQ2_0),
                          [](const auto& one) { return std::string(find_ggml_type(one.param)->name); });
 
 }  // namespace

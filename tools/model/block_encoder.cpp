@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // One row a type, with a function over one block (see block_encoder.h). Here are those whose codes follow from the block
-// alone; super_block_encoder.cpp has the others.
+// alone; super_block_encoder.cpp
+// and codebook_encoder.cpp have the others.
 #include "tools/model/block_encoder.h"
 
 #include <algorithm>
@@ -150,6 +151,7 @@ constexpr Encoder kEncoders[] = {{kGgmlF32, "F32", 0, nullptr},
                                  {kGgmlQ4_K, "Q4_K", 14, encode_q4_k},
                                  {kGgmlQ5_K, "Q5_K", 16, encode_q5_k},
                                  {kGgmlQ6_K, "Q6_K", 18, encode_q6_k},
+                                 {kGgmlIq3S, "IQ3_S", 26, encode_iq3_s},
                                  {kGgmlIq4Nl, "IQ4_NL", 25, encode_iq4_nl},
                                  {kGgmlIq4Xs, "IQ4_XS", 30, encode_iq4_xs},
                                  {kGgmlTq1_0, "TQ1_0", 36, encode_tq1_0},

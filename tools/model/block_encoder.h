@@ -15,7 +15,8 @@ namespace moevk::model {
 
 constexpr uint32_t kGgmlQ4_0 = 2, kGgmlQ4_1 = 3, kGgmlQ5_0 = 6, kGgmlQ5_1 = 7, kGgmlQ8_0 = 8, kGgmlMxfp4 = 39;
 constexpr uint32_t kGgmlQ2_K = 10, kGgmlQ3_K = 11, kGgmlQ4_K = 12, kGgmlQ5_K = 13, kGgmlQ6_K = 14;
-constexpr uint32_t kGgmlIq4Nl = 20, kGgmlIq4Xs = 23, kGgmlTq1_0 = 34, kGgmlTq2_0 = 35, kGgmlQ1_0 = 41, kGgmlQ2_0 = 42;
+constexpr uint32_t kGgmlIq3S = 21, kGgmlIq4Nl = 20, kGgmlIq4Xs = 23, kGgmlTq1_0 = 34, kGgmlTq2_0 = 35, kGgmlQ1_0 = 41,
+                   kGgmlQ2_0 = 42;
 
 // True for what encodable_types() names.
 bool can_encode(uint32_t ggml_type);

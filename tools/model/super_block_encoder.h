@@ -16,6 +16,7 @@ void encode_q4_k(const float* x, std::byte* to);
 void encode_q5_k(const float* x, std::byte* to);
 void encode_q6_k(const float* x, std::byte* to);
 void encode_iq4_xs(const float* x, std::byte* to);
+void encode_iq3_s(const float* x, std::byte* to);  // codebook_encoder.cpp
 // One scale a block.
 void encode_iq4_nl(const float* x, std::byte* to);  // 32 weights
 void encode_q1_0(const float* x, std::byte* to);    // 128
