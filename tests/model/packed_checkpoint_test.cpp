@@ -199,6 +199,10 @@ TEST(PackedCheckpoint, RefusesTensors) {
                          "is i16; f16 and bf16 are read");
   expect_complaint_about("awq", expert + ".scales\":{\"dtype\":\"F16\"", expert + ".scales\":{\"dtype\":\"BF16\"",
                          "experts of a layer must have one format");
+  // Words that nothing explains, and a packed router.
+  expect_complaint(with_config("gptq", "\"quantization_config\"", "\"other\""), "w1.qweight is there, but packed");
+  expect_complaint_about("awq", "block_sparse_moe.gate.weight\"", "block_sparse_moe.gate.qweight\"",
+                         "is missing, and the block has no dense network");
   // Another group than the tensors have, and one that does not divide a row.
   expect_complaint(with_config("awq", "\"group_size\":16", "\"group_size\":-1"), "scales: has the shape [2, 16]");
   expect_complaint(with_config("gptq", "\"group_size\":16", "\"group_size\":64"),

@@ -63,7 +63,14 @@ bool CheckpointLayerReader::fail(std::string field, std::string message) {
 const TensorInfo* CheckpointLayerReader::find(const std::string& name, const Shape& shape) {
   const TensorInfo* tensor = checkpoint_.find_tensor(name);
   if (tensor == nullptr) {
-    fail(name, "is missing; expected " + shape_text(shape));
+    std::string instead;
+    for (const char* packed : {".qweight", ".weight_packed"}) {
+      const std::string other = name.substr(0, name.rfind('.')) + packed;
+      if (checkpoint_.find_tensor(other) == nullptr) continue;
+      instead = "; " + other + " is there, but packed integers are read in experts alone, and where " +
+                "config.json's quantization_config names their method";
+    }
+    fail(name, "is missing; expected " + shape_text(shape) + instead);
     return nullptr;
   }
   if (!has_shape(*tensor, shape)) {
