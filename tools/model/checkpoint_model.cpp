@@ -93,7 +93,12 @@ class Finder {
       if (checkpoint_.find_tensor(prefix + family_->router) == nullptr) {
         const auto has = [&](const char* name) { return checkpoint_.find_tensor(prefix + name) != nullptr; };
         if (has("up_proj.weight") || has("up_proj.qweight") || has("up_proj.weight_packed")) continue;
-        return fail(prefix + family_->router, "is missing, and the block has no dense network instead of it");
+        const std::string router = prefix + family_->router, stem = router.substr(0, router.rfind('.'));
+        for (const char* packed : {".qweight", ".weight_packed"}) {
+          if (checkpoint_.find_tensor(stem + packed) == nullptr) continue;
+          return fail(stem + packed, "a packed router is not read; the formats' writers leave routers as they are");
+        }
+        return fail(router, "is missing, and the block has no dense network instead of it");
       }
       MoeLayer layer;
       if (!reader.read(block, layer)) {
