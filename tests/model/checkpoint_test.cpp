@@ -258,8 +258,8 @@ TEST(Checkpoint, RefusesConfigsByKey) {
   refused("\"hidden_size\":8,", "", "hidden_size", "is missing");
   refused("\"num_experts_per_tok\":2,", "", "num_experts_per_tok", "is missing");
   refused("\"silu\"", "\"gelu\"", "hidden_act", "'gelu': only silu or swish is read");
-  refused("\"hidden_size\":8", "\"quantization_config\":{\"quant_method\":\"gptq\"},\"hidden_size\":8",
-          "quantization_config.quant_method", "'gptq' is not read yet");
+  refused("\"hidden_size\":8", "\"quantization_config\":{\"quant_method\":\"hqq\"},\"hidden_size\":8",
+          "quantization_config.quant_method", "'hqq' is not read yet");
   refused("\"hidden_size\":8",
           "\"quantization_config\":{\"quant_method\":\"fp8\",\"weight_block_size\":[64,64]},\"hidden_size\":8",
           "quantization_config.weight_block_size", "[128, 128]");

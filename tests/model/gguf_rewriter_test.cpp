@@ -119,11 +119,12 @@ TEST_F(GgufRewriter, WhatCannotBeDoneIsSaidAndLeavesNoFile) {
     EXPECT_TRUE(nothing_is_left()) << part;
   };
   const Opened opened(sample());
-  refused(opened, experts(opened, 12), "none of F32");  // Q4_K
+  refused(opened, experts(opened, 18), "none of F32");  // IQ3_XXS
   SampleShape narrow = wide();
   narrow.intermediate = 48;
   const Opened odd(sample_qwen3moe(narrow));
   refused(odd, experts(odd, kGgmlQ8_0), "no multiple of the 32");
+  refused(opened, experts(opened, kGgmlQ4_K), "no multiple of the 256 of a block of Q4_K");
   SampleShape quantised = wide();
   quantised.type = kGgmlQ8_0;
   const Opened blocks(sample_qwen3moe(quantised));
@@ -140,6 +141,8 @@ TEST_F(GgufRewriter, WhatCannotBeDoneIsSaidAndLeavesNoFile) {
   Rewrite one;
   one.type = kGgmlQ8_0;
   one.tensors = {with.file->find_tensor("blk.9.weight")};
+  refused(with, one, "inf");
+  one.type = kGgmlIq4Nl;
   refused(with, one, "inf");
   const Opened fine(sample());
   const std::string nowhere = (folder_ / "no" / "such.gguf").string();

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "tests/model/sample_checkpoints.h"
+#include "tests/model/sample_packed.h"
 #include "tests/model/touch_checkpoint.h"
 
 namespace {
@@ -37,6 +38,9 @@ int main(int argc, char** argv) {
   good &= save(folder, "good_deepseek_v3_fp8.bin", seed(sample_deepseek_v3_checkpoint(true)));
   good &= save(folder, "good_gpt_oss.bin", seed(sample_gpt_oss_checkpoint()));
   good &= save(folder, "good_granite_shared.bin", seed(sample_granite_checkpoint(true)));
+  good &= save(folder, "good_gptq.bin", seed(sample_packed_checkpoint("gptq")));
+  good &= save(folder, "good_awq.bin", seed(sample_packed_checkpoint("awq")));
+  good &= save(folder, "good_compressed.bin", seed(sample_packed_checkpoint("compressed-tensors")));
 
   const CheckpointShape small{.hidden = 2, .intermediate = 2, .experts = 2, .blocks = 1};
   SampleCheckpoint listed = sample_plain("olmoe", ",\"intermediate_size\":2,\"num_experts\":2", {}, small);

@@ -63,7 +63,15 @@ inline bool touch_checkpoint(std::span<const std::byte> bytes) {
   require(!model->layers.empty() && model->totals.bytes >= model->totals.moe_bytes);
   for (const MoeLayer& layer : model->layers) {
     for (const TensorSource& source : layer.tensors) {
-      require(memory_source(*checkpoint, source).bytes == source.tensor->bytes);
+      std::vector<std::byte> own;
+      const auto handed = upload_source(*checkpoint, source, own);
+      if (!handed) {
+        require_reason(handed.error());
+        continue;
+      }
+      const bool as_stored = source.repacking.order == WordOrder::as_stored;
+      require(handed->bytes == (as_stored ? source.tensor->bytes : source.repacking.bytes()));
+      require(as_stored || handed->memory == own.data());
     }
   }
   return true;

@@ -7,82 +7,19 @@
 
 #include <cmath>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "plugin_api/moe_plugin.hpp"
 #include "tests/model/sample_checkpoints.h"
 #include "tests/model/sample_models.h"
-#include "tests/support/scratch_folder.h"
-#include "tests/validation.h"
-#include "tools/model/open_model.h"
+#include "tests/real_model/same_model.h"
 
 namespace {
 
 using namespace moevk::model;
-using Bytes = std::vector<std::byte>;
-
-class SameModel : public ::testing::Test {
- protected:
-  SameModel() : library_(MOEVK_TEST_LIBRARY) {
-    instance_ = moe_tests::create_instance(library_);
-    uint32_t count = 0;
-    moe::check([&](moe_error* e) { return library_->get_device_count(instance_, &count, e); });
-    reference_ = moe::open_device(library_, instance_, count - 1);
-  }
-
-  void write(const std::string& name, const void* data, size_t bytes) {
-    std::ofstream stream(folder_ / name, std::ios::binary);
-    stream.write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
-  }
-  void write(const std::string& name, const Bytes& bytes) { write(name, bytes.data(), bytes.size()); }
-
-  // y of one layer, its weights read by path and offset.
-  std::vector<float> run(const OpenModel& opened, const MoeLayer& layer, const std::vector<float>& x) {
-    moe::Upload upload = moe::begin_weights(library_, reference_, layer.desc);
-    for (const TensorSource& tensor : layer.tensors) {
-      const moe_tensor_source source = file_source(*opened.store, tensor);
-      moe::check([&](moe_error* e) { return library_->add_tensor(upload, &source, e); });
-    }
-    const moe::Layer weights = moe::commit_weights(library_, upload);
-    const uint64_t tokens = x.size() / layer.desc.hidden;
-    const moe::Context context = moe::create_context(library_, reference_, tokens);
-    std::vector<float> y(x.size());
-    const moe_view x_view = moe::host_view(x.data(), MOE_DTYPE_F32, tokens, layer.desc.hidden);
-    const moe_view y_view = moe::host_view(y.data(), MOE_DTYPE_F32, tokens, layer.desc.hidden);
-    moe_call_args args = moe_init<moe_call_args>();
-    args.tokens = tokens;
-    args.x = &x_view;
-    args.y = &y_view;
-    moe::check([&](moe_error* e) { return library_->forward(context, weights, &args, e); });
-    moe::wait(library_, context, moe::flush(library_, context));
-    return y;
-  }
-
-  void expect_same_outputs(const std::string& gguf, const std::string& checkpoint) {
-    const auto a = open_model(gguf), b = open_model(checkpoint);
-    ASSERT_TRUE(a.ok()) << a.error().text();
-    ASSERT_TRUE(b.ok()) << b.error().text();
-    ASSERT_EQ(a->model.layers.size(), b->model.layers.size());
-    EXPECT_EQ(a->model.totals.moe_parameters, b->model.totals.moe_parameters);
-    std::mt19937 random(7);
-    for (size_t i = 0; i < a->model.layers.size(); ++i) {
-      std::vector<float> x(a->model.hidden * size_t{5});
-      for (float& value : x) value = static_cast<float>(random() % 2001) / 1000.0f - 1;
-      const std::vector<float> expected = run(*a, a->model.layers[i], x);
-      EXPECT_NE(expected, std::vector<float>(x.size())) << "layer " << i << " gives zeros";
-      EXPECT_EQ(run(*b, b->model.layers[i], x), expected) << "layer " << i;
-    }
-  }
-
-  moe::Library library_;
-  moe::Instance instance_;
-  moe::Device reference_;
-  moe_tests::ScratchFolder folder_;
-};
+using moe_tests::Bytes;
+using moe_tests::SameModel;
 
 TEST_F(SameModel, ShippedModelExpertByExpert) {
   const std::string gguf = MOEVK_SOURCE_DIR "/models/tiny-moe-f16.gguf";

@@ -20,6 +20,17 @@ inline constexpr const char* kNoGgmlBase =
 // ggml_quantize_chunk as ggml.h 0.27 declares it.
 using GgmlQuantise = size_t (*)(int, const float*, void*, int64_t, int64_t, int64_t, const float*);
 
+// What ggml_get_type_traits gives, as ggml.h 0.27 declares it.
+struct GgmlTraits {
+  const char* type_name;
+  int64_t block_elements;
+  int64_t block_elements_interleaved;
+  size_t block_bytes;
+  bool is_quantised;
+  void (*to_float)(const void*, float*, int64_t);
+  void (*from_float)(const float*, void*, int64_t);
+};
+
 // Throws std::runtime_error where the variable names no library.
 inline std::optional<SharedLibrary> ggml_base() {
   const char* path = std::getenv("MOEVK_GGML_LIBRARY");

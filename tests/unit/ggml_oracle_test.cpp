@@ -18,16 +18,7 @@
 namespace moevk::unit {
 namespace {
 
-// What ggml.h 0.27 declares.
-struct GgmlTraits {
-  const char* type_name;
-  int64_t block_elements;
-  int64_t block_elements_interleaved;
-  size_t block_bytes;
-  bool is_quantised;
-  void (*to_float)(const void*, float*, int64_t);
-  void (*from_float)(const float*, void*, int64_t);
-};
+using moe_tests::GgmlTraits;
 
 class GgmlOracle : public testing::TestWithParam<uint32_t> {
  protected:

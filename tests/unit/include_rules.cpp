@@ -151,6 +151,8 @@ const std::vector<Rule>& rules() {
        true,
        true,
        {"plugin_api/moe_plugin.h", "plugin_api/moe_routes.hpp", "nlohmann/", "tools/model/"}},
+      // The codebooks are tables of facts, which need no second copy.
+      {"tools/model/codebook_encoder.cpp", true, true, true, {"runtime/codebooks.h", "tools/model/"}},
       {"tools/", true, true, true, together({host, {"tools/", "tests/conformance/conformance.h"}})},
       {"tools/moevk/command_line.cpp", true, true, true,
        together({host, {"tools/", "CLI/"}})},  // takes long to compile

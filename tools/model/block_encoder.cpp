@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// One row a type, with a function over a block of 32 weights (see block_encoder.h).
+// One row a type, with a function over one block (see block_encoder.h). Here are those whose codes follow from the block
+// alone; super_block_encoder.cpp
+// and codebook_encoder.cpp have the others.
 #include "tools/model/block_encoder.h"
 
 #include <algorithm>
@@ -11,6 +13,7 @@
 
 #include "tools/model/ggml_type.h"
 #include "tools/model/half.h"
+#include "tools/model/super_block_encoder.h"
 
 namespace moevk::model {
 namespace {
@@ -136,11 +139,23 @@ struct Encoder {
 constexpr Encoder kEncoders[] = {{kGgmlF32, "F32", 0, nullptr},
                                  {kGgmlF16, "F16", 1, nullptr},
                                  {kGgmlBf16, "BF16", 32, nullptr},
+                                 {kGgmlQ1_0, "Q1_0", 40, encode_q1_0},
+                                 {kGgmlQ2_0, "Q2_0", 41, encode_q2_0},
                                  {kGgmlQ4_0, "Q4_0", 2, encode_centred<4>},
                                  {kGgmlQ4_1, "Q4_1", 3, encode_ranged<4>},
                                  {kGgmlQ5_0, "Q5_0", 8, encode_centred<5>},
                                  {kGgmlQ5_1, "Q5_1", 9, encode_ranged<5>},
                                  {kGgmlQ8_0, "Q8_0", 7, encode_q8_0},
+                                 {kGgmlQ2_K, "Q2_K", 10, encode_q2_k},
+                                 {kGgmlQ3_K, "Q3_K", 11, encode_q3_k},
+                                 {kGgmlQ4_K, "Q4_K", 14, encode_q4_k},
+                                 {kGgmlQ5_K, "Q5_K", 16, encode_q5_k},
+                                 {kGgmlQ6_K, "Q6_K", 18, encode_q6_k},
+                                 {kGgmlIq3S, "IQ3_S", 26, encode_iq3_s},
+                                 {kGgmlIq4Nl, "IQ4_NL", 25, encode_iq4_nl},
+                                 {kGgmlIq4Xs, "IQ4_XS", 30, encode_iq4_xs},
+                                 {kGgmlTq1_0, "TQ1_0", 36, encode_tq1_0},
+                                 {kGgmlTq2_0, "TQ2_0", 37, encode_tq2_0},
                                  {kGgmlMxfp4, "MXFP4", 38, encode_mxfp4}};
 
 const Encoder* find_encoder(uint32_t type) {
@@ -173,8 +188,8 @@ uint32_t file_type_of(uint32_t ggml_type) { return find_encoder(ggml_type)->file
 void encode_row(uint32_t ggml_type, const float* from, uint64_t count, std::byte* to) {
   const Encoder* encoder = find_encoder(ggml_type);
   if (encoder->block != nullptr) {
-    const uint32_t bytes = find_ggml_type(ggml_type)->block_bytes;
-    for (uint64_t at = 0; at < count; at += kBlock, to += bytes) encoder->block(from + at, to);
+    const GgmlType& type = *find_ggml_type(ggml_type);
+    for (uint64_t at = 0; at < count; at += type.block_numbers, to += type.block_bytes) encoder->block(from + at, to);
     return;
   }
   if (ggml_type == kGgmlF32) {

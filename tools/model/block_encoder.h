@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
 // In:  rows of f32 weights.
-// Out: the same in a plain type, or in one of GGUF's block types whose codes follow from the block alone.
-// Why: `moevk quantize`. The formulas are ggml's (its quantize_row_*_ref), bit for bit, as
-//      tests/model/encoder_oracle_test.cpp shows. Types whose scales are searched for, or want an importance matrix,
-//      are llama-quantize's business.
+// Out: the same in a plain type, or in one of GGUF's block types that need no importance matrix.
+// Why: `moevk quantize`. Where the codes follow from the block alone (Q4_0 to Q8_0, MXFP4) the formulas are ggml's (its
+//      quantize_row_*_ref), bit for bit; where scales are searched for, the search is our own, for the least squared
+//      error. tests/model/encoder_oracle_test.cpp compares both with ggml's.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,11 @@
 namespace moevk::model {
 
 constexpr uint32_t kGgmlQ4_0 = 2, kGgmlQ4_1 = 3, kGgmlQ5_0 = 6, kGgmlQ5_1 = 7, kGgmlQ8_0 = 8, kGgmlMxfp4 = 39;
+constexpr uint32_t kGgmlQ2_K = 10, kGgmlQ3_K = 11, kGgmlQ4_K = 12, kGgmlQ5_K = 13, kGgmlQ6_K = 14;
+constexpr uint32_t kGgmlIq3S = 21, kGgmlIq4Nl = 20, kGgmlIq4Xs = 23, kGgmlTq1_0 = 34, kGgmlTq2_0 = 35, kGgmlQ1_0 = 41,
+                   kGgmlQ2_0 = 42;
 
-// True for f32, f16, bf16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and MXFP4.
+// True for what encodable_types() names.
 bool can_encode(uint32_t ggml_type);
 // Their names, for messages: "F32, F16, ...".
 std::string encodable_types();

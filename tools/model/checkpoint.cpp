@@ -6,10 +6,12 @@
 #include "tools/model/checkpoint.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "tools/model/checkpoint_quantization.h"
 #include "tools/model/json_reader.h"
 #include "tools/model/utf8_path.h"
 
@@ -39,10 +41,21 @@ ParseError in_file(const std::string& name, ParseError error) {
   return error;
 }
 
-// Two formats hold scales, and numbers of four bits, in tensors of their own; parameters are counted without scales.
-void count_packed_numbers(TensorInfo& tensor) {
+// Formats that hold scales, and numbers of few bits, in tensors of their own; parameters are counted without scales.
+// `bits`: of the integers that words of 32 bits hold, 0 where there are none.
+void count_packed_numbers(TensorInfo& tensor, uint32_t bits) {
+  const auto ends_with = [&](std::initializer_list<const char*> endings) {
+    return std::any_of(endings.begin(), endings.end(), [&](const char* end) { return tensor.name.ends_with(end); });
+  };
   if (tensor.type->id == kTypeU8 && tensor.name.ends_with("_blocks")) tensor.numbers = 2 * tensor.bytes;
   if (tensor.name.ends_with("_scale_inv") || (tensor.type->id == kTypeU8 && tensor.name.ends_with("_scales"))) {
+    tensor.numbers = 0;
+  }
+  if (bits == 0) return;
+  if (tensor.type->id == kGgmlI32 && ends_with({".qweight", ".weight_packed"})) {
+    tensor.numbers = tensor.bytes * 8 / bits;
+  } else if (ends_with({".qzeros", ".scales", ".g_idx", ".weight_scale", ".weight_zero_point", ".weight_shape",
+                        ".weight_g_idx"})) {
     tensor.numbers = 0;
   }
 }
@@ -77,9 +90,10 @@ ParseError Checkpoint::add_part(Part part) {
   auto header = parse_safetensors(part.bytes);
   if (!header) return in_file(part.name, header.error());
   part.names = std::move(header->names);
+  const uint32_t bits = packed_bits(*config_);
   for (TensorInfo& tensor : header->tensors) {
     tensor.part = static_cast<uint32_t>(parts_.size());
-    count_packed_numbers(tensor);
+    count_packed_numbers(tensor, bits);
     tensors_.push_back(tensor);
   }
   parts_.push_back(std::move(part));

@@ -63,7 +63,14 @@ bool CheckpointLayerReader::fail(std::string field, std::string message) {
 const TensorInfo* CheckpointLayerReader::find(const std::string& name, const Shape& shape) {
   const TensorInfo* tensor = checkpoint_.find_tensor(name);
   if (tensor == nullptr) {
-    fail(name, "is missing; expected " + shape_text(shape));
+    std::string instead;
+    for (const char* packed : {".qweight", ".weight_packed"}) {
+      const std::string other = name.substr(0, name.rfind('.')) + packed;
+      if (checkpoint_.find_tensor(other) == nullptr) continue;
+      instead = "; " + other + " is there, but packed integers are read in experts alone, and where " +
+                "config.json's quantization_config names their method";
+    }
+    fail(name, "is missing; expected " + shape_text(shape) + instead);
     return nullptr;
   }
   if (!has_shape(*tensor, shape)) {
@@ -102,6 +109,10 @@ bool CheckpointLayerReader::add_matrix(MoeLayer& layer, const std::string& abi_n
   const TensorInfo* tensor = checkpoint_.find_tensor(name);
   if (tensor != nullptr && is_fp8(*tensor)) {
     return add_fp8(layer, abi_name, *tensor, out, in, format, expert_first, expert_count);
+  }
+  const std::string stem = name.substr(0, name.size() - std::string_view(".weight").size());
+  if (tensor == nullptr && is_packed(stem)) {
+    return add_packed(layer, abi_name, stem, out, in, format, expert_first, expert_count);
   }
   if (!add(layer, abi_name, name, {out, in}, expert_first, expert_count)) return false;
   format = format_of_type(tensor->type->id);
@@ -150,15 +161,20 @@ bool CheckpointLayerReader::add_router(MoeLayer& layer) {
 bool CheckpointLayerReader::add_each(MoeLayer& layer, const char* abi_name, const char* name, uint64_t out, uint64_t in,
                                      moe_weight_format& format) {
   const TensorInfo* head = nullptr;
+  moe_weight_format first = {};
   for (uint32_t e = 0; e < desc_.experts; ++e) {
     const std::string full = prefix_ + "experts." + std::to_string(e) + "." + name + ".weight";
     if (!add_matrix(layer, abi_name, full, out, in, format, e, 1)) return false;
     const TensorInfo* tensor = layer.tensors.back().tensor;
-    if (head == nullptr) head = tensor;
+    if (head == nullptr) head = tensor, first = format;
     if (tensor->type != head->type) {
       return fail(checkpoint_.file_name(*tensor) + ": " + full,
                   std::string("is ") + tensor->type->name + ", but " + std::string(head->name) + " is " +
                       head->type->name + "; the experts of a layer must have one type");
+    }
+    if (format.scale != first.scale || format.element != first.element) {
+      return fail(checkpoint_.file_name(*tensor) + ": " + full,
+                  "has other scales than " + std::string(head->name) + "; the experts of a layer must have one format");
     }
   }
   return true;

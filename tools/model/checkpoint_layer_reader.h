@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tools/model/checkpoint_families.h"
+#include "tools/model/checkpoint_quantization.h"
 #include "tools/model/moe_model.h"
 
 namespace moevk::model {
@@ -20,8 +21,9 @@ namespace moevk::model {
 class CheckpointLayerReader {
  public:
   // All must outlive the reader. `desc` is what config.json says of every MoE layer.
-  CheckpointLayerReader(const Checkpoint& checkpoint, const CheckpointFamily& family, const moe_layer_desc& desc)
-      : checkpoint_(checkpoint), family_(family), desc_(desc) {}
+  CheckpointLayerReader(const Checkpoint& checkpoint, const CheckpointFamily& family, const moe_layer_desc& desc,
+                        const CheckpointQuantization& quantization)
+      : checkpoint_(checkpoint), family_(family), desc_(desc), quantization_(quantization) {}
 
   // "model.layers.N.mlp."
   std::string prefix(uint32_t block) const;
@@ -43,6 +45,17 @@ class CheckpointLayerReader {
                  uint32_t expert_first, uint32_t expert_count);
   bool add_fp8(MoeLayer& layer, const std::string& abi_name, const TensorInfo& tensor, uint64_t out, uint64_t in,
                moe_weight_format& format, uint32_t expert_first, uint32_t expert_count);
+  // In checkpoint_packed.cpp. `stem` is the name without ".weight".
+  bool is_packed(const std::string& stem) const;
+  bool add_packed(MoeLayer& layer, const std::string& abi_name, const std::string& stem, uint64_t out, uint64_t in,
+                  moe_weight_format& format, uint32_t expert_first, uint32_t expert_count);
+  bool packing_fits(const std::string& stem, uint64_t out, uint64_t in);
+  bool check_order(MoeLayer& layer, const std::string& name, uint64_t in);
+  bool add_words(MoeLayer& layer, const std::string& abi_name, const std::string& name, const Shape& shape,
+                 const Repacking& repacking, uint32_t expert_first, uint32_t expert_count);
+  bool add_packed_scales(MoeLayer& layer, const std::string& abi_name, const std::string& name, const Shape& shape,
+                         const Repacking& repacking, moe_weight_format& format, uint32_t expert_first,
+                         uint32_t expert_count);
   bool add_vector(MoeLayer& layer, const char* abi_name, const std::string& name, uint64_t numbers);
   bool add_router(MoeLayer& layer);
   bool add_each(MoeLayer& layer, const char* abi_name, const char* name, uint64_t out, uint64_t in,
@@ -57,6 +70,7 @@ class CheckpointLayerReader {
   const Checkpoint& checkpoint_;
   const CheckpointFamily& family_;
   const moe_layer_desc& desc_;
+  const CheckpointQuantization& quantization_;
   std::string block_;   // "model.layers.N."
   std::string prefix_;  // with the part
   std::vector<const TensorInfo*> used_;

@@ -21,8 +21,9 @@ class Finder {
 
   Result<MoeModel> run() {
     if (family() && weights() && sizes() && blocks()) {
-      model_.totals = count_totals(checkpoint_, model_.layers,
-                                   {"model.embed_tokens.weight", "lm_head.weight", "model.layers.", model_.block_count});
+      model_.totals =
+          count_totals(checkpoint_, model_.layers,
+                       {"model.embed_tokens.weight", "lm_head.weight", "model.layers.", model_.block_count});
       return std::move(model_);
     }
     return std::move(error_);
@@ -59,20 +60,13 @@ class Finder {
 
   // Formats that put other tensors in the place of the weights.
   bool weights() {
-    const auto found = checkpoint_.config().find("quantization_config");
-    if (found == checkpoint_.config().end() || found->is_null()) return true;
-    const std::string field = "config.json: quantization_config";
-    if (!found->is_object()) return fail(field, "is not an object");
-    CheckpointConfig quantization(*found);
-    const std::string method = quantization.word_or("quant_method", "");
-    if (!quantization.ok()) return fail(field + ".quant_method", "is not a string");
-    if (method != "fp8" && method != "mxfp4") {
-      return fail(field + ".quant_method", model::quoted(method) + " is not read yet; fp8 and mxfp4 are known");
+    const auto quantization = read_quantization(checkpoint_.config());
+    if (!quantization) {
+      error_ = quantization.error();
+      return false;
     }
-    const auto blocks = found->find("weight_block_size");
-    if (blocks != found->end() && !blocks->is_null() && *blocks != nlohmann::json::array({128, 128})) {
-      return fail(field + ".weight_block_size", "is not [128, 128], which alone is known");
-    }
+    quantization_ = *quantization;
+    model_.packing = quantization_.text();
     return true;
   }
 
@@ -93,12 +87,18 @@ class Finder {
 
   // Blocks beyond num_hidden_layers predict further tokens (DeepSeek-V3, GLM-4.5): not part of a forward pass.
   bool blocks() {
-    CheckpointLayerReader reader(checkpoint_, *family_, desc_);
+    CheckpointLayerReader reader(checkpoint_, *family_, desc_, quantization_);
     for (uint32_t block = 0; block < model_.block_count; ++block) {
       const std::string prefix = reader.prefix(block);
       if (checkpoint_.find_tensor(prefix + family_->router) == nullptr) {
-        if (checkpoint_.find_tensor(prefix + "up_proj.weight") != nullptr) continue;
-        return fail(prefix + family_->router, "is missing, and the block has no dense network instead of it");
+        const auto has = [&](const char* name) { return checkpoint_.find_tensor(prefix + name) != nullptr; };
+        if (has("up_proj.weight") || has("up_proj.qweight") || has("up_proj.weight_packed")) continue;
+        const std::string router = prefix + family_->router, stem = router.substr(0, router.rfind('.'));
+        for (const char* packed : {".qweight", ".weight_packed"}) {
+          if (checkpoint_.find_tensor(stem + packed) == nullptr) continue;
+          return fail(stem + packed, "a packed router is not read; the formats' writers leave routers as they are");
+        }
+        return fail(router, "is missing, and the block has no dense network instead of it");
       }
       MoeLayer layer;
       if (!reader.read(block, layer)) {
@@ -143,6 +143,7 @@ class Finder {
   CheckpointConfig config_;
   const CheckpointFamily* family_ = nullptr;
   moe_layer_desc desc_ = {};
+  CheckpointQuantization quantization_;
   MoeModel model_;
   ParseError error_;
 };

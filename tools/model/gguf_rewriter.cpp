@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <system_error>
+#include <thread>
 
 #include "tools/model/block_encoder.h"
 #include "tools/model/half.h"
@@ -21,7 +22,7 @@
 namespace moevk::model {
 namespace {
 
-constexpr uint64_t kPieceNumbers = 1u << 18;  // weights at a time, about
+constexpr uint64_t kPieceNumbers = 1u << 20;  // weights at a time, about
 constexpr char kFileType[] = "general.file_type";
 
 float number_at(uint32_t type, const std::byte* from, uint64_t i) {
@@ -33,6 +34,26 @@ float number_at(uint32_t type, const std::byte* from, uint64_t i) {
   uint16_t bits;
   std::memcpy(&bits, from + 2 * i, 2);
   return type == kGgmlF16 ? half_to_float(bits) : bfloat_to_float(bits);
+}
+
+// Runs work(first, last) over 0..count on all cores; on fewer where threads cannot be had.
+template <class Work>
+void share_out(uint64_t count, const Work& work) {
+  const uint64_t shares = std::clamp<uint64_t>(std::thread::hardware_concurrency(), 1, std::max<uint64_t>(count, 1));
+  std::vector<std::thread> threads;
+  threads.reserve(shares);
+  uint64_t first = 0;
+  for (uint64_t i = 1; i < shares; ++i) {
+    const uint64_t last = count * i / shares;
+    try {
+      threads.emplace_back(work, first, last);
+    } catch (const std::system_error&) {
+      break;  // this thread does the rest
+    }
+    first = last;
+  }
+  work(first, count);
+  for (std::thread& thread : threads) thread.join();
 }
 
 class Rewriter {
@@ -173,7 +194,10 @@ class Rewriter {
       for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = number_at(tensor.type->id, from, at + i);
       if (!holds(tensor, numbers)) return false;
       codes.resize(numbers.size() / to.block_numbers * to.block_bytes);
-      encode_row(rewrite_.type, numbers.data(), numbers.size(), codes.data());
+      share_out(numbers.size() / to.block_numbers, [&](uint64_t first, uint64_t last) {
+        encode_row(rewrite_.type, numbers.data() + first * to.block_numbers, (last - first) * to.block_numbers,
+                   codes.data() + first * to.block_bytes);
+      });
       if (!put(codes.data(), codes.size()) || !told(numbers.size() * size)) return false;
     }
     return true;

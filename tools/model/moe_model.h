@@ -13,6 +13,7 @@
 #include "plugin_api/moe_plugin.h"
 #include "tools/model/checkpoint.h"
 #include "tools/model/gguf.h"
+#include "tools/model/tensor_repack.h"
 
 namespace moevk::model {
 
@@ -23,6 +24,8 @@ struct TensorSource {
   uint32_t expert_first = 0;           // First expert in this tensor.
   uint32_t expert_count = 0;           // How many; 0: the tensor has no expert axis.
   uint32_t dtype = MOE_DTYPE_F32;      // MOE_DTYPE_*; meaningless where the layer has a refusal.
+  uint32_t packed_bits = 0;            // Of the integers in a packed checkpoint's words; else 0.
+  Repacking repacking = {};            // Where the file has the numbers in another order.
 };
 
 struct MoeLayer {
@@ -61,6 +64,7 @@ struct ModelTotals {
 struct MoeModel {
   std::string architecture;  // general.architecture, or model_type
   std::string name;          // general.name, may be empty
+  std::string packing;       // "GPTQ int4 in groups of 128, symmetric"; empty where no integers are packed.
   uint32_t block_count = 0;  // Blocks, those without experts included.
   uint32_t hidden = 0;
   uint32_t experts = 0;
@@ -79,8 +83,13 @@ Result<MoeModel> find_moe_layers(const GgufFile& file);
 Result<MoeModel> find_moe_layers(const Checkpoint& checkpoint);
 
 // What add_tensor takes: from the mapping, or by path and offset (only after open). Both
-// point into `store` and `source`, which must live through the call to add_tensor.
+// point into `store` and `source`, which must live through the call to add_tensor. For tensors whose bytes are in the
+// ABI's order, which those of a GGUF file always are.
 moe_tensor_source memory_source(const TensorStore& store, const TensorSource& source);
 moe_tensor_source file_source(const TensorStore& store, const TensorSource& source);
+// The same for every tensor: those in another order are repacked into `own`, which must live as long. An error names
+// the tensor.
+Result<moe_tensor_source> upload_source(const TensorStore& store, const TensorSource& source,
+                                        std::vector<std::byte>& own);
 
 }  // namespace moevk::model

@@ -2,7 +2,9 @@
 //
 // In:  where a layer's tensor lies in a model's files.
 // Out: what the plugin's add_tensor takes (see moe_model.h).
-// Why: the two ways of handing weights over, from the mapping or by path, differ in few fields.
+// Why: the ways of handing weights over, from the mapping, by path or repacked, differ in few fields.
+#include <utility>
+
 #include "tools/model/moe_layer_reader.h"
 #include "tools/model/moe_model.h"
 
@@ -28,6 +30,20 @@ moe_tensor_source file_source(const TensorStore& store, const TensorSource& sour
   result.memory = nullptr;
   result.path = store.tensor_path(*source.tensor).c_str();
   result.file_offset = source.tensor->offset;
+  return result;
+}
+
+Result<moe_tensor_source> upload_source(const TensorStore& store, const TensorSource& source,
+                                        std::vector<std::byte>& own) {
+  if (source.repacking.order == WordOrder::as_stored) {
+    return store.tensor_path(*source.tensor).empty() ? memory_source(store, source) : file_source(store, source);
+  }
+  auto bytes = repacked(source.repacking, store.tensor_bytes(*source.tensor));
+  if (!bytes) return ParseError{0, printable(source.tensor->name), bytes.error().message};
+  own = std::move(*bytes);
+  moe_tensor_source result = memory_source(store, source);
+  result.memory = own.data();
+  result.bytes = own.size();
   return result;
 }
 

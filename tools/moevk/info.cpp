@@ -36,8 +36,9 @@ std::string ranges_text(const std::vector<uint32_t>& numbers) {
 std::string expert_types(const model::MoeLayer& layer) {
   std::string text;
   for (const model::TensorSource& source : layer.tensors) {
-    const std::string name = source.tensor->type->name;
-    if (source.name.ends_with(".scale")) continue;  // beside fp8 and fp4
+    const std::string name =
+        source.packed_bits > 0 ? "int" + std::to_string(source.packed_bits) : source.tensor->type->name;
+    if (source.name.ends_with(".scale") || source.name.ends_with(".zero")) continue;  // beside fp8, fp4, integers
     if (source.expert_count > 0 && (" " + text + " ").find(" " + name + " ") == std::string::npos) {
       text += (text.empty() ? "" : " ") + name;
     }
@@ -76,6 +77,7 @@ void print_info(const ModelFile& file) {
               model.top_k);
   std::printf("  shared        %s\n",
               model.shared_intermediate > 0 ? ("width " + std::to_string(model.shared_intermediate)).c_str() : "none");
+  if (!model.packing.empty()) std::printf("  packed        %s\n", model.packing.c_str());
   std::printf("  computes      %s\n", layer_text(model.layers.front().desc).c_str());
   print_totals(model.totals);
 

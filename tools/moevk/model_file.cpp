@@ -76,9 +76,11 @@ moe::Layer upload_model_layer(const Host& host, moe_device* device, const ModelF
   desc.user = &progress;
   desc.progress = draw_upload;
   moe::Upload upload = moe::begin_weights(host.library(), device, layer.desc, &desc);
+  std::vector<std::byte> own;
   for (const model::TensorSource& tensor : layer.tensors) {
-    const moe_tensor_source source = model::file_source(file.store(), tensor);
-    moe::check([&](moe_error* e) { return host.api().add_tensor(upload, &source, e); });
+    const auto source = model::upload_source(file.store(), tensor, own);
+    if (!source) throw UsageError(file.path, source.error().text());
+    moe::check([&](moe_error* e) { return host.api().add_tensor(upload, &*source, e); });
   }
   return moe::commit_weights(host.library(), upload);
 }

@@ -22,7 +22,7 @@ int quantize(const QuantizeOptions& options) {
   rewrite.type = model::encodable_type(options.type);
   if (rewrite.type == UINT32_MAX) {
     throw UsageError("--type", options.type + " is none of " + model::encodable_types() +
-                                   "; others are searched for, or want an importance matrix: llama-quantize has them");
+                                   "; IQ3_XXS and types that want an importance matrix are llama-quantize's");
   }
   const auto file = model::GgufFile::open(options.in);
   if (!file) throw UsageError(options.in, file.error().text());
