@@ -33,7 +33,7 @@ struct State {
   VkDevice device = VK_NULL_HANDLE;
   VkBuffer counters = VK_NULL_HANDLE, log = VK_NULL_HANDLE;
   uint64_t counters_address = 0;
-  uint32_t most_dispatches = 0;
+  uint32_t most_dispatches = 0, subgroup_size = 0;
   std::map<VkShaderModule, Kernel> modules;
   std::map<VkPipeline, Kernel> pipelines;
   std::map<VkBuffer, uint64_t> buffer_bytes;
@@ -63,7 +63,8 @@ uint64_t address_of(VkBuffer buffer) {
 VkResult VKAPI_CALL create_module(VkDevice device, const VkShaderModuleCreateInfo* info,
                                   const VkAllocationCallbacks* allocator, VkShaderModule* out) {
   const std::lock_guard lock(mutex);
-  const CountedKernel counted = count_accesses(info->pCode, info->codeSize / 4, state->counters_address);
+  const CountedKernel counted =
+      count_accesses(info->pCode, info->codeSize / 4, state->counters_address, state->subgroup_size);
   VkShaderModuleCreateInfo rewritten = *info;
   if (counted.code.empty()) {
     state->problems.push_back("a kernel cannot be counted: " + counted.why_not);
@@ -283,6 +284,19 @@ DispatchBytes read_dispatch(const Dispatch& dispatch, const uint32_t* counters) 
   return bytes;
 }
 
+uint32_t subgroup_size_of(VkPhysicalDevice device) {
+  VkPhysicalDeviceSubgroupProperties subgroup{};
+  subgroup.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES;
+  VkPhysicalDeviceProperties2 properties{};
+  properties.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2;
+  properties.pNext = &subgroup;
+  vkGetPhysicalDeviceProperties2(device, &properties);
+  if ((subgroup.supportedOperations & VK_SUBGROUP_FEATURE_BALLOT_BIT) == 0) {
+    throw std::runtime_error("the device has no ballots in subgroups");
+  }
+  return subgroup.subgroupSize;
+}
+
 }  // namespace
 
 uint64_t DispatchBytes::distinct() const {
@@ -306,6 +320,7 @@ ByteCounter::ByteCounter(moe_interop::VulkanHost& host, uint32_t most_dispatches
   state->most_dispatches = most_dispatches;
   next_device_proc =
       reinterpret_cast<PFN_vkGetDeviceProcAddr>(vkGetInstanceProcAddr(host.instance(), "vkGetDeviceProcAddr"));
+  state->subgroup_size = subgroup_size_of(host.physical());
   state->counters_address = address_of(counters_.handle);
 }
 

@@ -16,14 +16,16 @@ namespace moe_bytes {
 namespace {
 
 constexpr size_t kHeaderWords = 5;
-constexpr uint32_t kStorageBuffer = 12, kUniform = 2, kPhysicalStorageBuffer = 5349;
-constexpr uint32_t kArrayStride = 6, kBlock = 2, kBinding = 33, kDescriptorSet = 34, kOffset = 35;
+constexpr uint32_t kInput = 1, kStorageBuffer = 12, kUniform = 2, kPhysicalStorageBuffer = 5349;
+constexpr uint32_t kArrayStride = 6, kBlock = 2, kBuiltIn = 11, kBinding = 33, kDescriptorSet = 34, kOffset = 35;
+constexpr uint32_t kSubgroupLocalInvocationId = 41;
 constexpr uint32_t kScopeDevice = 1, kScopeSubgroup = 3;
 
 enum Op : uint32_t {
   kName = 5,
   kExtension = 10,
   kMemoryModel = 14,
+  kEntryPoint = 15,
   kCapability = 17,
   kTypeVoid = 19,
   kTypeBool = 20,
@@ -55,7 +57,10 @@ enum Op : uint32_t {
   kBitcast = 124,
   kIAdd = 128,
   kIMul = 132,
+  kLogicalAnd = 167,
+  kSelect = 169,
   kIEqual = 170,
+  kULessThan = 176,
   kShiftRightLogical = 194,
   kShiftLeftLogical = 196,
   kBitwiseAnd = 199,
@@ -63,14 +68,10 @@ enum Op : uint32_t {
   kAtomicIAdd = 234,
   kAtomicOr = 241,
   kAtomicLast = 242,
-  kLoopMerge = 246,
-  kSelectionMerge = 247,
   kLabel = 248,
-  kBranch = 249,
-  kBranchConditional = 250,
   kReturn = 253,
-  kGroupNonUniformElect = 333,
-  kGroupNonUniformBroadcastFirst = 338,
+  kGroupNonUniformBroadcast = 337,
+  kGroupNonUniformBallot = 339,
 };
 
 using Words = std::vector<uint32_t>;
@@ -82,8 +83,12 @@ void append(Words* out, uint32_t op, std::initializer_list<uint32_t> operands) {
 
 class Counter {
  public:
-  Counter(const uint32_t* code, size_t words, uint64_t address)
-      : code_(code), words_(words), address_(address), bound_(words > kHeaderWords ? code[3] : 0) {}
+  Counter(const uint32_t* code, size_t words, uint64_t address, uint32_t subgroup_size)
+      : code_(code),
+        words_(words),
+        address_(address),
+        subgroup_size_(subgroup_size),
+        bound_(words > kHeaderWords ? code[3] : 0) {}
 
   CountedKernel run() {
     if (words_ < kHeaderWords) throw std::runtime_error("no SPIR-V");
@@ -126,6 +131,9 @@ class Counter {
       if (one.op == kVariable && (w[3] == kStorageBuffer || w[3] == kUniform)) variables_[w[2]] = w[1];
       if (one.op == kAccessChain || one.op == kInBoundsAccessChain) chains_[w[2]] = one;
       if (one.op == kDecorate && w[2] == kArrayStride) strides_[w[1]] = w[3];
+      if (one.op == kDecorate && w[2] == kBuiltIn && w[3] == kSubgroupLocalInvocationId) {
+        throw std::runtime_error("a kernel that numbers its invocations by subgroup");
+      }
       if (one.op == kDecorate && w[2] == kDescriptorSet) sets[w[1]] = w[3];
       if (one.op == kDecorate && w[2] == kBinding) bindings[w[1]] = w[3];
       if (one.op == kMemberDecorate && w[3] == kOffset) offsets_[{w[1], w[2]}] = w[4];
@@ -191,6 +199,12 @@ class Counter {
     append(&globals_, kTypeStruct, {block, array});
     append(&globals_, kTypePointer, {block_pointer_, kPhysicalStorageBuffer, block});
     append(&globals_, kTypePointer, {word_pointer_, kPhysicalStorageBuffer, uint_});
+    quad_ = type(kTypeVector, {uint_, 4});
+    lane_ = new_id();
+    const uint32_t input = new_id();
+    append(&globals_, kTypePointer, {input, kInput, uint_});
+    append(&globals_, kVariable, {input, lane_, kInput});
+    append(&decorations_, kDecorate, {lane_, kBuiltIn, kSubgroupLocalInvocationId});
     append(&globals_, kConstantComposite,
            {pair_, address_pair_, constant(static_cast<uint32_t>(address_)),
             constant(static_cast<uint32_t>(address_ >> 32))});
@@ -237,32 +251,27 @@ class Counter {
     const uint32_t of_line = word(f, kIAdd, {part, word(f, kShiftRightLogical, {line, constant(5)})});
     word(f, kAtomicOr, {pointer(of_line), device, relaxed, bit});
 
-    // Each turn takes all invocations of one address out; one of them counts.
-    const uint32_t header = new_id(), body = new_id(), found = new_id(), adds = new_id(), added = new_id();
-    const uint32_t others = new_id(), next = new_id(), end = new_id(), same = new_id(), elected = new_id();
-    append(f, kBranch, {header});
-    append(f, kLabel, {header});
-    append(f, kLoopMerge, {end, next, 0});
-    append(f, kBranch, {body});
-    append(f, kLabel, {body});
-    const uint32_t first = word(f, kGroupNonUniformBroadcastFirst, {subgroup, address});
-    append(f, kIEqual, {bool_, same, address, first});
-    append(f, kSelectionMerge, {others, 0});
-    append(f, kBranchConditional, {same, found, others});
-    append(f, kLabel, {found});
-    append(f, kGroupNonUniformElect, {bool_, elected, subgroup});
-    append(f, kSelectionMerge, {added, 0});
-    append(f, kBranchConditional, {elected, adds, added});
-    append(f, kLabel, {adds});
-    word(f, kAtomicIAdd, {pointer(word(f, kIAdd, {slot, constant(kCoalesced)})), device, relaxed, words});
-    append(f, kBranch, {added});
-    append(f, kLabel, {added});
-    append(f, kBranch, {end});
-    append(f, kLabel, {others});
-    append(f, kBranch, {next});
-    append(f, kLabel, {next});
-    append(f, kBranch, {header});
-    append(f, kLabel, {end});
+    // An invocation counts for its subgroup if none before it has the same address. Without a loop: drivers of the LLVM
+    // pipe family end a kernel's loops after 65535 turns of all loops together, and a kernel must still do its work.
+    const uint32_t lane = word(f, kLoad, {lane_});
+    const uint32_t truth = new_id(), active = new_id();
+    append(f, kIEqual, {bool_, truth, zero, zero});
+    append(f, kGroupNonUniformBallot, {quad_, active, subgroup, truth});
+    uint32_t counts = words;
+    for (uint32_t other = 0; other + 1 < subgroup_size_; ++other) {
+      const uint32_t theirs = word(f, kGroupNonUniformBroadcast, {subgroup, address, constant(other)});
+      const uint32_t part_of_active = word(f, kCompositeExtract, {active, other / 32});
+      const uint32_t runs =
+          word(f, kBitwiseAnd, {word(f, kShiftRightLogical, {part_of_active, constant(other % 32)}), constant(1)});
+      const uint32_t is_before = new_id(), is_same = new_id(), is_active = new_id(), both = new_id(), all = new_id();
+      append(f, kULessThan, {bool_, is_before, constant(other), lane});
+      append(f, kIEqual, {bool_, is_same, theirs, address});
+      append(f, kIEqual, {bool_, is_active, runs, constant(1)});
+      append(f, kLogicalAnd, {bool_, both, is_before, is_same});
+      append(f, kLogicalAnd, {bool_, all, both, is_active});
+      counts = word(f, kSelect, {all, zero, counts});
+    }
+    word(f, kAtomicIAdd, {pointer(word(f, kIAdd, {slot, constant(kCoalesced)})), device, relaxed, counts});
     append(f, kReturn, {});
     append(f, kFunctionEnd, {});
   }
@@ -370,6 +379,12 @@ class Counter {
         append(&head, kMemoryModel, {5348, one.words[2]});  // PhysicalStorageBuffer64
         return;
       }
+      if (one.op == kEntryPoint) {  // its variables end the instruction
+        head.push_back((one.length + 1) << 16 | kEntryPoint);
+        head.insert(head.end(), one.words + 1, one.words + one.length);
+        head.push_back(lane_);
+        return;
+      }
       Words& to = in_functions ? out_ : head;
       to.insert(to.end(), one.words, one.words + one.length);
       if (one.op == kLoad) count(one.words[3], false);
@@ -389,21 +404,22 @@ class Counter {
   const uint32_t* code_;
   size_t words_;
   uint64_t address_;
+  uint32_t subgroup_size_;
   uint32_t bound_;
   std::map<uint32_t, Instruction> types_, chains_;
   std::map<uint32_t, uint32_t> constants_, own_constants_, variables_, bindings_, strides_, result_types_;
   std::map<std::pair<uint32_t, uint32_t>, uint32_t> offsets_;
   std::vector<std::string> binding_names_;
   Words decorations_, globals_, functions_, out_;
-  uint32_t void_ = 0, bool_ = 0, uint_ = 0, pair_ = 0, function_type_ = 0;
+  uint32_t void_ = 0, bool_ = 0, uint_ = 0, pair_ = 0, quad_ = 0, function_type_ = 0, lane_ = 0;
   uint32_t block_pointer_ = 0, word_pointer_ = 0, address_pair_ = 0, function_ = 0;
 };
 
 }  // namespace
 
-CountedKernel count_accesses(const uint32_t* code, size_t words, uint64_t counters_address) {
+CountedKernel count_accesses(const uint32_t* code, size_t words, uint64_t counters_address, uint32_t subgroup_size) {
   try {
-    return Counter(code, words, counters_address).run();
+    return Counter(code, words, counters_address, subgroup_size).run();
   } catch (const std::exception& why) {
     CountedKernel refused;
     refused.why_not = why.what();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// In:  a kernel's SPIR-V, the device address of counters.
+// In:  a kernel's SPIR-V, the device address of counters, the device's subgroup size.
 // Out: the same kernel, which counts each load and store of a buffer there: how many words were asked for, how many of
 //      them were different in a subgroup, and which lines of memory were touched at all.
 // Why: what a kernel reads and writes is then counted by the device, and not told by the plan. Kernels stay as they are.
@@ -36,6 +36,6 @@ struct CountedKernel {
 };
 
 // Refuses what it cannot count: atomics and copies of buffers, arrays of descriptors, elements that are not of whole words.
-CountedKernel count_accesses(const uint32_t* code, size_t words, uint64_t counters_address);
+CountedKernel count_accesses(const uint32_t* code, size_t words, uint64_t counters_address, uint32_t subgroup_size);
 
 }  // namespace moe_bytes

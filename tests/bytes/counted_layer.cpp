@@ -25,13 +25,6 @@ moe_layer_desc describe(const std::string& shape, const std::string& format) {
   return cli::describe_layer(options, format);
 }
 
-std::unique_ptr<moe_interop::VulkanHost> counted_host(const cli::Host& host, uint32_t index) {
-  moe_interop::HostOptions options;
-  options.get_instance_proc_addr = &ByteCounter::get_instance_proc_addr;
-  const auto* interop = host.library().extension<moe_vulkan_interop>(MOE_EXTENSION_VULKAN_INTEROP);
-  return std::make_unique<moe_interop::VulkanHost>(interop, options, host.devices()[index].device_uuid);
-}
-
 // Of the dispatches of a plan, in order: what stands first in a line that is two spaces in.
 std::vector<std::string> kernels_of(const std::string& plan) {
   std::vector<std::string> names;
@@ -44,6 +37,21 @@ std::vector<std::string> kernels_of(const std::string& plan) {
 }
 
 }  // namespace
+
+std::unique_ptr<moe_interop::VulkanHost> counted_host(const cli::Host& host, uint32_t index) {
+  moe_interop::HostOptions options;
+  options.get_instance_proc_addr = &ByteCounter::get_instance_proc_addr;
+  const auto* interop = host.library().extension<moe_vulkan_interop>(MOE_EXTENSION_VULKAN_INTEROP);
+  return std::make_unique<moe_interop::VulkanHost>(interop, options, host.devices()[index].device_uuid);
+}
+
+std::string cannot_count(const cli::Host& host, uint32_t index) {
+  const std::string caps = host.caps_text(host.open(index));
+  for (const std::string fact : {"buffer_device_address", "push_descriptors"}) {
+    if (caps.find("\n" + fact + " = 1\n") == std::string::npos) return "the device has no " + fact;
+  }
+  return "";
+}
 
 uint64_t CountedCall::distinct() const {
   uint64_t sum = 0;

@@ -53,6 +53,11 @@ class CountedDevice {
   moe::Device device_;
 };
 
+// A host whose imported device a ByteCounter can count. The device of the library's with this index.
+std::unique_ptr<moe_interop::VulkanHost> counted_host(const moevk::cli::Host& host, uint32_t index);
+// Why a device cannot be counted on; empty: it can.
+std::string cannot_count(const moevk::cli::Host& host, uint32_t index);
+
 // The same layer and tokens on a device whose kernels are as they ship: [tokens, hidden].
 std::vector<float> plain_outputs(const moevk::cli::Host& host, uint32_t index, const std::string& shape,
                                  const std::string& format, uint64_t tokens);
