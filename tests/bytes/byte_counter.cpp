@@ -208,20 +208,28 @@ PFN_vkVoidFunction VKAPI_CALL get_device_proc(VkDevice device, const char* name)
 }
 
 // A line's counter is that of its address modulo 4 GiB, so no two ranges may meet there but those that meet in memory.
-void check_apart(std::vector<Range> ranges) {
+void check_apart(const std::vector<Range>& ranges) {
   constexpr uint64_t kModulus = uint64_t{kLineWords} * 32 * kLineBytes;
-  std::erase_if(ranges, [](const Range& range) { return range.bytes == 0; });
-  const auto first = [](const Range& range) { return range.address % kModulus; };
-  std::sort(ranges.begin(), ranges.end(), [&](const Range& a, const Range& b) { return first(a) < first(b); });
-  uint64_t end = 0, turn = 0;
+  struct Part {
+    uint64_t first, end, turn;  // addresses are turn * kModulus + first ...
+  };
+  std::vector<Part> parts;
   for (const Range& range : ranges) {
-    if (first(range) < end && range.address / kModulus != turn) {
-      throw std::runtime_error("two buffers are at the same place modulo 4 GiB");
+    for (uint64_t at = range.address; at < range.address + range.bytes;) {
+      const uint64_t bytes = std::min(range.address + range.bytes - at, kModulus - at % kModulus);
+      parts.push_back({at % kModulus, at % kModulus + bytes, at / kModulus});
+      at += bytes;
     }
-    if (first(range) + range.bytes > kModulus) throw std::runtime_error("a buffer goes over a multiple of 4 GiB");
-    if (first(range) + range.bytes <= end) continue;
-    end = first(range) + range.bytes;
-    turn = range.address / kModulus;
+  }
+  std::sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.first < b.first; });
+  std::map<uint64_t, uint64_t> ends;  // of each turn, so far
+  for (const Part& part : parts) {
+    for (const auto& [turn, end] : ends) {
+      if (turn != part.turn && part.first < end) {
+        throw std::runtime_error("two buffers are at the same place modulo 4 GiB");
+      }
+    }
+    ends[part.turn] = std::max(ends[part.turn], part.end);
   }
 }
 
@@ -305,7 +313,7 @@ uint64_t DispatchBytes::distinct() const {
   return sum;
 }
 
-ByteCounter::ByteCounter(moe_interop::VulkanHost& host, uint32_t most_dispatches)
+ByteCounter::ByteCounter(moe_interop::VulkanHost& host, bool by_subgroups, uint32_t most_dispatches)
     : host_(host),
       counters_(host.create_buffer(kCounterBytes)),
       log_(host.create_buffer(most_dispatches * kCounterBytes, VK_BUFFER_USAGE_TRANSFER_DST_BIT)) {
@@ -320,7 +328,7 @@ ByteCounter::ByteCounter(moe_interop::VulkanHost& host, uint32_t most_dispatches
   state->most_dispatches = most_dispatches;
   next_device_proc =
       reinterpret_cast<PFN_vkGetDeviceProcAddr>(vkGetInstanceProcAddr(host.instance(), "vkGetDeviceProcAddr"));
-  state->subgroup_size = subgroup_size_of(host.physical());
+  state->subgroup_size = by_subgroups ? subgroup_size_of(host.physical()) : 0;
   state->counters_address = address_of(counters_.handle);
 }
 

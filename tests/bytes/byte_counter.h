@@ -19,7 +19,7 @@ struct AccessBytes {
   std::string name;
   bool writes = false;
   uint64_t requested = 0;  // by all invocations, each access anew
-  uint64_t coalesced = 0;  // by subgroups, one access anew, each address in it once
+  uint64_t coalesced = 0;  // by subgroups, one access anew, each address in it once; 0: not counted
   uint64_t distinct = 0;   // whole lines, each once
 };
 
@@ -31,7 +31,8 @@ struct DispatchBytes {
 // One at a time. Made before the device is imported and pipelines are compiled; outlives the imported device.
 class ByteCounter {
  public:
-  explicit ByteCounter(moe_interop::VulkanHost& host, uint32_t most_dispatches = 16);
+  // by_subgroups: with AccessBytes::coalesced; kernels then take several times as long to compile.
+  explicit ByteCounter(moe_interop::VulkanHost& host, bool by_subgroups = true, uint32_t most_dispatches = 16);
   ByteCounter(const ByteCounter&) = delete;
   ByteCounter& operator=(const ByteCounter&) = delete;
   ~ByteCounter();

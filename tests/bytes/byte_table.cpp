@@ -57,7 +57,7 @@ int run(int argc, char** argv) {
   const moevk::cli::Host host({});
   const uint32_t index = host.find(which != nullptr ? which : "");
   std::printf("%s\n", host.devices()[index].name);
-  CountedDevice device(host, index);
+  CountedDevice device(host, index, true);
   for (const std::string& shape : split(argv[1], '/')) {
     std::printf(
         "\nH,F,E,k = %s\n\n| format | T | experts | formula, MB | counted, MB | counted / formula | weights: lines | "
@@ -65,6 +65,9 @@ int run(int argc, char** argv) {
         shape.c_str());
     for (const std::string& format : split(argv[2], ',')) {
       for (const CountedCall& call : device.count(shape, format, tokens)) {
+        if (static_cast<double>(call.distinct()) < call.least) {
+          throw std::runtime_error("less was counted than the formula has, so something was not counted");
+        }
         if (stages) {
           print_stages(call);
         } else {

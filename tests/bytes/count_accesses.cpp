@@ -6,80 +6,15 @@
 #include "tests/bytes/count_accesses.h"
 
 #include <cstring>
-#include <initializer_list>
 #include <map>
 #include <optional>
 #include <stdexcept>
 #include <utility>
 
+#include "tests/bytes/spirv_words.h"
+
 namespace moe_bytes {
 namespace {
-
-constexpr size_t kHeaderWords = 5;
-constexpr uint32_t kInput = 1, kStorageBuffer = 12, kUniform = 2, kPhysicalStorageBuffer = 5349;
-constexpr uint32_t kArrayStride = 6, kBlock = 2, kBuiltIn = 11, kBinding = 33, kDescriptorSet = 34, kOffset = 35;
-constexpr uint32_t kSubgroupLocalInvocationId = 41;
-constexpr uint32_t kScopeDevice = 1, kScopeSubgroup = 3;
-
-enum Op : uint32_t {
-  kName = 5,
-  kExtension = 10,
-  kMemoryModel = 14,
-  kEntryPoint = 15,
-  kCapability = 17,
-  kTypeVoid = 19,
-  kTypeBool = 20,
-  kTypeInt = 21,
-  kTypeFloat = 22,
-  kTypeVector = 23,
-  kTypeArray = 28,
-  kTypeRuntimeArray = 29,
-  kTypeStruct = 30,
-  kTypePointer = 32,
-  kTypeFunction = 33,
-  kTypeLast = 39,
-  kConstant = 43,
-  kConstantComposite = 44,
-  kFunction = 54,
-  kFunctionParameter = 55,
-  kFunctionEnd = 56,
-  kFunctionCall = 57,
-  kVariable = 59,
-  kLoad = 61,
-  kStore = 62,
-  kCopyMemory = 63,
-  kCopyMemorySized = 64,
-  kAccessChain = 65,
-  kInBoundsAccessChain = 66,
-  kDecorate = 71,
-  kMemberDecorate = 72,
-  kCompositeExtract = 81,
-  kBitcast = 124,
-  kIAdd = 128,
-  kIMul = 132,
-  kLogicalAnd = 167,
-  kSelect = 169,
-  kIEqual = 170,
-  kULessThan = 176,
-  kShiftRightLogical = 194,
-  kShiftLeftLogical = 196,
-  kBitwiseAnd = 199,
-  kAtomicFirst = 227,
-  kAtomicIAdd = 234,
-  kAtomicOr = 241,
-  kAtomicLast = 242,
-  kLabel = 248,
-  kReturn = 253,
-  kGroupNonUniformBroadcast = 337,
-  kGroupNonUniformBallot = 339,
-};
-
-using Words = std::vector<uint32_t>;
-
-void append(Words* out, uint32_t op, std::initializer_list<uint32_t> operands) {
-  out->push_back(static_cast<uint32_t>(operands.size() + 1) << 16 | op);
-  out->insert(out->end(), operands);
-}
 
 class Counter {
  public:
@@ -223,36 +158,48 @@ class Counter {
     return id;
   }
 
+  // A pointer to this one of the counters' words.
+  uint32_t counter(Words* f, uint32_t index) {
+    const uint32_t id = new_id();
+    append(f, kAccessChain, {word_pointer_, id, counters_, constant(0), index});
+    return id;
+  }
+
+  void add(Words* f, uint32_t first, uint32_t slot, uint32_t words) {
+    const uint32_t at = counter(f, word(f, kIAdd, {slot, constant(first)}));
+    word(f, kAtomicIAdd, {at, constant(kScopeDevice), constant(0), words});
+  }
+
   // void count(uint offset, uint slot, uint words), all into functions_.
   void count_function() {
     Words* f = &functions_;
     const uint32_t offset = new_id(), slot = new_id(), words = new_id();
-    const uint32_t counters = new_id(), zero = constant(0), relaxed = zero, device = constant(kScopeDevice);
-    const uint32_t subgroup = constant(kScopeSubgroup);
-    const auto pointer = [&](uint32_t index) {
-      const uint32_t id = new_id();
-      append(f, kAccessChain, {word_pointer_, id, counters, zero, index});
-      return id;
-    };
+    counters_ = new_id();
     append(f, kFunction, {void_, function_, 0, function_type_});
     for (const uint32_t parameter : {offset, slot, words}) append(f, kFunctionParameter, {uint_, parameter});
     append(f, kLabel, {new_id()});
-    append(f, kBitcast, {block_pointer_, counters, address_pair_});
-    const uint32_t base_at = pointer(word(f, kShiftRightLogical, {slot, constant(1)}));
+    append(f, kBitcast, {block_pointer_, counters_, address_pair_});
+    const uint32_t base_at = counter(f, word(f, kShiftRightLogical, {slot, constant(1)}));
     const uint32_t base = word(f, kLoad, {base_at, 2, 4});  // Aligned 4
     const uint32_t address = word(f, kIAdd, {base, offset});
-    const uint32_t requested = pointer(word(f, kIAdd, {slot, constant(kRequested)}));
-    word(f, kAtomicIAdd, {requested, device, relaxed, words});
+    add(f, kRequested, slot, words);
     const uint32_t line = word(f, kShiftRightLogical, {address, constant(6)});
     static_assert(kLineBytes == 1u << 6);
     const uint32_t bit = word(f, kShiftLeftLogical, {constant(1), word(f, kBitwiseAnd, {line, constant(31)})});
     const uint32_t writes = word(f, kBitwiseAnd, {slot, constant(1)});
     const uint32_t part = word(f, kIAdd, {constant(kLines), word(f, kIMul, {writes, constant(kLineWords)})});
     const uint32_t of_line = word(f, kIAdd, {part, word(f, kShiftRightLogical, {line, constant(5)})});
-    word(f, kAtomicOr, {pointer(of_line), device, relaxed, bit});
+    word(f, kAtomicOr, {counter(f, of_line), constant(kScopeDevice), constant(0), bit});
 
-    // An invocation counts for its subgroup if none before it has the same address. Without a loop: drivers of the LLVM
-    // pipe family end a kernel's loops after 65535 turns of all loops together, and a kernel must still do its work.
+    if (subgroup_size_ != 0) count_by_subgroup(f, address, slot, words);
+    append(f, kReturn, {});
+    append(f, kFunctionEnd, {});
+  }
+
+  // An invocation counts for its subgroup if none before it has the same address. Without a loop: drivers of the LLVM
+  // pipe family end a kernel's loops after 65535 turns of all loops together, and a kernel must still do its work.
+  void count_by_subgroup(Words* f, uint32_t address, uint32_t slot, uint32_t words) {
+    const uint32_t zero = constant(0), subgroup = constant(kScopeSubgroup);
     const uint32_t lane = word(f, kLoad, {lane_});
     const uint32_t truth = new_id(), active = new_id();
     append(f, kIEqual, {bool_, truth, zero, zero});
@@ -271,9 +218,7 @@ class Counter {
       append(f, kLogicalAnd, {bool_, all, both, is_active});
       counts = word(f, kSelect, {all, zero, counts});
     }
-    word(f, kAtomicIAdd, {pointer(word(f, kIAdd, {slot, constant(kCoalesced)})), device, relaxed, counts});
-    append(f, kReturn, {});
-    append(f, kFunctionEnd, {});
+    add(f, kCoalesced, slot, counts);
   }
 
   uint32_t words_of(uint32_t type_id) const {
@@ -412,7 +357,7 @@ class Counter {
   std::vector<std::string> binding_names_;
   Words decorations_, globals_, functions_, out_;
   uint32_t void_ = 0, bool_ = 0, uint_ = 0, pair_ = 0, quad_ = 0, function_type_ = 0, lane_ = 0;
-  uint32_t block_pointer_ = 0, word_pointer_ = 0, address_pair_ = 0, function_ = 0;
+  uint32_t block_pointer_ = 0, counters_ = 0, word_pointer_ = 0, address_pair_ = 0, function_ = 0;
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// In:  a kernel's SPIR-V, the device address of counters, the device's subgroup size.
+// In:  a kernel's SPIR-V, the device address of counters, the device's subgroup size (0: not by
+//      subgroups; kernels compile faster).
 // Out: the same kernel, which counts each load and store of a buffer there: how many words were asked for, how many of
 //      them were different in a subgroup, and which lines of memory were touched at all.
 // Why: what a kernel reads and writes is then counted by the device, and not told by the plan. Kernels stay as they are.

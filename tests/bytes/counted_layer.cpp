@@ -73,8 +73,8 @@ AccessBytes CountedCall::weights() const {
   return all;
 }
 
-CountedDevice::CountedDevice(const cli::Host& host, uint32_t index)
-    : host_(host), vulkan_(counted_host(host, index)), counter_(std::make_unique<ByteCounter>(*vulkan_)) {
+CountedDevice::CountedDevice(const cli::Host& host, uint32_t index, bool by_subgroups)
+    : host_(host), vulkan_(counted_host(host, index)), counter_(std::make_unique<ByteCounter>(*vulkan_, by_subgroups)) {
   device_ = moe::Device(host.library(), vulkan_->import(host.instance()));
 }
 

@@ -37,7 +37,7 @@ struct CountedCall {
 class CountedDevice {
  public:
   // The device with this index. Throws where it cannot count: no device addresses, no push descriptors.
-  CountedDevice(const moevk::cli::Host& host, uint32_t index);
+  CountedDevice(const moevk::cli::Host& host, uint32_t index, bool by_subgroups);
   CountedDevice(const CountedDevice&) = delete;
   CountedDevice& operator=(const CountedDevice&) = delete;
 
