@@ -12,17 +12,14 @@
 #include <stdexcept>
 
 #include "tests/bytes/count_accesses.h"
+#include "tests/bytes/counter_places.h"
 
 namespace moe_bytes {
 namespace {
 
-struct Range {
-  uint64_t address = 0, bytes = 0;
-};
-
 struct Dispatch {
   std::vector<std::string> names;
-  std::array<Range, kCountedBindings> bindings{};
+  std::array<Range, kCountedBindings> bindings{};  // where they lie in the counters
 };
 
 struct Kernel {
@@ -127,6 +124,11 @@ constexpr VkDeviceSize kCounterBytes = VkDeviceSize{kCounterWords} * 4;
 void before_dispatch(VkCommandBuffer commands) {
   barrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_READ_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT,
           VK_ACCESS_TRANSFER_WRITE_BIT);
+  std::vector<Range> weights;
+  for (const auto& [buffer, range] : state->weights) weights.push_back(range);
+  Places places(weights);
+  if (places.meet()) state->problems.push_back("windows of weights lie more than 4 GiB apart");
+  if (!places.give(&state->bindings)) state->problems.push_back("more memory than the counters stand for");
   std::array<uint32_t, kSlots> bases{};
   for (size_t i = 0; i < kCountedBindings; ++i) bases[i] = static_cast<uint32_t>(state->bindings[i].address);
   MOE_NEXT(vkCmdUpdateBuffer)(commands, state->counters, kBases * 4, sizeof bases, bases.data());
@@ -207,32 +209,6 @@ PFN_vkVoidFunction VKAPI_CALL get_device_proc(VkDevice device, const char* name)
   return real;
 }
 
-// A line's counter is that of its address modulo 4 GiB, so no two ranges may meet there but those that meet in memory.
-void check_apart(const std::vector<Range>& ranges) {
-  constexpr uint64_t kModulus = uint64_t{kLineWords} * 32 * kLineBytes;
-  struct Part {
-    uint64_t first, end, turn;  // addresses are turn * kModulus + first ...
-  };
-  std::vector<Part> parts;
-  for (const Range& range : ranges) {
-    for (uint64_t at = range.address; at < range.address + range.bytes;) {
-      const uint64_t bytes = std::min(range.address + range.bytes - at, kModulus - at % kModulus);
-      parts.push_back({at % kModulus, at % kModulus + bytes, at / kModulus});
-      at += bytes;
-    }
-  }
-  std::sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.first < b.first; });
-  std::map<uint64_t, uint64_t> ends;  // of each turn, so far
-  for (const Part& part : parts) {
-    for (const auto& [turn, end] : ends) {
-      if (turn != part.turn && part.first < end) {
-        throw std::runtime_error("two buffers are at the same place modulo 4 GiB");
-      }
-    }
-    ends[part.turn] = std::max(ends[part.turn], part.end);
-  }
-}
-
 // Lines of one half of the counters, taken out of it as they are counted.
 class Lines {
  public:
@@ -266,9 +242,6 @@ class Lines {
 
 DispatchBytes read_dispatch(const Dispatch& dispatch, const uint32_t* counters) {
   DispatchBytes bytes;
-  std::vector<Range> all(dispatch.bindings.begin(), dispatch.bindings.end());
-  for (const auto& [buffer, range] : state->weights) all.push_back(range);
-  check_apart(all);
   for (const bool writes : {false, true}) {
     Lines lines(counters + kLines + (writes ? kLineWords : 0));
     for (uint32_t binding = 0; binding <= kThroughAddresses; ++binding) {

@@ -42,7 +42,7 @@ class ByteCounter {
 
   void reset();  // forgets the dispatches so far; none may be pending
   // Of the dispatches since reset, which must be done. Throws std::runtime_error where something was not counted:
-  // a module that could not be rewritten, a line that belongs to no buffer, addresses that share a counter.
+  // a module that could not be rewritten, a line that belongs to no buffer, weights that share counters.
   std::vector<DispatchBytes> read() const;
 
  private:

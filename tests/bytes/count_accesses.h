@@ -22,9 +22,10 @@ inline constexpr uint32_t kThroughAddresses = kCountedBindings;
 constexpr uint32_t slot_of(uint32_t binding, bool writes) { return 2 * binding + (writes ? 1 : 0); }
 inline constexpr uint32_t kSlots = 2 * (kCountedBindings + 1);
 
-// The counters, in words of 4 bytes. A line has the number of its address modulo 4 GiB, and a bit of that number.
+// The counters, in words of 4 bytes. A line has the bit of its address modulo 4 GiB; of a binding, the
+// address is what stands in kBases and the offset.
 inline constexpr uint32_t kLineWords = 1u << 21;
-inline constexpr uint32_t kBases = 0;               // in: each binding's address, its lower 32 bits
+inline constexpr uint32_t kBases = 0;               // in: what is added to each binding's offsets
 inline constexpr uint32_t kRequested = kSlots;      // [slot] words asked for by all invocations
 inline constexpr uint32_t kCoalesced = 2 * kSlots;  // [slot] and by subgroups, each different address once
 inline constexpr uint32_t kLines = 1024;            // [reads, writes] bit a line

@@ -12,6 +12,7 @@
 #include "byte_probe_comp.h"
 #include "tests/bytes/byte_counter.h"
 #include "tests/bytes/bytes_fixture.h"
+#include "tests/bytes/counter_places.h"
 
 namespace moe_bytes {
 namespace {
@@ -222,6 +223,25 @@ TEST(CountedKernels, RefuseWhatCannotBeCounted) {
   EXPECT_EQ(array.why_not, "an array of descriptors");
   const uint32_t none[] = {1, 2, 3};
   EXPECT_EQ(count_accesses(none, 3, 4096, 8).why_not, "no SPIR-V");
+}
+
+TEST(Places, ShareCountersWhereRangesShareMemoryAlone) {
+  constexpr uint64_t kGiB = 1ull << 30;
+  Places places({{7 * kGiB + 64, kGiB}, {12 * kGiB, 128}});  // the first goes over a multiple of 4 GiB
+  EXPECT_TRUE(places.meet());
+  Places apart({{7 * kGiB, kGiB}, {8 * kGiB, 128}});
+  EXPECT_FALSE(apart.meet());
+  std::array<Range, kCountedBindings> ranges{};
+  ranges[0] = {100 * kGiB + 32, 64};  // two lines
+  ranges[1] = {100 * kGiB + 64, 64};  // the second of them
+  ranges[5] = {200 * kGiB, 10};
+  ASSERT_TRUE(apart.give(&ranges));
+  EXPECT_EQ(ranges[0].address, 128u + 32);  // behind the weights at 0
+  EXPECT_EQ(ranges[1].address, 128u + 64);
+  EXPECT_EQ(ranges[5].address, 128u + 128);
+  std::array<Range, kCountedBindings> large{};
+  large[0] = {0, 3 * kGiB};  // what is left has no such piece
+  EXPECT_FALSE(apart.give(&large));
 }
 
 }  // namespace
