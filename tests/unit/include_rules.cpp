@@ -170,6 +170,12 @@ const std::vector<Rule>& rules() {
       {"bench/encode_cost.cpp", true, true, true, together({host, kVulkanAbi, kVulkan, {"bench/", "tests/"}})},
       {"bench/device_peak", true, true, true, together({host, kVulkanAbi, kVulkan, {"device_peak_comp.h", "tests/"}})},
       {"tests/interop/", true, true, true, together({host, kVulkanAbi, kVulkan, {"gtest/", "tools/", "tests/"}})},
+      {"tests/bytes/", true, true, true,
+       together({host,
+                 kVulkanAbi,
+                 kVulkan,
+                 {"gtest/", "tools/", "tests/", "byte_probe_comp.h", "byte_probe_atomic_comp.h",
+                  "byte_probe_array_comp.h"}})},
       // The codebooks are tables of facts, which need no second copy.
       {"tests/conformance/", true, true, true,
        together({host, {"tests/conformance/", "tests/support/", "runtime/codebooks.h"}})},
