@@ -23,8 +23,8 @@ bool is_affine_format(uint format) { return kUsesAffine && format >= FORMAT_RANG
 const uint kScaleE8m0 = 0u;  // of fp4 alone
 const uint kScaleF32 = 1u;
 const uint kScaleF16 = 2u;  // else bf16
-const uint kZeroCentre = 1u;
-const uint kZeroStored = 2u;  // 0: integers are two's complement
+const uint kZeroSigned = 0u;  // integers are two's complement
+const uint kZeroStored = 2u;  // 1: the middle of the codes
 
 uint affine_bits(uint format) {
   uint range = format / FORMAT_RANGE;
@@ -60,6 +60,18 @@ vec4 fp8_values(uint range, uint word) {
   vec4 values;
   for (uint i = 0u; i < 4u; ++i) values[i] = IS_E4M3 ? e4m3(codes[i]) : half_to_float(codes[i] << 8);
   return values;
+}
+
+// Of integers: what code stands for 0, where two's complement has its sign bit turned over.
+uint affine_zero(uint format, uvec2 piece, uint scales, uint chunks, uint group) {
+  uint bits = affine_bits(format);
+  if ((format >> 6 & 3u) != kZeroStored) return 1u << (bits - 1u);
+  uint at = scales + affine_scale_words(format, affine_group(format, chunks - 1u) + 1u), bit = group * bits;
+  return weight_word(piece, at + bit / 32u) >> (bit % 32u) & ((1u << bits) - 1u);
+}
+int affine_centre(uint format, uvec2 piece, uint row, uint chunks, uint chunk) {
+  uint scales = row + chunks * affine_bits(format) / 4u;
+  return int(affine_zero(format, piece, scales, chunks, affine_group(format, chunk)));
 }
 
 void load_affine(uint format, uvec2 piece, uint row, uint chunks, uint chunk, inout BlockChunk k) {
@@ -98,12 +110,8 @@ void load_affine(uint format, uvec2 piece, uint row, uint chunks, uint chunk, in
     a = bits_of(weight_word(piece, row + 2u * chunk), 0u, 8u);
     b = bits_of(weight_word(piece, row + 2u * chunk + 1u), 0u, 8u);
   }
-  uint zero_type = format >> 6 & 3u;
-  uint zero = 1u << (bits - 1u);
-  if (zero_type == kZeroStored) {
-    uint at = scales + affine_scale_words(format, affine_group(format, chunks - 1u) + 1u), bit = group * bits;
-    zero = weight_word(piece, at + bit / 32u) >> (bit % 32u) & ((1u << bits) - 1u);
-  } else if (zero_type != kZeroCentre) {  // the sign bit turned over
+  uint zero = affine_zero(format, piece, scales, chunks, group);
+  if ((format >> 6 & 3u) == kZeroSigned) {
     a ^= zero;
     b ^= zero;
   }

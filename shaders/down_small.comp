@@ -7,6 +7,7 @@
 // experts) goes to a buffer of its own, and this kernel then makes y of both: a projection of the normalised sum.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_spirv_intrinsics : require
 #ifdef MOE_WEIGHTS_BDA
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_buffer_reference_uvec2 : require
@@ -25,6 +26,8 @@ layout(set = 0, binding = 5, std430) buffer Out { uint out_words[]; };  // float
 layout(set = 0, binding = 6, std430) readonly buffer Residual { uint residual_words[]; };
 layout(set = 0, binding = 7, std430) readonly buffer X { float x[]; };  // of a projection: what stands beside
 layout(set = 0, binding = 8, std430) writeonly buffer Beside { float beside[]; };
+layout(set = 0, binding = 9, std430) readonly buffer CodeUnits { uvec4 code_units[]; };  // of h, with INTEGER_DOT
+layout(set = 0, binding = 9, std430) readonly buffer CodePairs { uvec2 code_pairs[]; };
 
 #include "numerics.glsl"
 #define Y_WORDS out_words
@@ -36,6 +39,7 @@ const uint kSharedDownRange = SHARED_DOWN_FORMAT / FORMAT_RANGE;
 #define USES_RANGE(r) (kDownRange == (r) || kSharedDownRange == (r))
 #include "weights.glsl"
 #include "small_tokens.glsl"
+#include "integer_dots.glsl"
 #include "identity.glsl"
 #include "latent.glsl"
 #define ACTIVATION(at) h[at]
@@ -97,7 +101,23 @@ void serve_expert(uint leader, uint first_row) {
     float sums[kSums + kSquares];
     for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) h_rows[i] = members[i] * p.h_stride4;
     for (uint i = 0u; i < kSums + kSquares; ++i) sums[i] = 0.0;
-    for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
+    uint blocks = (s.chunks + 3u) / 4u, row_blocks = (p.h_stride4 + 7u) / 8u;
+    for (uint block = lane; INTEGER_DOT != 0u && block < blocks; block += kLanes) {
+      CodeBlock codes[kCodesHeld];
+      for (uint r = 0u; r < kRowsPerGroup; ++r) {
+        WeightBlock w = load_weight_block(format, piece, weight_rows[r], s.chunks, block);
+        for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+          if (i >= max(count, 1u)) break;
+          uint held = kCodesHeld == 1u ? 0u : i;
+          if (r == 0u) {
+            codes[held] = load_codes(members[i] * code_row_words(row_blocks), row_blocks, block, is_interleaved(format));
+          }
+          uint at = r * TOKENS_PER_GROUP + i;
+          sums[at] = dot_block(sums[at], format, w, codes[held]);
+        }
+      }
+    }
+    for (uint chunk = lane; INTEGER_DOT == 0u && chunk < s.chunks; chunk += kLanes) {
       vec4 ha[kHeld], hb[kHeld];
       uvec4 fetched[kRowsPerGroup];
       for (uint r = 0u; r < kRowsPerGroup; ++r) fetched[r] = fetch_weights(format, piece, weight_rows[r], chunk);
@@ -116,6 +136,16 @@ void serve_expert(uint leader, uint first_row) {
       }
     }
     for (uint i = 0u; i < kSums + kSquares; ++i) lane_sums[i * kStride + gl_LocalInvocationIndex] = sums[i];
+    for (uint i = 0u; INTEGER_DOT != 0u && i < kSums; ++i) {
+      uint at = i * kStride + gl_LocalInvocationIndex;
+      if (is_finite(lane_sums[at])) continue;
+      uint stored_row = min(group_row + i / TOKENS_PER_GROUP, s.rows - 1u) - piece_index * s.rows_per_piece;
+      uint weight_row = stored_row * row_units(format, s.chunks);
+      uint h_row = pick(members, i % TOKENS_PER_GROUP) * p.h_stride4;
+      float sum = 0.0;
+      ADD_IN_FLOATS(sum, format, piece, weight_row, s.chunks, h_row)
+      lane_sums[at] = sum;
+    }
     barrier();
     uint member = lane % TOKENS_PER_GROUP;
     uint row = group_row + lane / TOKENS_PER_GROUP;

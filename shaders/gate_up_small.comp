@@ -6,6 +6,7 @@
 // In a latent layer routed experts read the latent rows, which this kernel has made as a projection of x.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_spirv_intrinsics : require
 #ifdef MOE_WEIGHTS_BDA
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_buffer_reference_uvec2 : require
@@ -22,6 +23,8 @@ layout(set = 0, binding = 3, std430) readonly buffer Aux { float aux[]; };
 layout(set = 0, binding = 4, std430) readonly buffer Weights { float weights[]; };
 layout(set = 0, binding = 5, std430) writeonly buffer H { float h[]; };
 layout(set = 0, binding = 6, std430) readonly buffer Latent { vec4 latent_x[]; };
+layout(set = 0, binding = 7, std430) readonly buffer CodeUnits { uvec4 code_units[]; };  // of x, with INTEGER_DOT
+layout(set = 0, binding = 7, std430) readonly buffer CodePairs { uvec2 code_pairs[]; };
 
 #include "numerics.glsl"
 #include "activation.glsl"
@@ -33,6 +36,7 @@ const uint kSharedUpRange = SHARED_UP_FORMAT / FORMAT_RANGE;
 #define USES_RANGE(r) (kGateRange == (r) || kUpRange == (r) || kSharedGateRange == (r) || kSharedUpRange == (r))
 #include "weights.glsl"
 #include "small_tokens.glsl"
+#include "integer_dots.glsl"
 
 shared float lane_sums[2u * kSums * kStride];  // [up or gate, row, token][invocation]
 shared uint routes_of_expert[MAX_SMALL_TOKENS * MAX_SLOTS / 32u];  // bit per route
@@ -119,7 +123,26 @@ void main() {
       gates[i] = 0.0;
       ups[i] = 0.0;
     }
-    for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
+    uint blocks = (s.chunks + 3u) / 4u;
+    for (uint block = lane; INTEGER_DOT != 0u && block < blocks; block += kLanes) {
+      CodeBlock codes[kCodesHeld];
+      for (uint r = 0u; r < kRowsPerGroup; ++r) {
+        WeightBlock up = load_weight_block(up_format, up_piece, up_rows[r], s.chunks, block), gate;
+        if (GATED != 0u) gate = load_weight_block(gate_format, gate_piece, gate_rows[r], s.chunks, block);
+        for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+          if (i >= max(count, 1u)) break;
+          uint held = kCodesHeld == 1u ? 0u : i;
+          if (r == 0u) {
+            uint row = members[i] / p.slots * code_row_words(blocks);
+            codes[held] = load_codes(row, blocks, block, is_interleaved(up_format));
+          }
+          uint at = r * TOKENS_PER_GROUP + i;
+          ups[at] = dot_block(ups[at], up_format, up, codes[held]);
+          if (GATED != 0u) gates[at] = dot_block(gates[at], gate_format, gate, codes[held]);
+        }
+      }
+    }
+    for (uint chunk = lane; INTEGER_DOT == 0u && chunk < s.chunks; chunk += kLanes) {
       vec4 xa[kHeld], xb[kHeld];
       uvec4 up_fetched[kRowsPerGroup], gate_fetched[kRowsPerGroup];
       for (uint r = 0u; r < kRowsPerGroup; ++r) {
@@ -145,6 +168,22 @@ void main() {
     for (uint i = 0u; i < kSums; ++i) {
       lane_sums[i * kStride + gl_LocalInvocationIndex] = ups[i];
       if (GATED != 0u) lane_sums[(kSums + i) * kStride + gl_LocalInvocationIndex] = gates[i];
+    }
+    for (uint i = 0u; INTEGER_DOT != 0u && i < (GATED != 0u ? 2u : 1u) * kSums; ++i) {
+      uint at = i * kStride + gl_LocalInvocationIndex;
+      if (is_finite(lane_sums[at])) continue;
+      bool is_gate = i >= kSums;
+      uint format = is_gate ? gate_format : up_format, of_row = i % kSums / TOKENS_PER_GROUP;
+      uint stored_row = min(group_row + of_row, s.intermediate - 1u) - piece_index * s.rows_per_piece;
+      uint row = stored_row * row_units(format, s.chunks);
+      uint x_row = p.x_offset4 + pick(members, i % TOKENS_PER_GROUP) / p.slots * p.x_stride4;
+      float sum = 0.0;
+      if (is_gate) {
+        ADD_IN_FLOATS(sum, gate_format, gate_piece, row, s.chunks, x_row)
+      } else {
+        ADD_IN_FLOATS(sum, up_format, up_piece, row, s.chunks, x_row)
+      }
+      lane_sums[at] = sum;
     }
     barrier();
     uint member = lane % TOKENS_PER_GROUP;
