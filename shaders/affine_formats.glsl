@@ -69,15 +69,18 @@ uint affine_zero(uint format, uvec2 piece, uint scales, uint chunks, uint group)
   uint at = scales + affine_scale_words(format, affine_group(format, chunks - 1u) + 1u), bit = group * bits;
   return weight_word(piece, at + bit / 32u) >> (bit % 32u) & ((1u << bits) - 1u);
 }
-int affine_centre(uint format, uvec2 piece, uint row, uint chunks, uint chunk) {
-  uint scales = row + chunks * affine_bits(format) / 4u;
-  return int(affine_zero(format, piece, scales, chunks, affine_group(format, chunk)));
+
+float affine_scale(uint format, uvec2 piece, uint scales, uint group) {
+  uint type = format >> 4 & 3u;
+  if (type == kScaleF32) return uintBitsToFloat(weight_word(piece, scales + group));
+  if (type == kScaleF16) return half_at(piece, scales, group);
+  return uintBitsToFloat(half_word(piece, scales, group) << 16);
 }
 
 void load_affine(uint format, uvec2 piece, uint row, uint chunks, uint chunk, inout BlockChunk k) {
   uint bits = affine_bits(format), group = affine_group(format, chunk);
   uint scales = row + chunks * bits / 4u;
-  uint scale_type = format >> 4 & 3u, range = format / FORMAT_RANGE;
+  uint range = format / FORMAT_RANGE;
   if (IS_E2M1) {
     uint word = weight_word(piece, row + chunk);
     k.a = look_up(kFp4Doubled, bits_of(word, 0u, 4u));
@@ -85,13 +88,7 @@ void load_affine(uint format, uvec2 piece, uint row, uint chunks, uint chunk, in
     set_e8m0(byte_at(piece, scales, group), k);
     return;
   }
-  if (scale_type == kScaleF32) {
-    k.d = uintBitsToFloat(weight_word(piece, scales + group));
-  } else if (scale_type == kScaleF16) {
-    k.d = half_at(piece, scales, group);
-  } else {
-    k.d = uintBitsToFloat(half_word(piece, scales, group) << 16);
-  }
+  k.d = affine_scale(format, piece, scales, group);
   if (IS_E4M3 || IS_E5M2) {
     k.a = fp8_values(range, weight_word(piece, row + 2u * chunk));
     k.b = fp8_values(range, weight_word(piece, row + 2u * chunk + 1u));

@@ -102,49 +102,54 @@ void serve_expert(uint leader, uint first_row) {
     for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) h_rows[i] = members[i] * p.h_stride4;
     for (uint i = 0u; i < kSums + kSquares; ++i) sums[i] = 0.0;
     uint blocks = (s.chunks + 3u) / 4u, row_blocks = (p.h_stride4 + 7u) / 8u;
-    for (uint block = lane; INTEGER_DOT != 0u && block < blocks; block += kLanes) {
-      CodeBlock codes[kCodesHeld];
-      for (uint r = 0u; r < kRowsPerGroup; ++r) {
-        WeightBlock w = load_weight_block(format, piece, weight_rows[r], s.chunks, block);
-        for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-          if (i >= max(count, 1u)) break;
-          uint held = kCodesHeld == 1u ? 0u : i;
-          if (r == 0u) {
-            codes[held] = load_codes(members[i] * code_row_words(row_blocks), row_blocks, block, is_interleaved(format));
+    if (INTEGER_DOT != 0u) {
+      for (uint block = lane; block < blocks; block += kLanes) {
+        CodeBlock codes[kCodesHeld];
+        for (uint r = 0u; r < kRowsPerGroup; ++r) {
+          WeightBlock w = load_weight_block(format, piece, weight_rows[r], s.chunks, block);
+          for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+            if (i >= max(count, 1u)) break;
+            uint held = kCodesHeld == 1u ? 0u : i;
+            if (r == 0u) {
+              codes[held] = load_codes(members[i] * code_row_words(row_blocks), row_blocks, block, is_interleaved(format));
+            }
+            uint at = r * TOKENS_PER_GROUP + i;
+            sums[at] = dot_block(sums[at], format, w, codes[held]);
           }
-          uint at = r * TOKENS_PER_GROUP + i;
-          sums[at] = dot_block(sums[at], format, w, codes[held]);
         }
       }
-    }
-    for (uint chunk = lane; INTEGER_DOT == 0u && chunk < s.chunks; chunk += kLanes) {
-      vec4 ha[kHeld], hb[kHeld];
-      uvec4 fetched[kRowsPerGroup];
-      for (uint r = 0u; r < kRowsPerGroup; ++r) fetched[r] = fetch_weights(format, piece, weight_rows[r], chunk);
-      for (uint r = 0u; r < kRowsPerGroup; ++r) {
-        vec4 wa, wb;
-        load_weights(format, fetched[r], piece, weight_rows[r], s.chunks, chunk, wa, wb);
-        if (kProjects) scale_by_norm(chunk, wa, wb);
-        for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-          if (i >= (holds ? max(count, 1u) : count)) break;  // uniform: most experts have fewer tokens
-          uint held = holds ? i : 0u;
-          if (r == 0u || !holds) LOAD_ACTIVATIONS(h_rows[i], chunk, s.chunks, ha[held], hb[held])
-          uint at = r * TOKENS_PER_GROUP + i;
-          sums[at] = dot8(sums[at], wa, wb, ha[held], hb[held]);
-          if (kProjects && r == 0u) sums[kSums + i] = dot8(sums[kSums + i], ha[held], hb[held], ha[held], hb[held]);
+    } else {
+      for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
+        vec4 ha[kHeld], hb[kHeld];
+        uvec4 fetched[kRowsPerGroup];
+        for (uint r = 0u; r < kRowsPerGroup; ++r) fetched[r] = fetch_weights(format, piece, weight_rows[r], chunk);
+        for (uint r = 0u; r < kRowsPerGroup; ++r) {
+          vec4 wa, wb;
+          load_weights(format, fetched[r], piece, weight_rows[r], s.chunks, chunk, wa, wb);
+          if (kProjects) scale_by_norm(chunk, wa, wb);
+          for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+            if (i >= (holds ? max(count, 1u) : count)) break;  // uniform: most experts have fewer tokens
+            uint held = holds ? i : 0u;
+            if (r == 0u || !holds) LOAD_ACTIVATIONS(h_rows[i], chunk, s.chunks, ha[held], hb[held])
+            uint at = r * TOKENS_PER_GROUP + i;
+            sums[at] = dot8(sums[at], wa, wb, ha[held], hb[held]);
+            if (kProjects && r == 0u) sums[kSums + i] = dot8(sums[kSums + i], ha[held], hb[held], ha[held], hb[held]);
+          }
         }
       }
     }
     for (uint i = 0u; i < kSums + kSquares; ++i) lane_sums[i * kStride + gl_LocalInvocationIndex] = sums[i];
-    for (uint i = 0u; INTEGER_DOT != 0u && i < kSums; ++i) {
-      uint at = i * kStride + gl_LocalInvocationIndex;
-      if (is_finite(lane_sums[at])) continue;
-      uint stored_row = min(group_row + i / TOKENS_PER_GROUP, s.rows - 1u) - piece_index * s.rows_per_piece;
-      uint weight_row = stored_row * row_units(format, s.chunks);
-      uint h_row = pick(members, i % TOKENS_PER_GROUP) * p.h_stride4;
-      float sum = 0.0;
-      ADD_IN_FLOATS(sum, format, piece, weight_row, s.chunks, h_row)
-      lane_sums[at] = sum;
+    if (INTEGER_DOT != 0u) {  // once more in floats
+      for (uint i = 0u; i < kSums; ++i) {
+        uint at = i * kStride + gl_LocalInvocationIndex;
+        if (is_finite(lane_sums[at])) continue;
+        uint stored_row = min(group_row + i / TOKENS_PER_GROUP, s.rows - 1u) - piece_index * s.rows_per_piece;
+        uint weight_row = stored_row * row_units(format, s.chunks);
+        uint h_row = pick(members, i % TOKENS_PER_GROUP) * p.h_stride4;
+        float sum = 0.0;
+        ADD_IN_FLOATS(sum, format, piece, weight_row, s.chunks, h_row)
+        lane_sums[at] = sum;
+      }
     }
     barrier();
     uint member = lane % TOKENS_PER_GROUP;

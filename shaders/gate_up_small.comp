@@ -124,44 +124,47 @@ void main() {
       ups[i] = 0.0;
     }
     uint blocks = (s.chunks + 3u) / 4u;
-    for (uint block = lane; INTEGER_DOT != 0u && block < blocks; block += kLanes) {
-      CodeBlock codes[kCodesHeld];
-      for (uint r = 0u; r < kRowsPerGroup; ++r) {
-        WeightBlock up = load_weight_block(up_format, up_piece, up_rows[r], s.chunks, block), gate;
-        if (GATED != 0u) gate = load_weight_block(gate_format, gate_piece, gate_rows[r], s.chunks, block);
-        for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-          if (i >= max(count, 1u)) break;
-          uint held = kCodesHeld == 1u ? 0u : i;
-          if (r == 0u) {
-            uint row = members[i] / p.slots * code_row_words(blocks);
-            codes[held] = load_codes(row, blocks, block, is_interleaved(up_format));
+    if (INTEGER_DOT != 0u) {
+      for (uint block = lane; block < blocks; block += kLanes) {
+        CodeBlock codes[kCodesHeld];
+        for (uint r = 0u; r < kRowsPerGroup; ++r) {
+          WeightBlock up = load_weight_block(up_format, up_piece, up_rows[r], s.chunks, block), gate;
+          if (GATED != 0u) gate = load_weight_block(gate_format, gate_piece, gate_rows[r], s.chunks, block);
+          for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+            if (i >= max(count, 1u)) break;
+            uint held = kCodesHeld == 1u ? 0u : i;
+            if (r == 0u) {
+              uint row = members[i] / p.slots * code_row_words(blocks);
+              codes[held] = load_codes(row, blocks, block, is_interleaved(up_format));
+            }
+            uint at = r * TOKENS_PER_GROUP + i;
+            ups[at] = dot_block(ups[at], up_format, up, codes[held]);
+            if (GATED != 0u) gates[at] = dot_block(gates[at], gate_format, gate, codes[held]);
           }
-          uint at = r * TOKENS_PER_GROUP + i;
-          ups[at] = dot_block(ups[at], up_format, up, codes[held]);
-          if (GATED != 0u) gates[at] = dot_block(gates[at], gate_format, gate, codes[held]);
         }
       }
-    }
-    for (uint chunk = lane; INTEGER_DOT == 0u && chunk < s.chunks; chunk += kLanes) {
-      vec4 xa[kHeld], xb[kHeld];
-      uvec4 up_fetched[kRowsPerGroup], gate_fetched[kRowsPerGroup];
-      for (uint r = 0u; r < kRowsPerGroup; ++r) {
-        up_fetched[r] = fetch_weights(up_format, up_piece, up_rows[r], chunk);
-        if (GATED != 0u) gate_fetched[r] = fetch_weights(gate_format, gate_piece, gate_rows[r], chunk);
-      }
-      for (uint r = 0u; r < kRowsPerGroup; ++r) {
-        vec4 gate_a, gate_b, up_a, up_b;
-        load_weights(up_format, up_fetched[r], up_piece, up_rows[r], s.chunks, chunk, up_a, up_b);
-        if (GATED != 0u) {
-          load_weights(gate_format, gate_fetched[r], gate_piece, gate_rows[r], s.chunks, chunk, gate_a, gate_b);
+    } else {
+      for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
+        vec4 xa[kHeld], xb[kHeld];
+        uvec4 up_fetched[kRowsPerGroup], gate_fetched[kRowsPerGroup];
+        for (uint r = 0u; r < kRowsPerGroup; ++r) {
+          up_fetched[r] = fetch_weights(up_format, up_piece, up_rows[r], chunk);
+          if (GATED != 0u) gate_fetched[r] = fetch_weights(gate_format, gate_piece, gate_rows[r], chunk);
         }
-        for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-          if (i >= (holds ? max(count, 1u) : count)) break;  // uniform: most experts have fewer tokens
-          uint held = holds ? i : 0u;
-          if (r == 0u || !holds) LOAD_ACTIVATIONS(x_rows[i], chunk, s.chunks, xa[held], xb[held])
-          uint at = r * TOKENS_PER_GROUP + i;
-          ups[at] = dot8(ups[at], up_a, up_b, xa[held], xb[held]);
-          if (GATED != 0u) gates[at] = dot8(gates[at], gate_a, gate_b, xa[held], xb[held]);
+        for (uint r = 0u; r < kRowsPerGroup; ++r) {
+          vec4 gate_a, gate_b, up_a, up_b;
+          load_weights(up_format, up_fetched[r], up_piece, up_rows[r], s.chunks, chunk, up_a, up_b);
+          if (GATED != 0u) {
+            load_weights(gate_format, gate_fetched[r], gate_piece, gate_rows[r], s.chunks, chunk, gate_a, gate_b);
+          }
+          for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+            if (i >= (holds ? max(count, 1u) : count)) break;  // uniform: most experts have fewer tokens
+            uint held = holds ? i : 0u;
+            if (r == 0u || !holds) LOAD_ACTIVATIONS(x_rows[i], chunk, s.chunks, xa[held], xb[held])
+            uint at = r * TOKENS_PER_GROUP + i;
+            ups[at] = dot8(ups[at], up_a, up_b, xa[held], xb[held]);
+            if (GATED != 0u) gates[at] = dot8(gates[at], gate_a, gate_b, xa[held], xb[held]);
+          }
         }
       }
     }
@@ -169,21 +172,20 @@ void main() {
       lane_sums[i * kStride + gl_LocalInvocationIndex] = ups[i];
       if (GATED != 0u) lane_sums[(kSums + i) * kStride + gl_LocalInvocationIndex] = gates[i];
     }
-    for (uint i = 0u; INTEGER_DOT != 0u && i < (GATED != 0u ? 2u : 1u) * kSums; ++i) {
-      uint at = i * kStride + gl_LocalInvocationIndex;
-      if (is_finite(lane_sums[at])) continue;
-      bool is_gate = i >= kSums;
-      uint format = is_gate ? gate_format : up_format, of_row = i % kSums / TOKENS_PER_GROUP;
-      uint stored_row = min(group_row + of_row, s.intermediate - 1u) - piece_index * s.rows_per_piece;
-      uint row = stored_row * row_units(format, s.chunks);
-      uint x_row = p.x_offset4 + pick(members, i % TOKENS_PER_GROUP) / p.slots * p.x_stride4;
-      float sum = 0.0;
-      if (is_gate) {
-        ADD_IN_FLOATS(sum, gate_format, gate_piece, row, s.chunks, x_row)
-      } else {
-        ADD_IN_FLOATS(sum, up_format, up_piece, row, s.chunks, x_row)
+    if (INTEGER_DOT != 0u) {  // once more in floats
+      for (uint i = 0u; i < (GATED != 0u ? 2u : 1u) * kSums; ++i) {
+        uint at = i * kStride + gl_LocalInvocationIndex;
+        if (is_finite(lane_sums[at])) continue;
+        bool is_gate = i >= kSums;
+        uint format = is_gate ? gate_format : up_format, of_row = i % kSums / TOKENS_PER_GROUP;
+        uint stored_row = min(group_row + of_row, s.intermediate - 1u) - piece_index * s.rows_per_piece;
+        uint row = stored_row * row_units(format, s.chunks);
+        uint x_row = p.x_offset4 + pick(members, i % TOKENS_PER_GROUP) / p.slots * p.x_stride4;
+        float sum = 0.0;
+        uvec2 piece = is_gate ? gate_piece : up_piece;
+        ADD_IN_FLOATS(sum, format, piece, row, s.chunks, x_row)
+        lane_sums[at] = sum;
       }
-      lane_sums[at] = sum;
     }
     barrier();
     uint member = lane % TOKENS_PER_GROUP;

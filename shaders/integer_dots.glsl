@@ -78,8 +78,9 @@ WeightBlock load_weight_block(uint format, uvec2 piece, uint row, uint chunks, u
     w.high = weight_unit(piece, row + 2u * block + 1u);
     low.d = half_at(piece, 4u * row + 2u * chunks, block);
   } else if (is_affine_format(format)) {
-    load_affine(format, piece, 4u * row, chunks, 4u * block, low);
-    w.centre = affine_centre(format, piece, 4u * row, chunks, 4u * block);
+    uint scales = 4u * row + chunks * affine_bits(format) / 4u, group = affine_group(format, 4u * block);
+    low.d = affine_scale(format, piece, scales, group);
+    w.centre = int(affine_zero(format, piece, scales, chunks, group));
     uint turn = (format >> 6 & 3u) == kZeroSigned ? 1u : 0u;
     if (affine_bits(format) == 4u) {
       uvec4 words = weight_unit(piece, row + block) ^ turn * 0x88888888u;
@@ -93,31 +94,41 @@ WeightBlock load_weight_block(uint format, uvec2 piece, uint row, uint chunks, u
   } else if (HAS_FORMAT(FORMAT_Q2_K) || HAS_FORMAT(FORMAT_Q3_K)) {
     w.low = from_pairs(weight_word(piece, 4u * row + 2u * block));
     w.high = from_pairs(weight_word(piece, 4u * row + 2u * block + 1u));
+    uint rest = 4u * row + chunks / 2u;
     if (HAS_FORMAT(FORMAT_Q3_K)) {
-      uint bits = weight_word(piece, 4u * row + chunks / 2u + block);
+      uint bits = weight_word(piece, rest + block);
       w.low |= from_bits(bits) << 2u;
       w.high |= from_bits(bits >> 16) << 2u;
       w.centre = 4;
+      rest += chunks / 4u;
+      low.d = q3_k_scale(piece, rest, chunks, 4u * block);
+      high.d = q3_k_scale(piece, rest, chunks, 4u * block + 2u);
+    } else {
+      q2_k_scales(piece, rest, chunks, 4u * block, low);
+      q2_k_scales(piece, rest, chunks, 4u * block + 2u, high);
     }
-    load_two_bits(format, piece, 4u * row, chunks, 4u * block, low);
-    load_two_bits(format, piece, 4u * row, chunks, 4u * block + 2u, high);
   } else {
     uvec4 words = weight_unit(piece, row + block);
     w.low = from_nibbles(words.x, words.y);
     w.high = from_nibbles(words.z, words.w);
+    uint rest = 4u * row + chunks;
     if (HAS_FORMAT(FORMAT_Q4_0)) w.centre = 8;
     if (ANY_OF(FORMAT_Q5_0, FORMAT_Q5_1) || HAS_FORMAT(FORMAT_Q5_K)) {
-      uint bits = weight_word(piece, 4u * row + chunks + block);
+      uint bits = weight_word(piece, rest + block);
+      rest += chunks / 4u;
       w.low |= from_bits(bits) << 4u;
       w.high |= from_bits(bits >> 16) << 4u;
       if (HAS_FORMAT(FORMAT_Q5_0)) w.centre = 16;
     }
-    load_four_bits(format, piece, 4u * row, chunks, 4u * block, low);
     if (HAS_FORMAT(FORMAT_Q6_K)) {
-      w.low |= from_pairs(weight_word(piece, 4u * row + chunks + 2u * block)) << 4u;
-      w.high |= from_pairs(weight_word(piece, 4u * row + chunks + 2u * block + 1u)) << 4u;
+      w.low |= from_pairs(weight_word(piece, rest + 2u * block)) << 4u;
+      w.high |= from_pairs(weight_word(piece, rest + 2u * block + 1u)) << 4u;
       w.centre = 32;
-      load_four_bits(format, piece, 4u * row, chunks, 4u * block + 2u, high);
+      rest += chunks / 2u;
+      low.d = q6_k_scale(piece, rest, chunks, 4u * block);
+      high.d = q6_k_scale(piece, rest, chunks, 4u * block + 2u);
+    } else {
+      load_four_bit_scales(format, piece, rest, chunks, 4u * block, low);
     }
   }
   w.low_d = low.d;
