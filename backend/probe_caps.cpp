@@ -181,7 +181,10 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
     const bool apart = floats.denormBehaviorIndependence != VK_SHADER_FLOAT_CONTROLS_INDEPENDENCE_NONE;
     if (floats.shaderDenormPreserveFloat16 && apart) caps.unpack_half = 2;
   }
-  if (enabled.integer_dot) caps.integer_dot = dots.integerDotProduct4x8BitPackedSignedAccelerated != 0 ? 2 : 1;
+  if (enabled.integer_dot) {
+    const bool mixed = dots.integerDotProduct4x8BitPackedMixedSignednessAccelerated == VK_TRUE;
+    caps.integer_dot = dots.integerDotProduct4x8BitPackedSignedAccelerated == VK_TRUE ? 2 : mixed ? 3 : 1;
+  }
   caps.timestamp_period_ns = limits.timestampPeriod;
 
   out.pipeline_reports = options.pipeline_reports && reports.pipelineExecutableInfo == VK_TRUE;

@@ -67,6 +67,8 @@ class PlanBuilder {
   bool takes_dots(WeightSet weights);
   Dispatch quantise(Region to, uint32_t rows, uint32_t columns, const char* why);
   void quantise_x();
+  // Constant::kIntegerDot: 1 weights as signed bytes, 2 as unsigned ones.
+  uint32_t dot_kind() const { return caps_.integer_dot == 3 ? 2 : 1; }
   void quantise_h();
   // plan_latent.cpp
   void latent_down();

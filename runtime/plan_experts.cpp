@@ -169,7 +169,7 @@ void PlanBuilder::gate_up() {
     if (small_) {
       const uint32_t together = routed_tokens_per_group(spec_, tokens_);
       set(&d, Constant::kTokensPerGroup, together);
-      set(&d, Constant::kIntegerDot, dots_gate_up_ ? 1 : 0);
+      set(&d, Constant::kIntegerDot, dots_gate_up_ ? dot_kind() : 0);
       if (dots_gate_up_) d.why += "; codes times codes";
       const Binding codes = dots_gate_up_ ? region(Region::kXCodes, 0) : aux();
       d.bindings = {table, x, region(Region::kIds, 0), aux(), weights, h, latent, codes};
@@ -263,7 +263,7 @@ void PlanBuilder::down() {
                     x,
                     beside(fused && spec_.latent()),
                     dots_down_ ? region(Region::kHCodes, 0) : aux()};
-      set(&d, Constant::kIntegerDot, dots_down_ ? 1 : 0);
+      set(&d, Constant::kIntegerDot, dots_down_ ? dot_kind() : 0);
       if (dots_down_) d.why += "; codes times codes";
       // The latent sum's padding is written, too.
       const uint32_t rows = std::max(spec_.desc.hidden, fused && spec_.latent() ? push.out_stride : 0);

@@ -9,6 +9,11 @@
 
 spirv_instruction(extensions = ["SPV_KHR_integer_dot_product"], capabilities = [6018, 6019], id = 4450)
 int signed_dot(uint a, uint b, spirv_literal int packed);  // OpSDot of packed 4 x 8 bits
+spirv_instruction(extensions = ["SPV_KHR_integer_dot_product"], capabilities = [6018, 6019], id = 4452)
+int mixed_dot(uint a, uint b, spirv_literal int packed);  // OpSUDot: a is signed, b is not
+
+// Some devices multiply signed bytes in hardware, others only those with unsigned ones: then weights are unsigned.
+const bool kUnsignedWeights = INTEGER_DOT == 2u;
 
 struct CodeBlock {
   uvec4 low, high;  // codes of 16 columns each
@@ -76,6 +81,11 @@ WeightBlock load_weight_block(uint format, uvec2 piece, uint row, uint chunks, u
   if (HAS_FORMAT(FORMAT_Q8_0)) {
     w.low = weight_unit(piece, row + 2u * block);
     w.high = weight_unit(piece, row + 2u * block + 1u);
+    if (kUnsignedWeights) {
+      w.low ^= 0x80808080u;
+      w.high ^= 0x80808080u;
+      w.centre = 128;
+    }
     low.d = half_at(piece, 4u * row + 2u * chunks, block);
   } else if (is_affine_format(format)) {
     uint scales = 4u * row + chunks * affine_bits(format) / 4u, group = affine_group(format, 4u * block);
@@ -86,10 +96,13 @@ WeightBlock load_weight_block(uint format, uvec2 piece, uint row, uint chunks, u
       uvec4 words = weight_unit(piece, row + block) ^ turn * 0x88888888u;
       w.low = from_nibbles(words.x, words.y);
       w.high = from_nibbles(words.z, words.w);
-    } else {  // bytes from 0 on become signed
-      w.low = weight_unit(piece, row + 2u * block) ^ (1u - turn) * 0x80808080u;
-      w.high = weight_unit(piece, row + 2u * block + 1u) ^ (1u - turn) * 0x80808080u;
-      w.centre -= 128;
+    } else {
+      if (!kUnsignedWeights) {
+        turn = 1u - turn;
+        w.centre -= 128;
+      }
+      w.low = weight_unit(piece, row + 2u * block) ^ turn * 0x80808080u;
+      w.high = weight_unit(piece, row + 2u * block + 1u) ^ turn * 0x80808080u;
     }
   } else if (HAS_FORMAT(FORMAT_Q2_K) || HAS_FORMAT(FORMAT_Q3_K)) {
     w.low = from_pairs(weight_word(piece, 4u * row + 2u * block));
@@ -138,8 +151,11 @@ WeightBlock load_weight_block(uint format, uvec2 piece, uint row, uint chunks, u
   return w;
 }
 
-int dot16(uvec4 a, uvec4 b) {
-  return signed_dot(a.x, b.x, 0) + signed_dot(a.y, b.y, 0) + signed_dot(a.z, b.z, 0) + signed_dot(a.w, b.w, 0);
+int dot16(uvec4 w, uvec4 x) {
+  if (kUnsignedWeights) {
+    return mixed_dot(x.x, w.x, 0) + mixed_dot(x.y, w.y, 0) + mixed_dot(x.z, w.z, 0) + mixed_dot(x.w, w.w, 0);
+  }
+  return signed_dot(w.x, x.x, 0) + signed_dot(w.y, x.y, 0) + signed_dot(w.z, x.z, 0) + signed_dot(w.w, x.w, 0);
 }
 
 // acc + the block's share; in the same operations for every number of tokens a pass.
