@@ -49,6 +49,7 @@ const uint kSharedDownRange = SHARED_DOWN_FORMAT / FORMAT_RANGE;
 const uint kFusedRoutes = TOKENS_PER_GROUP == 8u ? MAX_FUSED_ROUTES : TOKENS_PER_GROUP * MAX_SLOTS;
 const uint kMaxRoutes = kProjects ? MAX_SMALL_TOKENS : kFusedRoutes;
 const uint kSquares = kProjects ? TOKENS_PER_GROUP : 0u;
+const uint kAllSums = kSums + kSquares;
 shared float lane_sums[(kSums + kSquares) * kStride];  // [row, token | token's squares][invocation]
 shared float route_out[COMBINE != 0u ? kMaxRoutes * kRows : 1u];
 // Of each route: the next one of its expert, or p.routes; and above kLeader, whether it is the expert's first.
@@ -72,6 +73,7 @@ void link_routes() {
 uint next_member(uint route) { return kProjects ? route + 1u : links[route] & (kLeader - 1u); }
 
 #include "add_lanes.glsl"
+#include "down_dots.glsl"
 
 // All routes of one expert, from its first route on.
 void serve_expert(uint leader, uint first_row) {
@@ -98,26 +100,11 @@ void serve_expert(uint leader, uint first_row) {
     uint members[TOKENS_PER_GROUP];
     uint count = take_members(from, members);
     uint h_rows[TOKENS_PER_GROUP];
-    float sums[kSums + kSquares];
+    float sums[kAllSums];
     for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) h_rows[i] = members[i] * p.h_stride4;
     for (uint i = 0u; i < kSums + kSquares; ++i) sums[i] = 0.0;
-    uint blocks = (s.chunks + 3u) / 4u, row_blocks = (p.h_stride4 + 7u) / 8u;
     if (INTEGER_DOT != 0u) {
-      for (uint block = lane; block < blocks; block += kLanes) {
-        CodeBlock codes[kCodesHeld];
-        for (uint r = 0u; r < kRowsPerGroup; ++r) {
-          WeightBlock w = load_weight_block(format, piece, weight_rows[r], s.chunks, block);
-          for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-            if (i >= max(count, 1u)) break;
-            uint held = kCodesHeld == 1u ? 0u : i;
-            if (r == 0u) {
-              codes[held] = load_codes(members[i] * code_row_words(row_blocks), row_blocks, block, is_interleaved(format));
-            }
-            uint at = r * TOKENS_PER_GROUP + i;
-            sums[at] = dot_block(sums[at], format, w, codes[held]);
-          }
-        }
-      }
+      add_dots(sums, format, piece, weight_rows, s.chunks, members, count, lane);
     } else {
       for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
         vec4 ha[kHeld], hb[kHeld];
@@ -139,18 +126,7 @@ void serve_expert(uint leader, uint first_row) {
       }
     }
     for (uint i = 0u; i < kSums + kSquares; ++i) lane_sums[i * kStride + gl_LocalInvocationIndex] = sums[i];
-    if (INTEGER_DOT != 0u) {  // once more in floats
-      for (uint i = 0u; i < kSums; ++i) {
-        uint at = i * kStride + gl_LocalInvocationIndex;
-        if (is_finite(lane_sums[at])) continue;
-        uint stored_row = min(group_row + i / TOKENS_PER_GROUP, s.rows - 1u) - piece_index * s.rows_per_piece;
-        uint weight_row = stored_row * row_units(format, s.chunks);
-        uint h_row = pick(members, i % TOKENS_PER_GROUP) * p.h_stride4;
-        float sum = 0.0;
-        ADD_IN_FLOATS(sum, format, piece, weight_row, s.chunks, h_row)
-        lane_sums[at] = sum;
-      }
-    }
+    if (INTEGER_DOT != 0u) repair_sums(format, piece, s, group_row, piece_index, members, lane);
     barrier();
     uint member = lane % TOKENS_PER_GROUP;
     uint row = group_row + lane / TOKENS_PER_GROUP;

@@ -74,6 +74,7 @@ bool is_first_route(uint route) {
 
 #include "add_lanes.glsl"
 #include "latent_input.glsl"
+#include "gate_up_dots.glsl"
 
 void main() {
   int expert = kProjects ? 0 : ids[gl_WorkGroupID.y];
@@ -123,26 +124,9 @@ void main() {
       gates[i] = 0.0;
       ups[i] = 0.0;
     }
-    uint blocks = (s.chunks + 3u) / 4u;
     if (INTEGER_DOT != 0u) {
-      for (uint block = lane; block < blocks; block += kLanes) {
-        CodeBlock codes[kCodesHeld];
-        for (uint r = 0u; r < kRowsPerGroup; ++r) {
-          WeightBlock up = load_weight_block(up_format, up_piece, up_rows[r], s.chunks, block), gate;
-          if (GATED != 0u) gate = load_weight_block(gate_format, gate_piece, gate_rows[r], s.chunks, block);
-          for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-            if (i >= max(count, 1u)) break;
-            uint held = kCodesHeld == 1u ? 0u : i;
-            if (r == 0u) {
-              uint row = members[i] / p.slots * code_row_words(blocks);
-              codes[held] = load_codes(row, blocks, block, is_interleaved(up_format));
-            }
-            uint at = r * TOKENS_PER_GROUP + i;
-            ups[at] = dot_block(ups[at], up_format, up, codes[held]);
-            if (GATED != 0u) gates[at] = dot_block(gates[at], gate_format, gate, codes[held]);
-          }
-        }
-      }
+      add_dots(ups, gates, up_format, gate_format, up_piece, gate_piece, up_rows, gate_rows, s.chunks, members, count,
+               lane);
     } else {
       for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
         vec4 xa[kHeld], xb[kHeld];
@@ -172,20 +156,8 @@ void main() {
       lane_sums[i * kStride + gl_LocalInvocationIndex] = ups[i];
       if (GATED != 0u) lane_sums[(kSums + i) * kStride + gl_LocalInvocationIndex] = gates[i];
     }
-    if (INTEGER_DOT != 0u) {  // once more in floats
-      for (uint i = 0u; i < (GATED != 0u ? 2u : 1u) * kSums; ++i) {
-        uint at = i * kStride + gl_LocalInvocationIndex;
-        if (is_finite(lane_sums[at])) continue;
-        bool is_gate = i >= kSums;
-        uint format = is_gate ? gate_format : up_format, of_row = i % kSums / TOKENS_PER_GROUP;
-        uint stored_row = min(group_row + of_row, s.intermediate - 1u) - piece_index * s.rows_per_piece;
-        uint row = stored_row * row_units(format, s.chunks);
-        uint x_row = p.x_offset4 + pick(members, i % TOKENS_PER_GROUP) / p.slots * p.x_stride4;
-        float sum = 0.0;
-        uvec2 piece = is_gate ? gate_piece : up_piece;
-        ADD_IN_FLOATS(sum, format, piece, row, s.chunks, x_row)
-        lane_sums[at] = sum;
-      }
+    if (INTEGER_DOT != 0u) {
+      repair_sums(up_format, gate_format, up_piece, gate_piece, s, group_row, piece_index, members, lane);
     }
     barrier();
     uint member = lane % TOKENS_PER_GROUP;

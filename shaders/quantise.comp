@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// f32 rows -> the codes of int8 precision, once, for the kernels that multiply them as integers: blocks of 32 columns in
-// whole units, a unit the 127th of the block's largest (docs/semantics.md, Precision). Out, for each row of n blocks, in
+// f32 rows -> the codes of int8 precision, once, for the kernels that multiply them as integers: blocks of 32 columns
+// in whole units, a unit the 127th of the block's largest (docs/semantics.md, Precision). Out, for each row of n blocks, in
 // words: 8n of codes, four a word; 8n of the same with each 8 columns as 0 2 4 6 1 3 5 7, as nibbles come apart; 2n of
 // (unit, the sums of the block's halves). A unit that is infinite marks a block that stays as it is. 8 invocations a
 // block; grid: blocks of 128, rows.

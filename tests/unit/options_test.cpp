@@ -83,7 +83,7 @@ TEST_F(OptionsTest, Disable) {
   set_environment("MOEVK_DISABLE", "bda, integer_dot,push_descriptors,unified");
   const Options o = read();
   for (const char* name : {"bda", "integer_dot", "push_descriptors", "unified"}) EXPECT_TRUE(o.disabled(name)) << name;
-  EXPECT_EQ(o.disable.size(), 3u);
+  EXPECT_EQ(o.disable.size(), 4u);
   set_environment("MOEVK_DISABLE", "unified");
   EXPECT_FALSE(read().disabled("bda"));
   expect_refused("MOEVK_DISABLE", "bda,subgroups", "subgroups");
