@@ -208,6 +208,7 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
 
   MOE_ASSIGN_OR_RETURN(out.quirks, apply_quirks(known_quirks(), basic.driverVersion, &caps));
   if (options.disabled("bda")) caps.buffer_device_address = 0;
+  if (options.disabled("signed_dot") && caps.integer_dot != 0) caps.integer_dot = 3;
   if (options.disabled("integer_dot")) caps.integer_dot = 0;
   if (options.disabled("push_descriptors")) caps.push_descriptors = 0;
   if (options.disabled("unified")) caps.unified_memory = 0;
