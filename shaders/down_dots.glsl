@@ -8,9 +8,9 @@ void add_dots(inout float sums[kAllSums], uint format, uvec2 piece, uint weight_
   uint blocks = (chunks + 3u) / 4u, row_blocks = (p.h_stride4 + 7u) / 8u;
   for (uint block = lane; block < blocks; block += kLanes) {
     CodeBlock codes[kCodesHeld];
-    for (uint r = 0u; r < kRowsPerGroup; ++r) {
+    [[unroll]] for (uint r = 0u; r < kRowsPerGroup; ++r) {
       WeightBlock w = load_weight_block(format, piece, weight_rows[r], chunks, block);
-      for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+      [[unroll]] for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
         if (i >= max(count, 1u)) break;
         uint held = kCodesHeld == 1u ? 0u : i;
         if (r == 0u) {

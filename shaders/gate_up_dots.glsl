@@ -9,10 +9,10 @@ void add_dots(inout float ups[kSums], inout float gates[kSums], uint up_format, 
   uint blocks = (chunks + 3u) / 4u;
   for (uint block = lane; block < blocks; block += kLanes) {
     CodeBlock codes[kCodesHeld];
-    for (uint r = 0u; r < kRowsPerGroup; ++r) {
+    [[unroll]] for (uint r = 0u; r < kRowsPerGroup; ++r) {
       WeightBlock up = load_weight_block(up_format, up_piece, up_rows[r], chunks, block), gate;
       if (GATED != 0u) gate = load_weight_block(gate_format, gate_piece, gate_rows[r], chunks, block);
-      for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+      [[unroll]] for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
         if (i >= max(count, 1u)) break;
         uint held = kCodesHeld == 1u ? 0u : i;
         if (r == 0u) {
