@@ -132,6 +132,10 @@ bool has_integer_codes(WeightFormat format) {
   }
 }
 
+bool has_half_scales(WeightFormat format) {
+  return format == WeightFormat::kQ2K || format == WeightFormat::kQ3K || format == WeightFormat::kQ6K;
+}
+
 bool has_interleaved_codes(WeightFormat format) {
   const std::optional<AffineFormat> affine = find_affine_format(format);
   return affine ? affine->bits != 8 : format != WeightFormat::kQ8_0;

@@ -68,6 +68,11 @@ TEST(PlanDots, FewTokensOfIntegersTimesScales) {
 TEST(PlanDots, TheDeviceSaysHow) {
   EXPECT_EQ(plan_dots(int8_layer(WeightFormat::kQ4K), with_dots(1), 1).gate_up, 1u);
   EXPECT_EQ(plan_dots(int8_layer(WeightFormat::kQ4K), with_dots(3), 1).gate_up, 2u);
+  EXPECT_NE(plan_dots(int8_layer(WeightFormat::kQ6K), with_dots(1), 1).refused.find("Q6_K does not pay"),
+            std::string::npos);
+  DeviceCaps processor = device("lavapipe-25.0");
+  EXPECT_EQ(processor.integer_dot, 1u);
+  EXPECT_EQ(plan_dots(int8_layer(WeightFormat::kQ6K), processor, 1).gate_up, 1u);
   const Dots none = plan_dots(int8_layer(WeightFormat::kQ4K), with_dots(0), 1);
   EXPECT_EQ(none.gate_up + none.down + none.quantise, 0u);
   EXPECT_NE(none.refused.find("integer dot products in gate and up: the device has no shaderIntegerDotProduct"),
