@@ -8,6 +8,7 @@
 
 #include "backend/cache_file.h"
 #include "backend/spirv_float_controls.h"
+#include "backend/spirv_integer_dot.h"
 #include "backend/spirv_prune.h"
 
 namespace moevk {
@@ -124,12 +125,11 @@ Result<Pipeline> Pipelines::get(const Dispatch& dispatch) {
 Result<VkPipeline> Pipelines::create(const Dispatch& dispatch, VkPipelineLayout layout) {
   const KernelInfo& kernel = kKernels[static_cast<size_t>(dispatch.kernel)];
   const size_t variant = kernel.reads_weights && probed_.caps.buffer_device_address != 0 ? 1 : 0;
-  const std::vector<uint32_t> pruned = prune_spirv(kernel.code[variant], kernel.words[variant],
-                                                   dispatch.constants.data(), dispatch.constants.size());
-  const std::vector<uint32_t> code =
-      with_float_controls(pruned.data(), pruned.size(),
-                          {probed_.caps.float_controls_rte != 0, probed_.caps.float_controls_inf_nan != 0,
-                           probed_.caps.unpack_half == 2});
+  const std::vector<uint32_t> pruned = without_unused_dots(
+      prune_spirv(kernel.code[variant], kernel.words[variant], dispatch.constants.data(), dispatch.constants.size()));
+  const std::vector<uint32_t> code = with_float_controls(
+      pruned.data(), pruned.size(),
+      {probed_.caps.float_controls_rte != 0, probed_.caps.float_controls_inf_nan != 0, probed_.caps.unpack_half == 2});
   VkShaderModuleCreateInfo module_info{};
   module_info.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO;
   module_info.codeSize = code.size() * 4;

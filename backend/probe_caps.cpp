@@ -118,6 +118,8 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
   driver.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES;
   VkPhysicalDeviceFloatControlsProperties floats{};
   floats.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FLOAT_CONTROLS_PROPERTIES;
+  VkPhysicalDeviceShaderIntegerDotProductProperties dots{};
+  dots.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES;
   VkPhysicalDeviceProperties2 properties{};
   properties.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2;
   EnabledFeatures enabled;  // what we may use
@@ -129,6 +131,9 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
     chain(&properties.pNext, &maintenance);
     if (v12 || has(VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME)) chain(&properties.pNext, &driver);
     if (v12 || has(VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME)) chain(&properties.pNext, &floats);
+    if (out.api_version >= VK_API_VERSION_1_3 || has(VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME)) {
+      chain(&properties.pNext, &dots);
+    }
     if (lent == nullptr && has(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME)) {
       VkPhysicalDeviceFeatures2 features{};
       features.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
@@ -177,6 +182,10 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
     const bool apart = floats.denormBehaviorIndependence != VK_SHADER_FLOAT_CONTROLS_INDEPENDENCE_NONE;
     if (floats.shaderDenormPreserveFloat16 && apart) caps.unpack_half = 2;
   }
+  if (enabled.integer_dot) {
+    const bool mixed = dots.integerDotProduct4x8BitPackedMixedSignednessAccelerated == VK_TRUE;
+    caps.integer_dot = dots.integerDotProduct4x8BitPackedSignedAccelerated == VK_TRUE ? 2 : mixed ? 3 : 1;
+  }
   caps.timestamp_period_ns = limits.timestampPeriod;
 
   out.pipeline_reports = options.pipeline_reports && reports.pipelineExecutableInfo == VK_TRUE;
@@ -200,6 +209,8 @@ Status probe(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t inst
 
   MOE_ASSIGN_OR_RETURN(out.quirks, apply_quirks(known_quirks(), basic.driverVersion, &caps));
   if (options.disabled("bda")) caps.buffer_device_address = 0;
+  if (options.disabled("signed_dot") && caps.integer_dot != 0) caps.integer_dot = 3;
+  if (options.disabled("integer_dot")) caps.integer_dot = 0;
   if (options.disabled("push_descriptors")) caps.push_descriptors = 0;
   if (options.disabled("unified")) caps.unified_memory = 0;
   Status lowered = lower_caps(options.limits, &caps);
@@ -235,13 +246,18 @@ EnabledFeatures supported_features(const InstanceFunctions& vk, VkPhysicalDevice
   timeline.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES;
   VkPhysicalDeviceBufferDeviceAddressFeatures addresses{};
   addresses.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES;
+  VkPhysicalDeviceShaderIntegerDotProductFeatures dots{};
+  dots.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES;
   VkPhysicalDeviceFeatures2 features{};
   features.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
   if (v12 || has(VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME)) chain(&features.pNext, &timeline);
   if (v12 || has(VK_KHR_BUFFER_DEVICE_ADDRESS_EXTENSION_NAME)) chain(&features.pNext, &addresses);
+  if (api_version >= VK_API_VERSION_1_3 || has(VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME)) {
+    chain(&features.pNext, &dots);
+  }
   vk.vkGetPhysicalDeviceFeatures2(device, &features);
   return {extensions, timeline.timelineSemaphore != 0, addresses.bufferDeviceAddress != 0,
-          features.features.shaderStorageBufferArrayDynamicIndexing != 0};
+          features.features.shaderStorageBufferArrayDynamicIndexing != 0, dots.shaderIntegerDotProduct != 0};
 }
 
 ProbedDevice probe_device(const InstanceFunctions& vk, VkPhysicalDevice device, uint32_t instance_version,

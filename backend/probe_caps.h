@@ -19,6 +19,7 @@ struct EnabledFeatures {
   bool timeline_semaphore = false;
   bool buffer_device_address = false;
   bool storage_buffer_array_indexing = false;
+  bool integer_dot = false;
 };
 
 // Handle types of other people's memory; zero where an extension is missing.

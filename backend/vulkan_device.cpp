@@ -105,6 +105,9 @@ Status VulkanDevice::create_device() {
   if (!v12 && (caps.float_controls_rte != 0 || caps.float_controls_inf_nan != 0 || caps.unpack_half == 2)) {
     extensions.push_back(VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME);
   }
+  if (probed_.api_version < VK_API_VERSION_1_3 && caps.integer_dot != 0) {
+    extensions.push_back(VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
+  }
   if (caps.push_descriptors != 0) extensions.push_back(VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME);
   if (probed_.memory_budget) extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
   if (probed_.creation_feedback && probed_.api_version < VK_API_VERSION_1_3) {
@@ -123,6 +126,11 @@ Status VulkanDevice::create_device() {
   addresses.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES;
   addresses.bufferDeviceAddress = VK_TRUE;
   if (caps.buffer_device_address != 0) timeline.pNext = &addresses;
+  VkPhysicalDeviceShaderIntegerDotProductFeatures dots{};
+  dots.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES;
+  dots.shaderIntegerDotProduct = VK_TRUE;
+  dots.pNext = timeline.pNext;
+  if (caps.integer_dot != 0) timeline.pNext = &dots;
   VkPhysicalDeviceFeatures features{};
   features.shaderStorageBufferArrayDynamicIndexing = caps.storage_buffer_array_indexing != 0 ? VK_TRUE : VK_FALSE;
 

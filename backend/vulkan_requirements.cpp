@@ -14,18 +14,22 @@ struct Feature {
   bool EnabledFeatures::*fact;
   VkBool32 VkPhysicalDeviceFeatures::*core;                  // null: not a core feature
   VkBool32 VkPhysicalDeviceVulkan12Features::*in_vulkan_12;  // null: none
+  VkBool32 VkPhysicalDeviceVulkan13Features::*in_vulkan_13;  // null: none
   const char* structs;                                       // that hold it
 };
 
 const Feature kFeatures[] = {
     {"timelineSemaphore", &EnabledFeatures::timeline_semaphore, nullptr,
-     &VkPhysicalDeviceVulkan12Features::timelineSemaphore,
+     &VkPhysicalDeviceVulkan12Features::timelineSemaphore, nullptr,
      "VkPhysicalDeviceVulkan12Features or VkPhysicalDeviceTimelineSemaphoreFeatures"},
     {"shaderStorageBufferArrayDynamicIndexing", &EnabledFeatures::storage_buffer_array_indexing,
-     &VkPhysicalDeviceFeatures::shaderStorageBufferArrayDynamicIndexing, nullptr, "VkPhysicalDeviceFeatures2"},
+     &VkPhysicalDeviceFeatures::shaderStorageBufferArrayDynamicIndexing, nullptr, nullptr, "VkPhysicalDeviceFeatures2"},
     {"bufferDeviceAddress", &EnabledFeatures::buffer_device_address, nullptr,
-     &VkPhysicalDeviceVulkan12Features::bufferDeviceAddress,
+     &VkPhysicalDeviceVulkan12Features::bufferDeviceAddress, nullptr,
      "VkPhysicalDeviceVulkan12Features or VkPhysicalDeviceBufferDeviceAddressFeatures"},
+    {"shaderIntegerDotProduct", &EnabledFeatures::integer_dot, nullptr, nullptr,
+     &VkPhysicalDeviceVulkan13Features::shaderIntegerDotProduct,
+     "VkPhysicalDeviceVulkan13Features or VkPhysicalDeviceShaderIntegerDotProductFeatures"},
 };
 
 // The member for `feature` in one struct of a chain, or null.
@@ -37,6 +41,12 @@ const VkBool32* member(const Feature& feature, const VkBaseInStructure* item) {
     case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES:
       if (feature.in_vulkan_12 == nullptr) return nullptr;
       return &(reinterpret_cast<const VkPhysicalDeviceVulkan12Features*>(item)->*feature.in_vulkan_12);
+    case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES:
+      if (feature.in_vulkan_13 == nullptr) return nullptr;
+      return &(reinterpret_cast<const VkPhysicalDeviceVulkan13Features*>(item)->*feature.in_vulkan_13);
+    case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES:
+      if (feature.fact != &EnabledFeatures::integer_dot) return nullptr;
+      return &reinterpret_cast<const VkPhysicalDeviceShaderIntegerDotProductFeatures*>(item)->shaderIntegerDotProduct;
     case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES:
       if (feature.fact != &EnabledFeatures::timeline_semaphore) return nullptr;
       return &reinterpret_cast<const VkPhysicalDeviceTimelineSemaphoreFeatures*>(item)->timelineSemaphore;
@@ -55,10 +65,12 @@ const VkBool32* find_member(const Feature& feature, const VkPhysicalDeviceFeatur
 }
 
 bool needs_extension(const HostPhysicalDevice& device, const Feature& feature) {
-  return device.api_version < VK_API_VERSION_1_2 && feature.in_vulkan_12 != nullptr;
+  return (device.api_version < VK_API_VERSION_1_2 && feature.in_vulkan_12 != nullptr) ||
+         (device.api_version < VK_API_VERSION_1_3 && feature.in_vulkan_13 != nullptr);
 }
 
 const char* extension_of(const Feature& feature) {
+  if (feature.fact == &EnabledFeatures::integer_dot) return VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME;
   return feature.fact == &EnabledFeatures::timeline_semaphore ? VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME
                                                               : VK_KHR_BUFFER_DEVICE_ADDRESS_EXTENSION_NAME;
 }
@@ -99,16 +111,17 @@ std::vector<Requirement> list_requirements(const HostPhysicalDevice& device) {
     extension(!indexing, VK_KHR_BUFFER_DEVICE_ADDRESS_EXTENSION_NAME, "weights by address, of any size");
     extension(false, VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME, "rounding and NaN are then declared, not assumed");
   }
-  const bool required[] = {true, indexing, !indexing};
-  const char* const reasons[] = {"uploads and contexts are ordered by timelines",
-                                 "weights without device addresses: an array of buffers",
-                                 "weights by address, of any size; without it they are bound as windows"};
+  const bool required[] = {true, indexing, !indexing, false};
+  const char* const reasons[] = {
+      "uploads and contexts are ordered by timelines", "weights without device addresses: an array of buffers",
+      "weights by address, of any size; without it they are bound as windows", "int8 precision multiplies integers"};
   for (size_t i = 0; i < std::size(kFeatures); ++i) {
     list.push_back({false, required[i], device.supported.*kFeatures[i].fact, kFeatures[i].name, reasons[i]});
   }
   extension(false, VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME, "recordings without descriptor sets");
   extension(false, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME, "the driver's own budget is respected");
   if (device.api_version < VK_API_VERSION_1_3) {
+    extension(false, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME, "int8 precision multiplies integers");
     extension(false, VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME, "says what the pipeline cache gave");
   }
   extension(false, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME, "host memory used in place");

@@ -48,6 +48,7 @@ void for_each_fact(Caps& caps, Visit visit) {
   visit("float_controls_rte", caps.float_controls_rte);
   visit("float_controls_inf_nan", caps.float_controls_inf_nan);
   visit("unpack_half", caps.unpack_half);
+  visit("integer_dot", caps.integer_dot);
   visit("timestamp_period_ns", caps.timestamp_period_ns);
   visit("device_local_bytes", caps.device_local_bytes);
   visit("host_packing", caps.host_packing);

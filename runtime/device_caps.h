@@ -38,6 +38,9 @@ struct DeviceCaps {
   uint32_t float_controls_rte = 0;      // round to nearest even can be declared for f32
   uint32_t float_controls_inf_nan = 0;  // so can the preservation of signed zero, infinity, NaN
   uint32_t unpack_half = 0;  // unpackHalf2x16 is exact for subnormals, too: 1 as it is, 2 once that is declared
+  // Four products of 8 bits in an instruction: 1 the driver takes it apart; the device itself knows 2 signed bytes, 3 only
+  // signed with unsigned ones.
+  uint32_t integer_dot = 0;
   double timestamp_period_ns = 0;
   uint64_t device_local_bytes = 0;
   uint32_t host_packing = 0;   // kernels run on the host's own cores, so that the host packs rows sooner

@@ -12,7 +12,7 @@
 namespace moevk {
 namespace {
 
-constexpr std::string_view kDisableNames[] = {"bda", "push_descriptors", "unified"};
+constexpr std::string_view kDisableNames[] = {"bda", "integer_dot", "push_descriptors", "signed_dot", "unified"};
 
 std::vector<std::string> words(const std::string& list) {
   std::vector<std::string> out;

@@ -69,9 +69,9 @@ Status check_struck(const Plan& plan, const DeviceCaps& caps) {
 }  // namespace
 
 const char* region_name(Region region) {
-  constexpr const char* kNames[kRegionCount] = {"prepared",   "logits",  "scores",     "chosen", "ids",      "weights",
-                                                "histogram",  "offsets", "order",      "tiles",  "indirect", "h",
-                                                "expert_out", "latent",  "latent_sum", "beside", "unused"};
+  constexpr const char* kNames[kRegionCount] = {
+      "prepared", "logits", "scores",     "chosen", "ids",        "weights", "histogram", "offsets", "order", "tiles",
+      "indirect", "h",      "expert_out", "latent", "latent_sum", "beside",  "x_codes",   "h_codes", "unused"};
   return kNames[static_cast<size_t>(region)];
 }
 

@@ -51,9 +51,11 @@ enum class Region : uint32_t {
   kLatent,     // x in the latent space
   kLatentSum,  // of the routed experts' outputs
   kBeside,     // what is added to the projection of that sum
+  kXCodes,     // x and h in int8 precision, for integer dot products
+  kHCodes,
   kUnused,
 };
-inline constexpr size_t kRegionCount = 17;
+inline constexpr size_t kRegionCount = 19;
 const char* region_name(Region region);
 
 struct Binding {

@@ -116,7 +116,7 @@ Step& PlanBuilder::step(const char* name) {
   s.tokens = tokens_;
   plan_->steps.push_back(std::move(s));
   unused_in_step_ = 0;
-  latent_waits_ = false;
+  waits_for_ = nullptr;
   std::vector<Dispatch> waiting = std::move(next_);
   next_.clear();
   for (Dispatch& d : waiting) add(std::move(d));

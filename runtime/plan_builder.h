@@ -18,6 +18,9 @@ uint32_t small_tokens_per_group(uint32_t tokens);
 // 1.25 times. A token's result is the same with each.
 uint32_t routed_tokens_per_group(const LayerSpec& spec, uint32_t tokens);
 uint32_t small_rows(uint32_t tokens_per_group);
+// Columns of activations that share a unit in int8 precision; bytes of a row as quantise.comp writes it.
+inline constexpr uint32_t kCodeBlock = 32;
+uint64_t code_row_bytes(uint32_t columns);
 // For a dispatch's reason; empty where one pass binds all windows.
 std::string binding_pass_text(size_t pass, size_t passes);
 // Of y and the residual, as push constants have them.
@@ -59,6 +62,14 @@ class PlanBuilder {
   bool fuses_combine();
   void set_formats(Dispatch* d) const;
   void estimate_matmul(Dispatch* d, bool gate_up, size_t passes) const;
+  // plan_dots.cpp
+  std::string no_dots(WeightSet weights) const;
+  bool takes_dots(WeightSet weights);
+  Dispatch quantise(Region to, uint32_t rows, uint32_t columns, const char* why);
+  void quantise_x();
+  // Constant::kIntegerDot: 1 weights as signed bytes, 2 as unsigned ones.
+  uint32_t dot_kind() const { return caps_.integer_dot == 3 ? 2 : 1; }
+  void quantise_h();
   // plan_latent.cpp
   void latent_down();
   void latent_up();
@@ -112,7 +123,8 @@ class PlanBuilder {
   bool has_logits_;  // the logits region is filled before route_tokens, or by it
   std::vector<Dispatch> next_;
   uint32_t unused_in_step_ = 0;
-  bool latent_waits_ = false;  // the rows of the latent space are made with the next step
+  const char* waits_for_ = nullptr;  // what is made with the next step, which must not be the experts' own
+  bool dots_gate_up_ = false, dots_down_ = false;  // int8 precision by integer dot products
 };
 
 }  // namespace moevk

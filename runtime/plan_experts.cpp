@@ -21,7 +21,10 @@ double distinct_experts(const moe_layer_desc& d, double tokens) {
 // x as f32 rows padded with zeros, normalised: what the matmuls read. Left out where x is like that already.
 void PlanBuilder::prepare() {
   if (shape_.stage != Stage::kForward && shape_.stage != Stage::kExperts) return;
-  if (shape_.x_direct) return latent_down();
+  if (shape_.x_direct) {
+    quantise_x();
+    return latent_down();
+  }
   Dispatch d = dispatch(KernelId::kPrepare,
                         spec_.has(MOE_LAYER_INPUT_NORM) ? "x, normalised, as padded f32 rows" : "x as padded f32 rows");
   set(&d, Constant::kXDtype, shape_.x_dtype);
@@ -33,6 +36,7 @@ void PlanBuilder::prepare() {
   d.grid = {tokens_, 1, 1};
   d.bytes = static_cast<double>(tokens_) * spec_.hidden_padded * 8;
   add(std::move(d));
+  quantise_x();
   latent_down();
 }
 
@@ -148,7 +152,7 @@ void PlanBuilder::estimate_matmul(Dispatch* d, bool gate_up, size_t passes) cons
 void PlanBuilder::gate_up() {
   const uint32_t rows = spec_.widest();
   const size_t passes = layout_.passes_of(WeightSet::kGateUp).size();
-  if (latent_waits_) step("latent_down");
+  if (waits_for_ != nullptr) step(waits_for_);
   for (size_t pass = 0; pass < passes; ++pass) {
     if (pass == 0) step("gate_up");
     Dispatch d =
@@ -165,7 +169,10 @@ void PlanBuilder::gate_up() {
     if (small_) {
       const uint32_t together = routed_tokens_per_group(spec_, tokens_);
       set(&d, Constant::kTokensPerGroup, together);
-      d.bindings = {table, x, region(Region::kIds, 0), aux(), weights, h, latent};
+      set(&d, Constant::kIntegerDot, dots_gate_up_ ? dot_kind() : 0);
+      if (dots_gate_up_) d.why += "; codes times codes";
+      const Binding codes = dots_gate_up_ ? region(Region::kXCodes, 0) : aux();
+      d.bindings = {table, x, region(Region::kIds, 0), aux(), weights, h, latent, codes};
       d.grid = {(rows + small_rows(together) - 1) / small_rows(together), routes_, 1};
     } else {
       d.bindings = {table, x, region(Region::kOrder, 0), region(Region::kTiles, 0), aux(), weights, h, latent};
@@ -212,6 +219,7 @@ Binding PlanBuilder::identity_input(Dispatch* d, size_t x_offset, size_t x_strid
 }
 
 void PlanBuilder::down() {
+  quantise_h();
   const bool fused = fuses_combine();
   const bool to_y = fused && !spec_.latent();
   const bool residual = to_y && shape_.residual_dtype != kNumberNone;
@@ -253,7 +261,10 @@ void PlanBuilder::down() {
                     out,
                     residual ? view(ViewId::kResidual) : aux(),
                     x,
-                    beside(fused && spec_.latent())};
+                    beside(fused && spec_.latent()),
+                    dots_down_ ? region(Region::kHCodes, 0) : aux()};
+      set(&d, Constant::kIntegerDot, dots_down_ ? dot_kind() : 0);
+      if (dots_down_) d.why += "; codes times codes";
       // The latent sum's padding is written, too.
       const uint32_t rows = std::max(spec_.desc.hidden, fused && spec_.latent() ? push.out_stride : 0);
       d.grid = {(rows + small_rows(together) - 1) / small_rows(together), 1, 1};

@@ -69,13 +69,13 @@ void PlanBuilder::latent_down() {
                        kNumberNone};
     set_push(&d, push);
     const Binding table = {Binding::Kind::kTable, 0, 0}, x = matmul_input(&d), rows = latent_rows(true);
-    d.bindings = {table, x, aux(), aux(), aux(), rows, aux()};
+    d.bindings = {table, x, aux(), aux(), aux(), rows, aux(), aux()};
     if (d.kernel == KernelId::kGateUpTile) d.bindings = {table, x, aux(), aux(), aux(), aux(), rows, aux()};
     if (shape_.x_direct) {
       add(std::move(d));
     } else {
       add_next(std::move(d));  // prepared x is ready then
-      latent_waits_ = true;
+      waits_for_ = "latent_down";
     }
   }
 }
@@ -110,7 +110,7 @@ void PlanBuilder::latent_up() {
           offsetof(DownPush, residual_stride), offsetof(DownPush, beta));
     const Binding table = {Binding::Kind::kTable, 0, 0}, sum = latent_sum(), y = view(ViewId::kY);
     const Binding added = residual ? view(ViewId::kResidual) : aux();
-    d.bindings = {table, sum, aux(), aux(), aux(), y, added, beside(true), unused()};
+    d.bindings = {table, sum, aux(), aux(), aux(), y, added, beside(true), unused(), aux()};
     if (d.kernel == KernelId::kDownTile) {
       d.bindings = {table, sum, aux(), aux(), aux(), y, aux(), added, beside(true)};
     }

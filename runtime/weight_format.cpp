@@ -113,6 +113,34 @@ bool uses_codebook(WeightFormat format) {
   }
 }
 
+bool has_integer_codes(WeightFormat format) {
+  if (const std::optional<AffineFormat> affine = find_affine_format(format)) {
+    return affine->is_integer() && affine->bits >= 4 && (affine->group == 0 || affine->group >= 32);
+  }
+  switch (format) {
+    case WeightFormat::kQ4_0:
+    case WeightFormat::kQ4_1:
+    case WeightFormat::kQ5_0:
+    case WeightFormat::kQ5_1:
+    case WeightFormat::kQ8_0:
+    case WeightFormat::kQ2K:
+    case WeightFormat::kQ3K:
+    case WeightFormat::kQ4K:
+    case WeightFormat::kQ5K:
+    case WeightFormat::kQ6K: return true;
+    default: return false;
+  }
+}
+
+bool has_half_scales(WeightFormat format) {
+  return format == WeightFormat::kQ2K || format == WeightFormat::kQ3K || format == WeightFormat::kQ6K;
+}
+
+bool has_interleaved_codes(WeightFormat format) {
+  const std::optional<AffineFormat> affine = find_affine_format(format);
+  return affine ? affine->bits != 8 : format != WeightFormat::kQ8_0;
+}
+
 void decode_row(WeightFormat format, const std::byte* row, uint64_t columns, float* values) {
   if (is_affine(format)) return decode_affine_row(*find_affine_format(format), row, columns, values);
   const BlockFormat* block = find_block_format(format);

@@ -75,6 +75,10 @@ uint64_t stored_row_bytes(WeightFormat format, uint64_t columns, uint64_t padded
 double element_bytes(WeightFormat format);
 // Does decoding need the codebooks?
 bool uses_codebook(WeightFormat format);
+// Integers times scales, one or two for each 32 columns: what integer_dots.glsl knows to multiply.
+bool has_integer_codes(WeightFormat format);
+bool has_half_scales(WeightFormat format);        // of those: two scales for each 32 columns
+bool has_interleaved_codes(WeightFormat format);  // of those: codes of 6 bits and less come apart in that order
 // A row of row_bytes -> float32.
 void decode_row(WeightFormat format, const std::byte* row, uint64_t columns, float* values);
 

@@ -23,8 +23,8 @@ bool is_affine_format(uint format) { return kUsesAffine && format >= FORMAT_RANG
 const uint kScaleE8m0 = 0u;  // of fp4 alone
 const uint kScaleF32 = 1u;
 const uint kScaleF16 = 2u;  // else bf16
-const uint kZeroCentre = 1u;
-const uint kZeroStored = 2u;  // 0: integers are two's complement
+const uint kZeroSigned = 0u;  // integers are two's complement
+const uint kZeroStored = 2u;  // 1: the middle of the codes
 
 uint affine_bits(uint format) {
   uint range = format / FORMAT_RANGE;
@@ -62,10 +62,25 @@ vec4 fp8_values(uint range, uint word) {
   return values;
 }
 
+// Of integers: what code stands for 0, where two's complement has its sign bit turned over.
+uint affine_zero(uint format, uvec2 piece, uint scales, uint chunks, uint group) {
+  uint bits = affine_bits(format);
+  if ((format >> 6 & 3u) != kZeroStored) return 1u << (bits - 1u);
+  uint at = scales + affine_scale_words(format, affine_group(format, chunks - 1u) + 1u), bit = group * bits;
+  return weight_word(piece, at + bit / 32u) >> (bit % 32u) & ((1u << bits) - 1u);
+}
+
+float affine_scale(uint format, uvec2 piece, uint scales, uint group) {
+  uint type = format >> 4 & 3u;
+  if (type == kScaleF32) return uintBitsToFloat(weight_word(piece, scales + group));
+  if (type == kScaleF16) return half_at(piece, scales, group);
+  return uintBitsToFloat(half_word(piece, scales, group) << 16);
+}
+
 void load_affine(uint format, uvec2 piece, uint row, uint chunks, uint chunk, inout BlockChunk k) {
   uint bits = affine_bits(format), group = affine_group(format, chunk);
   uint scales = row + chunks * bits / 4u;
-  uint scale_type = format >> 4 & 3u, range = format / FORMAT_RANGE;
+  uint range = format / FORMAT_RANGE;
   if (IS_E2M1) {
     uint word = weight_word(piece, row + chunk);
     k.a = look_up(kFp4Doubled, bits_of(word, 0u, 4u));
@@ -73,13 +88,7 @@ void load_affine(uint format, uvec2 piece, uint row, uint chunks, uint chunk, in
     set_e8m0(byte_at(piece, scales, group), k);
     return;
   }
-  if (scale_type == kScaleF32) {
-    k.d = uintBitsToFloat(weight_word(piece, scales + group));
-  } else if (scale_type == kScaleF16) {
-    k.d = half_at(piece, scales, group);
-  } else {
-    k.d = uintBitsToFloat(half_word(piece, scales, group) << 16);
-  }
+  k.d = affine_scale(format, piece, scales, group);
   if (IS_E4M3 || IS_E5M2) {
     k.a = fp8_values(range, weight_word(piece, row + 2u * chunk));
     k.b = fp8_values(range, weight_word(piece, row + 2u * chunk + 1u));
@@ -98,12 +107,8 @@ void load_affine(uint format, uvec2 piece, uint row, uint chunks, uint chunk, in
     a = bits_of(weight_word(piece, row + 2u * chunk), 0u, 8u);
     b = bits_of(weight_word(piece, row + 2u * chunk + 1u), 0u, 8u);
   }
-  uint zero_type = format >> 6 & 3u;
-  uint zero = 1u << (bits - 1u);
-  if (zero_type == kZeroStored) {
-    uint at = scales + affine_scale_words(format, affine_group(format, chunks - 1u) + 1u), bit = group * bits;
-    zero = weight_word(piece, at + bit / 32u) >> (bit % 32u) & ((1u << bits) - 1u);
-  } else if (zero_type != kZeroCentre) {  // the sign bit turned over
+  uint zero = affine_zero(format, piece, scales, chunks, group);
+  if ((format >> 6 & 3u) == kZeroSigned) {
     a ^= zero;
     b ^= zero;
   }

@@ -74,35 +74,14 @@ uint block_row_bytes(uint format, uint chunks) {
   return chunks / 32u * bytes;
 }
 
-// Codes of 4 bits, with 1 or 2 further bits in a plane of their own.
-void load_four_bits(uint format, uvec2 piece, uint row, uint chunks, uint chunk, inout BlockChunk k) {
-  uint word = weight_word(piece, row + chunk);
-  uint rest = row + chunks;  // the next plane
-  uvec4 a = bits_of(word, 0u, 4u), b = bits_of(word, 16u, 4u);
-  if (HAS_FORMAT(FORMAT_Q5_0) || HAS_FORMAT(FORMAT_Q5_1) || HAS_FORMAT(FORMAT_Q5_K)) {
-    uint high = byte_at(piece, rest, chunk);
-    a |= bits_of(high, 0u, 1u) << 4u;
-    b |= bits_of(high, 4u, 1u) << 4u;
-    rest += chunks / 4u;
-  }
-  if (HAS_FORMAT(FORMAT_Q6_K)) {
-    uint high = half_word(piece, rest, chunk);
-    a |= bits_of(high, 0u, 2u) << 4u;
-    b |= bits_of(high, 8u, 2u) << 4u;
-    rest += chunks / 2u;
-  }
-  float centre = HAS_FORMAT(FORMAT_Q4_0) ? 8.0 : HAS_FORMAT(FORMAT_Q5_0) ? 16.0 : HAS_FORMAT(FORMAT_Q6_K) ? 32.0 : 0.0;
-  k.a = vec4(a) - centre;
-  k.b = vec4(b) - centre;
-  if (ANY_OF(FORMAT_IQ4_NL, FORMAT_IQ4_XS)) {
-    const uvec4 levels = uvec4(0xBFAD9881u, 0xF6EADDCFu, 0x26190D01u, 0x71594535u);
-    k.a = look_up(levels, a);
-    k.b = look_up(levels, b);
-  }
-  if (ANY_OF(FORMAT_MXFP4, FORMAT_NVFP4)) {
-    k.a = look_up(kFp4Doubled, a);
-    k.b = look_up(kFp4Doubled, b);
-  }
+float q6_k_scale(uvec2 piece, uint rest, uint chunks, uint chunk) {
+  int scale = int(byte_at(piece, rest, chunk / 2u) << 24) >> 24;
+  precise float d = half_at(piece, rest + chunks / 8u, chunk / 32u) * float(scale);
+  return d;
+}
+
+// What stands behind the codes of load_four_bits, at `rest`.
+void load_four_bit_scales(uint format, uvec2 piece, uint rest, uint chunks, uint chunk, inout BlockChunk k) {
   uint block = chunk / 4u;
   if (HAS_FORMAT(FORMAT_Q4_0) || HAS_FORMAT(FORMAT_Q5_0) || HAS_FORMAT(FORMAT_IQ4_NL)) k.d = half_at(piece, rest, block);
   if (ANY_OF(FORMAT_Q4_1, FORMAT_Q5_1)) {
@@ -134,11 +113,7 @@ void load_four_bits(uint format, uvec2 piece, uint row, uint chunks, uint chunk,
     k.d = d;
     k.m = -m;
   }
-  if (HAS_FORMAT(FORMAT_Q6_K)) {
-    int scale = int(byte_at(piece, rest, chunk / 2u) << 24) >> 24;
-    precise float d = half_at(piece, rest + chunks / 8u, chunk / 32u) * float(scale);
-    k.d = d;
-  }
+  if (HAS_FORMAT(FORMAT_Q6_K)) k.d = q6_k_scale(piece, rest, chunks, chunk);
   if (HAS_FORMAT(FORMAT_IQ4_XS)) {
     uint at = rest + chunk / 32u * 2u, run = block % 8u;
     uint word = weight_word(piece, at + 1u);
@@ -148,18 +123,60 @@ void load_four_bits(uint format, uvec2 piece, uint row, uint chunks, uint chunk,
   }
 }
 
+// Codes of 4 bits, with 1 or 2 further bits in a plane of their own.
+void load_four_bits(uint format, uvec2 piece, uint row, uint chunks, uint chunk, inout BlockChunk k) {
+  uint word = weight_word(piece, row + chunk);
+  uint rest = row + chunks;  // the next plane
+  uvec4 a = bits_of(word, 0u, 4u), b = bits_of(word, 16u, 4u);
+  if (HAS_FORMAT(FORMAT_Q5_0) || HAS_FORMAT(FORMAT_Q5_1) || HAS_FORMAT(FORMAT_Q5_K)) {
+    uint high = byte_at(piece, rest, chunk);
+    a |= bits_of(high, 0u, 1u) << 4u;
+    b |= bits_of(high, 4u, 1u) << 4u;
+    rest += chunks / 4u;
+  }
+  if (HAS_FORMAT(FORMAT_Q6_K)) {
+    uint high = half_word(piece, rest, chunk);
+    a |= bits_of(high, 0u, 2u) << 4u;
+    b |= bits_of(high, 8u, 2u) << 4u;
+    rest += chunks / 2u;
+  }
+  float centre = HAS_FORMAT(FORMAT_Q4_0) ? 8.0 : HAS_FORMAT(FORMAT_Q5_0) ? 16.0 : HAS_FORMAT(FORMAT_Q6_K) ? 32.0 : 0.0;
+  k.a = vec4(a) - centre;
+  k.b = vec4(b) - centre;
+  if (ANY_OF(FORMAT_IQ4_NL, FORMAT_IQ4_XS)) {
+    const uvec4 levels = uvec4(0xBFAD9881u, 0xF6EADDCFu, 0x26190D01u, 0x71594535u);
+    k.a = look_up(levels, a);
+    k.b = look_up(levels, b);
+  }
+  if (ANY_OF(FORMAT_MXFP4, FORMAT_NVFP4)) {
+    k.a = look_up(kFp4Doubled, a);
+    k.b = look_up(kFp4Doubled, b);
+  }
+  load_four_bit_scales(format, piece, rest, chunks, chunk, k);
+}
+
+void q2_k_scales(uvec2 piece, uint rest, uint chunks, uint chunk, inout BlockChunk k) {
+  uint scales = byte_at(piece, rest, chunk / 2u);
+  uint pair = weight_word(piece, rest + chunks / 8u + chunk / 32u);
+  precise float d = half_to_float(pair & 0xFFFFu) * float(scales & 15u);
+  precise float m = half_to_float(pair >> 16) * float(scales >> 4);
+  k.d = d;
+  k.m = -m;
+}
+float q3_k_scale(uvec2 piece, uint rest, uint chunks, uint chunk) {
+  uint at = rest + chunk / 32u * 3u, run = chunk / 2u % 16u;
+  uint six = nibble_at(piece, at, run) | (weight_word(piece, at + 2u) >> (2u * run) & 3u) << 4;
+  precise float d = half_at(piece, rest + chunks / 32u * 3u, chunk / 32u) * float(int(six) - 32);
+  return d;
+}
+
 void load_two_bits(uint format, uvec2 piece, uint row, uint chunks, uint chunk, inout BlockChunk k) {
   uint word = half_word(piece, row, chunk);
   uint rest = row + chunks / 2u;
   uvec4 a = bits_of(word, 0u, 2u), b = bits_of(word, 8u, 2u);
   float centre = HAS_FORMAT(FORMAT_Q2_K) ? 0.0 : 1.0;
   if (HAS_FORMAT(FORMAT_Q2_K)) {
-    uint scales = byte_at(piece, rest, chunk / 2u);
-    uint pair = weight_word(piece, rest + chunks / 8u + chunk / 32u);
-    precise float d = half_to_float(pair & 0xFFFFu) * float(scales & 15u);
-    precise float m = half_to_float(pair >> 16) * float(scales >> 4);
-    k.d = d;
-    k.m = -m;
+    q2_k_scales(piece, rest, chunks, chunk, k);
   }
   if (HAS_FORMAT(FORMAT_Q3_K)) {
     uint high = byte_at(piece, rest, chunk);
@@ -167,10 +184,7 @@ void load_two_bits(uint format, uvec2 piece, uint row, uint chunks, uint chunk, 
     b |= bits_of(high, 4u, 1u) << 2u;
     centre = 4.0;
     rest += chunks / 4u;
-    uint at = rest + chunk / 32u * 3u, run = chunk / 2u % 16u;
-    uint six = nibble_at(piece, at, run) | (weight_word(piece, at + 2u) >> (2u * run) & 3u) << 4;
-    precise float d = half_at(piece, rest + chunks / 32u * 3u, chunk / 32u) * float(int(six) - 32);
-    k.d = d;
+    k.d = q3_k_scale(piece, rest, chunks, chunk);
   }
   if (HAS_FORMAT(FORMAT_TQ2_0)) k.d = half_at(piece, rest, chunk / 32u);
   if (HAS_FORMAT(FORMAT_Q2_0)) k.d = half_at(piece, rest, chunk / 8u);

@@ -7,6 +7,8 @@
 // experts) goes to a buffer of its own, and this kernel then makes y of both: a projection of the normalised sum.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_spirv_intrinsics : require
+#extension GL_EXT_control_flow_attributes : require
 #ifdef MOE_WEIGHTS_BDA
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_buffer_reference_uvec2 : require
@@ -25,6 +27,8 @@ layout(set = 0, binding = 5, std430) buffer Out { uint out_words[]; };  // float
 layout(set = 0, binding = 6, std430) readonly buffer Residual { uint residual_words[]; };
 layout(set = 0, binding = 7, std430) readonly buffer X { float x[]; };  // of a projection: what stands beside
 layout(set = 0, binding = 8, std430) writeonly buffer Beside { float beside[]; };
+layout(set = 0, binding = 9, std430) readonly buffer CodeUnits { uvec4 code_units[]; };  // of h, with INTEGER_DOT
+layout(set = 0, binding = 9, std430) readonly buffer CodePairs { uvec2 code_pairs[]; };
 
 #include "numerics.glsl"
 #define Y_WORDS out_words
@@ -36,6 +40,7 @@ const uint kSharedDownRange = SHARED_DOWN_FORMAT / FORMAT_RANGE;
 #define USES_RANGE(r) (kDownRange == (r) || kSharedDownRange == (r))
 #include "weights.glsl"
 #include "small_tokens.glsl"
+#include "integer_dots.glsl"
 #include "identity.glsl"
 #include "latent.glsl"
 #define ACTIVATION(at) h[at]
@@ -45,6 +50,7 @@ const uint kSharedDownRange = SHARED_DOWN_FORMAT / FORMAT_RANGE;
 const uint kFusedRoutes = TOKENS_PER_GROUP == 8u ? MAX_FUSED_ROUTES : TOKENS_PER_GROUP * MAX_SLOTS;
 const uint kMaxRoutes = kProjects ? MAX_SMALL_TOKENS : kFusedRoutes;
 const uint kSquares = kProjects ? TOKENS_PER_GROUP : 0u;
+const uint kAllSums = kSums + kSquares;
 shared float lane_sums[(kSums + kSquares) * kStride];  // [row, token | token's squares][invocation]
 shared float route_out[COMBINE != 0u ? kMaxRoutes * kRows : 1u];
 // Of each route: the next one of its expert, or p.routes; and above kLeader, whether it is the expert's first.
@@ -68,6 +74,7 @@ void link_routes() {
 uint next_member(uint route) { return kProjects ? route + 1u : links[route] & (kLeader - 1u); }
 
 #include "add_lanes.glsl"
+#include "down_dots.glsl"
 
 // All routes of one expert, from its first route on.
 void serve_expert(uint leader, uint first_row) {
@@ -94,28 +101,33 @@ void serve_expert(uint leader, uint first_row) {
     uint members[TOKENS_PER_GROUP];
     uint count = take_members(from, members);
     uint h_rows[TOKENS_PER_GROUP];
-    float sums[kSums + kSquares];
+    float sums[kAllSums];
     for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) h_rows[i] = members[i] * p.h_stride4;
     for (uint i = 0u; i < kSums + kSquares; ++i) sums[i] = 0.0;
-    for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
-      vec4 ha[kHeld], hb[kHeld];
-      uvec4 fetched[kRowsPerGroup];
-      for (uint r = 0u; r < kRowsPerGroup; ++r) fetched[r] = fetch_weights(format, piece, weight_rows[r], chunk);
-      for (uint r = 0u; r < kRowsPerGroup; ++r) {
-        vec4 wa, wb;
-        load_weights(format, fetched[r], piece, weight_rows[r], s.chunks, chunk, wa, wb);
-        if (kProjects) scale_by_norm(chunk, wa, wb);
-        for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-          if (i >= (holds ? max(count, 1u) : count)) break;  // uniform: most experts have fewer tokens
-          uint held = holds ? i : 0u;
-          if (r == 0u || !holds) LOAD_ACTIVATIONS(h_rows[i], chunk, s.chunks, ha[held], hb[held])
-          uint at = r * TOKENS_PER_GROUP + i;
-          sums[at] = dot8(sums[at], wa, wb, ha[held], hb[held]);
-          if (kProjects && r == 0u) sums[kSums + i] = dot8(sums[kSums + i], ha[held], hb[held], ha[held], hb[held]);
+    if (INTEGER_DOT != 0u) {
+      add_dots(sums, format, piece, weight_rows, s.chunks, members, count, lane);
+    } else {
+      for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
+        vec4 ha[kHeld], hb[kHeld];
+        uvec4 fetched[kRowsPerGroup];
+        for (uint r = 0u; r < kRowsPerGroup; ++r) fetched[r] = fetch_weights(format, piece, weight_rows[r], chunk);
+        for (uint r = 0u; r < kRowsPerGroup; ++r) {
+          vec4 wa, wb;
+          load_weights(format, fetched[r], piece, weight_rows[r], s.chunks, chunk, wa, wb);
+          if (kProjects) scale_by_norm(chunk, wa, wb);
+          for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+            if (i >= (holds ? max(count, 1u) : count)) break;  // uniform: most experts have fewer tokens
+            uint held = holds ? i : 0u;
+            if (r == 0u || !holds) LOAD_ACTIVATIONS(h_rows[i], chunk, s.chunks, ha[held], hb[held])
+            uint at = r * TOKENS_PER_GROUP + i;
+            sums[at] = dot8(sums[at], wa, wb, ha[held], hb[held]);
+            if (kProjects && r == 0u) sums[kSums + i] = dot8(sums[kSums + i], ha[held], hb[held], ha[held], hb[held]);
+          }
         }
       }
     }
     for (uint i = 0u; i < kSums + kSquares; ++i) lane_sums[i * kStride + gl_LocalInvocationIndex] = sums[i];
+    if (INTEGER_DOT != 0u) repair_sums(format, piece, s, group_row, piece_index, members, lane);
     barrier();
     uint member = lane % TOKENS_PER_GROUP;
     uint row = group_row + lane / TOKENS_PER_GROUP;

@@ -6,6 +6,8 @@
 // In a latent layer routed experts read the latent rows, which this kernel has made as a projection of x.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_spirv_intrinsics : require
+#extension GL_EXT_control_flow_attributes : require
 #ifdef MOE_WEIGHTS_BDA
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_buffer_reference_uvec2 : require
@@ -22,6 +24,8 @@ layout(set = 0, binding = 3, std430) readonly buffer Aux { float aux[]; };
 layout(set = 0, binding = 4, std430) readonly buffer Weights { float weights[]; };
 layout(set = 0, binding = 5, std430) writeonly buffer H { float h[]; };
 layout(set = 0, binding = 6, std430) readonly buffer Latent { vec4 latent_x[]; };
+layout(set = 0, binding = 7, std430) readonly buffer CodeUnits { uvec4 code_units[]; };  // of x, with INTEGER_DOT
+layout(set = 0, binding = 7, std430) readonly buffer CodePairs { uvec2 code_pairs[]; };
 
 #include "numerics.glsl"
 #include "activation.glsl"
@@ -33,6 +37,7 @@ const uint kSharedUpRange = SHARED_UP_FORMAT / FORMAT_RANGE;
 #define USES_RANGE(r) (kGateRange == (r) || kUpRange == (r) || kSharedGateRange == (r) || kSharedUpRange == (r))
 #include "weights.glsl"
 #include "small_tokens.glsl"
+#include "integer_dots.glsl"
 
 shared float lane_sums[2u * kSums * kStride];  // [up or gate, row, token][invocation]
 shared uint routes_of_expert[MAX_SMALL_TOKENS * MAX_SLOTS / 32u];  // bit per route
@@ -70,6 +75,7 @@ bool is_first_route(uint route) {
 
 #include "add_lanes.glsl"
 #include "latent_input.glsl"
+#include "gate_up_dots.glsl"
 
 void main() {
   int expert = kProjects ? 0 : ids[gl_WorkGroupID.y];
@@ -119,32 +125,40 @@ void main() {
       gates[i] = 0.0;
       ups[i] = 0.0;
     }
-    for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
-      vec4 xa[kHeld], xb[kHeld];
-      uvec4 up_fetched[kRowsPerGroup], gate_fetched[kRowsPerGroup];
-      for (uint r = 0u; r < kRowsPerGroup; ++r) {
-        up_fetched[r] = fetch_weights(up_format, up_piece, up_rows[r], chunk);
-        if (GATED != 0u) gate_fetched[r] = fetch_weights(gate_format, gate_piece, gate_rows[r], chunk);
-      }
-      for (uint r = 0u; r < kRowsPerGroup; ++r) {
-        vec4 gate_a, gate_b, up_a, up_b;
-        load_weights(up_format, up_fetched[r], up_piece, up_rows[r], s.chunks, chunk, up_a, up_b);
-        if (GATED != 0u) {
-          load_weights(gate_format, gate_fetched[r], gate_piece, gate_rows[r], s.chunks, chunk, gate_a, gate_b);
+    if (INTEGER_DOT != 0u) {
+      add_dots(ups, gates, up_format, gate_format, up_piece, gate_piece, up_rows, gate_rows, s.chunks, members, count,
+               lane);
+    } else {
+      for (uint chunk = lane; chunk < s.chunks; chunk += kLanes) {
+        vec4 xa[kHeld], xb[kHeld];
+        uvec4 up_fetched[kRowsPerGroup], gate_fetched[kRowsPerGroup];
+        for (uint r = 0u; r < kRowsPerGroup; ++r) {
+          up_fetched[r] = fetch_weights(up_format, up_piece, up_rows[r], chunk);
+          if (GATED != 0u) gate_fetched[r] = fetch_weights(gate_format, gate_piece, gate_rows[r], chunk);
         }
-        for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
-          if (i >= (holds ? max(count, 1u) : count)) break;  // uniform: most experts have fewer tokens
-          uint held = holds ? i : 0u;
-          if (r == 0u || !holds) LOAD_ACTIVATIONS(x_rows[i], chunk, s.chunks, xa[held], xb[held])
-          uint at = r * TOKENS_PER_GROUP + i;
-          ups[at] = dot8(ups[at], up_a, up_b, xa[held], xb[held]);
-          if (GATED != 0u) gates[at] = dot8(gates[at], gate_a, gate_b, xa[held], xb[held]);
+        for (uint r = 0u; r < kRowsPerGroup; ++r) {
+          vec4 gate_a, gate_b, up_a, up_b;
+          load_weights(up_format, up_fetched[r], up_piece, up_rows[r], s.chunks, chunk, up_a, up_b);
+          if (GATED != 0u) {
+            load_weights(gate_format, gate_fetched[r], gate_piece, gate_rows[r], s.chunks, chunk, gate_a, gate_b);
+          }
+          for (uint i = 0u; i < TOKENS_PER_GROUP; ++i) {
+            if (i >= (holds ? max(count, 1u) : count)) break;  // uniform: most experts have fewer tokens
+            uint held = holds ? i : 0u;
+            if (r == 0u || !holds) LOAD_ACTIVATIONS(x_rows[i], chunk, s.chunks, xa[held], xb[held])
+            uint at = r * TOKENS_PER_GROUP + i;
+            ups[at] = dot8(ups[at], up_a, up_b, xa[held], xb[held]);
+            if (GATED != 0u) gates[at] = dot8(gates[at], gate_a, gate_b, xa[held], xb[held]);
+          }
         }
       }
     }
     for (uint i = 0u; i < kSums; ++i) {
       lane_sums[i * kStride + gl_LocalInvocationIndex] = ups[i];
       if (GATED != 0u) lane_sums[(kSums + i) * kStride + gl_LocalInvocationIndex] = gates[i];
+    }
+    if (INTEGER_DOT != 0u) {
+      repair_sums(up_format, gate_format, up_piece, gate_piece, s, group_row, piece_index, members, lane);
     }
     barrier();
     uint member = lane % TOKENS_PER_GROUP;

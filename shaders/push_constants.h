@@ -21,6 +21,12 @@ struct PreparePush {
   float norm_eps;
 };
 
+struct QuantisePush {
+  uint quads;         // of 4 columns in a row
+  uint from_offset4;  // the workspace's, or view
+  uint from_stride4;
+};
+
 struct RoutePush {
   uint tokens;
   uint hidden;

@@ -20,6 +20,7 @@ const bool kProjects = LATENT == LATENT_PROJECTION;
 const bool kHolds = kRowsPerGroup > 1u && PRECISION != 2u;
 bool holds_beside(uint format) { return kHolds && !is_codebook_format(format); }
 const uint kHeld = kHolds ? TOKENS_PER_GROUP : 1u;
+const uint kCodesHeld = kRowsPerGroup > 1u ? TOKENS_PER_GROUP : 1u;  // blocks of codes are small enough always
 
 uint next_member(uint route);  // the next route of the same expert; p.routes or more: there is none
 

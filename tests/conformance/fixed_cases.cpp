@@ -10,6 +10,7 @@
 #include "tests/conformance/affine_cases.h"
 #include "tests/conformance/block_cases.h"
 #include "tests/conformance/family_twins.h"
+#include "tests/conformance/integer_dot_cases.h"
 #include "tests/conformance/numbers.h"
 #include "tests/conformance/random_layer.h"
 
@@ -359,6 +360,7 @@ std::vector<FixedCase> make_cases() {
     return drawn(c);
   });
   for (FixedCase& one : block_cases()) all.push_back(std::move(one));
+  for (FixedCase& one : integer_dot_cases()) all.push_back(std::move(one));
   for (FixedCase& one : affine_cases()) all.push_back(std::move(one));
   for (const std::string& name : family_names()) {
     add(std::string("family_") + name, [=] { return drawn(family_twin(name)); });

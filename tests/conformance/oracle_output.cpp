@@ -18,8 +18,8 @@ double activate(const moe_layer_desc& d, double g) {
     case MOE_ACTIVATION_GELU_TANH:
       return 0.5 * g * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (g + 0.044715 * g * g * g)));
     case MOE_ACTIVATION_GELU_ERF: return 0.5 * g * (1 + std::erf(g / std::sqrt(2.0)));
-    case MOE_ACTIVATION_RELU: return g > 0 ? g : 0;
-    case MOE_ACTIVATION_RELU2: return g > 0 ? g * g : 0;
+    case MOE_ACTIVATION_RELU: return g > 0 || std::isnan(g) ? g : 0;
+    case MOE_ACTIVATION_RELU2: return g > 0 || std::isnan(g) ? g * g : 0;
     default: return g * sigmoid(g);
   }
 }

@@ -80,10 +80,11 @@ TEST_F(OptionsTest, Trace) {
 }
 
 TEST_F(OptionsTest, Disable) {
-  set_environment("MOEVK_DISABLE", "bda, push_descriptors,unified");
+  set_environment("MOEVK_DISABLE", "bda, integer_dot,push_descriptors,signed_dot,unified");
   const Options o = read();
-  for (const char* name : {"bda", "push_descriptors", "unified"}) EXPECT_TRUE(o.disabled(name)) << name;
-  EXPECT_EQ(o.disable.size(), 3u);
+  for (const char* name : {"bda", "integer_dot", "push_descriptors", "signed_dot", "unified"})
+    EXPECT_TRUE(o.disabled(name)) << name;
+  EXPECT_EQ(o.disable.size(), 5u);
   set_environment("MOEVK_DISABLE", "unified");
   EXPECT_FALSE(read().disabled("bda"));
   expect_refused("MOEVK_DISABLE", "bda,subgroups", "subgroups");

@@ -12,6 +12,7 @@
 #include <tuple>
 
 #include "push_constants.h"
+#include "runtime/plan_builder.h"
 #include "tests/unit/spirv_module.h"
 
 namespace moevk::unit {
@@ -191,8 +192,21 @@ class Checker {
       expect(invocations == 32 || invocations == 64 || invocations == kNumberWorkgroup, "not 8, 16 or 32 lanes a row");
     }
     const uint32_t together = d.constants[static_cast<size_t>(Constant::kTokensPerGroup)];
-    if (d.weight_set == WeightSet::kGateUp) {
+    const bool dots = d.constants[static_cast<size_t>(Constant::kIntegerDot)] != 0;
+    expect(!dots || (caps_.integer_dot != 0 && spec_.desc.precision == MOE_PRECISION_INT8),
+           "multiplies integers where it must not");
+    if (d.kernel == KernelId::kQuantise) {
+      const auto p = push<QuantisePush>(d);
+      const Region to = d.bindings.size() == 2 ? static_cast<Region>(d.bindings[1].index) : Region::kUnused;
+      const uint64_t blocks = (p.quads + 7) / 8;
+      expect(to == Region::kXCodes || to == Region::kHCodes, "writes something else than codes");
+      room(to, d.grid[1] * (64 * blocks + (blocks + 1) / 2 * 16));
+      expect(uint64_t{d.grid[0]} * kNumberWorkgroup >= 8 * blocks, "the grid does not reach every column");
+      expect(d.grid[1] == (to == Region::kXCodes ? step_tokens_ : step_tokens_ * spec_.slots), "leaves rows out");
+      expect(4 * p.quads == (to == Region::kXCodes ? spec_.hidden_padded : spec_.widest()), "has other columns");
+    } else if (d.weight_set == WeightSet::kGateUp) {
       const auto p = push<GateUpPush>(d);
+      room(Region::kXCodes, dots ? step_tokens_ * code_row_bytes(spec_.hidden_padded) : 0);
       room(Region::kH, uint64_t{p.routes} * p.h_stride * 4);
       expect(p.h_stride >= spec_.widest(), "rows of h are too short");
       expect(!small || uint64_t{d.grid[0]} * small_rows(d) >= spec_.widest(), "the grid does not reach every row");
@@ -200,6 +214,7 @@ class Checker {
     } else if (d.weight_set == WeightSet::kDown) {
       const auto p = push<DownPush>(d);
       room(Region::kH, uint64_t{p.routes} * p.h_stride4 * 16);
+      room(Region::kHCodes, dots ? uint64_t{p.routes} * code_row_bytes(4 * p.h_stride4) : 0);
       room(Region::kWeights, uint64_t{p.routes} * 4);
       if (d.constants[static_cast<size_t>(Constant::kCombine)] == 0)
         room(Region::kExpertOut, uint64_t{p.routes} * p.out_stride * 4);

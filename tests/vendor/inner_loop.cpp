@@ -104,6 +104,9 @@ void intel_count(const Line& line, LoopCounts* counts) {
   if (starts(line.op, {"mad", "mac"})) {
     ++counts->multiply_adds;
     ++counts->fma;
+  } else if (starts(line.op, {"dp4a"})) {
+    counts->multiply_adds += 4;
+    ++counts->fma;
   } else if (starts(line.op, {"dpas"})) {
     counts->multiply_adds += 128;  // 8 deep, 8 times, two halves a word
     ++counts->fma;
@@ -143,6 +146,9 @@ void adreno_count(const Line& line, LoopCounts* counts) {
   counts->instructions += line.delay;
   if (starts(line.op, {"mad.f", "sad.f"})) {
     counts->multiply_adds += line.repeat;
+    counts->fma += line.repeat;
+  } else if (starts(line.op, {"dp4acc"})) {
+    counts->multiply_adds += 4 * line.repeat;
     counts->fma += line.repeat;
   } else if (starts(line.op, {"ldl", "stl"})) {
     counts->shared += line.repeat;

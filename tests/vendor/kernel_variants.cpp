@@ -17,6 +17,9 @@ constexpr WeightFormat kFormats[] = {WeightFormat::kF32, WeightFormat::kF16, Wei
 // Of each way to decode one that people run: 4 bits with 6-bit scales, 4 + 2 bits, 4 bits by table, a codebook.
 constexpr WeightFormat kBlockFormats[] = {WeightFormat::kQ4K, WeightFormat::kQ6K, WeightFormat::kMxfp4,
                                           WeightFormat::kIq3S};
+// Multiplied as integers: bytes, nibbles, nibbles with minima, a scale for 16.
+constexpr WeightFormat kDotFormats[] = {WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4K,
+                                        WeightFormat::kQ6K};
 constexpr uint32_t kDtypes[] = {MOE_DTYPE_F32, MOE_DTYPE_F16, MOE_DTYPE_BF16};
 constexpr Stage kStages[] = {Stage::kForward, Stage::kRoute, Stage::kPlanDispatch, Stage::kExperts, Stage::kCombine};
 
@@ -149,6 +152,11 @@ std::vector<Dispatch> kernel_variants(const DeviceCaps& caps) {
     all.layer(d);
   }
   for (const WeightFormat format : kBlockFormats) all.layer(describe(layer_shape("qwen3-30b"), format));
+  for (const WeightFormat format : kDotFormats) {
+    moe_layer_desc d = describe(layer_shape("qwen3-30b"), format);
+    d.precision = MOE_PRECISION_INT8;
+    all.layer(d);
+  }
   std::vector<Dispatch> variants = all.take();
   variants.push_back(pack_rows_kernel());  // of an upload
   return variants;
