@@ -25,6 +25,10 @@ std::string PlanBuilder::no_dots(WeightSet weights) const {
       if (apart && has_half_scales(format)) {
         return format_name(format) + " does not pay where the driver takes the instruction apart";
       }
+      // Blocks of gate and up then spill 12 registers for one token, 113 for two (Adreno 660).
+      if (gate_up && caps_.integer_dot == 3 && has_half_scales(format)) {
+        return format_name(format) + " needs too many registers where only signed with unsigned bytes are multiplied";
+      }
       if (!has_integer_codes(format)) return format_name(format) + " has no integers for each block of 32 columns";
     }
     if (gate_up && spec_.gated && has_interleaved_codes(s.gate) != has_interleaved_codes(s.up)) {

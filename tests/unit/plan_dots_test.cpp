@@ -70,6 +70,10 @@ TEST(PlanDots, TheDeviceSaysHow) {
   EXPECT_EQ(plan_dots(int8_layer(WeightFormat::kQ4K), with_dots(3), 1).gate_up, 2u);
   EXPECT_NE(plan_dots(int8_layer(WeightFormat::kQ6K), with_dots(1), 1).refused.find("Q6_K does not pay"),
             std::string::npos);
+  const Dots mixed = plan_dots(int8_layer(WeightFormat::kQ6K), with_dots(3), 1);
+  EXPECT_EQ(mixed.gate_up, 0u);
+  EXPECT_EQ(mixed.down, 2u);
+  EXPECT_NE(mixed.refused.find("in gate and up: Q6_K needs too many registers"), std::string::npos) << mixed.refused;
   DeviceCaps processor = device("lavapipe-25.0");
   EXPECT_EQ(processor.integer_dot, 1u);
   EXPECT_EQ(plan_dots(int8_layer(WeightFormat::kQ6K), processor, 1).gate_up, 1u);
