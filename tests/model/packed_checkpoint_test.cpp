@@ -146,7 +146,7 @@ TEST(PackedCheckpoint, ZeroPointsThatCannotBeMeantAreRefused) {
 
 TEST(PackedCheckpoint, GroupsInOrderOfActivationAreRefused) {
   std::vector<uint32_t> order(kPackedHidden);
-  for (uint32_t i = 0; i < order.size(); ++i) order[i] = i / kPackedGroup;
+  for (uint32_t i = 0; i < order.size(); ++i) order[i] = static_cast<uint32_t>(i / kPackedGroup);
   EXPECT_EQ(complaint(sample_packed_checkpoint("gptq", order)), "");
   SampleCheckpoint plain = sample_packed_checkpoint("gptq", order);  // groups may still be in order
   plain.config = replaced(plain.config, "\"desc_act\":false", "\"desc_act\":true");

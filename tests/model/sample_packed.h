@@ -70,7 +70,7 @@ inline SampleCheckpoint sample_packed_checkpoint(const std::string& method, cons
       file.tensor(stem + ".scales", "F16", {groups, out});
       if (awq) continue;
       std::vector<uint32_t> order(in);
-      for (uint32_t i = 0; i < in; ++i) order[i] = i / kPackedGroup;
+      for (uint32_t i = 0; i < in; ++i) order[i] = static_cast<uint32_t>(i / kPackedGroup);
       if (!g_idx.empty() && in == g_idx.size()) order = g_idx;
       file.tensor_with(stem + ".g_idx", "I32", {in}, bytes_of_words(order));
     }

@@ -29,7 +29,7 @@ Found look(const std::vector<uint32_t>& code) {
     found.signed_dots += op == kOpSDot ? 1 : 0;
     found.mixed_dots += op == kOpSUDot ? 1 : 0;
     found.capabilities += op == kOpCapability && (code[at + 1] == 6018 || code[at + 1] == 6019) ? 1 : 0;
-    const char* text = reinterpret_cast<const char*>(&code[at + 1]);
+    const char* text = reinterpret_cast<const char*>(code.data() + at + 1);
     found.extensions += op == kOpExtension && std::strcmp(text, "SPV_KHR_integer_dot_product") == 0 ? 1 : 0;
   }
   return found;
