@@ -144,7 +144,7 @@ quantised_files() {
   loader[2]=$libraries:$libraries/llama
   on_driver "$(icd lavapipe)"
   file=$(mktemp --suffix=.gguf)
-  for type in Q1_0 Q2_0 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K_S Q4_K_S Q5_K_S Q6_K IQ3_S IQ4_NL IQ4_XS TQ1_0 TQ2_0; do
+  for type in Q1_0 Q2_0 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K_S Q4_K_S Q5_K_S Q6_K IQ3_S IQ4_NL IQ4_XS TQ1_0 TQ2_0 MXFP4_MOE; do
     if ! "${loader[@]}" "$lab/hosts/usr/bin/llama-quantize" --pure models/tiny-moe-f16.gguf "$file" "$type" \
       >"$logs/quantise.log" 2>&1 </dev/null; then
       failed=$((failed + 1))

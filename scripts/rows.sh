@@ -6,10 +6,10 @@
 
 rows=0 told_rows=0
 declare -A row_part row_driver row_count row_rerun
-# Rows that differ from another only in what a device lends leave out the fixed cases of weight formats
-# (without=blocks_,affine_). Random layers and the decoding of every format, block_decode and decode_affine, are in all
-# rows.
-without=''
+# Rows that differ from another only in what a device lends leave out the fixed cases of weight formats (without=$formats).
+# Random layers, the decoding of every format - block_decode and decode_affine - and the odd blocks of int8 precision are
+# in all rows.
+without='' formats=blocks_,affine_,int8_Q,int8_affine
 # row NAME DRIVER COUNT [VARIABLE=VALUE...]: COUNT random layers on one driver (see icd in lib.sh).
 row() {
   local checker=(build/release/bin/moevk --library "$repo/$library" check)
