@@ -38,6 +38,12 @@ host_node() {
     end
     return
   fi
+  if ! node -e 'process.exit(+(parseInt(process.versions.node) < 20))'; then
+    echo "   skipped: node-llama-cpp needs Node.js 20 or later, here is $(node --version)"
+    skipped=1
+    end
+    return
+  fi
   expect "greedy text as without us" node_same_text
   expect "every MoE block is one layer" node_every_block
   end
